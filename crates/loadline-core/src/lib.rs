@@ -1,0 +1,1 @@
+//! The admission state machine of loadline: who gets in, when, and why. Pure and deterministic.

@@ -1,0 +1,1 @@
+//! Demo applications with known service times, to overload and to protect.

@@ -1,0 +1,1 @@
+//! HTTP vocabulary of loadline as pure functions: rejections, log formats, syslog framing.

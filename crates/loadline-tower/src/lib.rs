@@ -1,0 +1,1 @@
+//! Admission as an async gate, and tower layers around it.

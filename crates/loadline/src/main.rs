@@ -1,0 +1,3 @@
+//! `loadline app:8080 3`: a load-shedding reverse proxy.
+
+fn main() {}

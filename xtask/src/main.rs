@@ -1,0 +1,3 @@
+//! `cargo xtask`: benchmarks and checks that need more than `cargo test`.
+
+fn main() {}
