@@ -78,7 +78,9 @@ fn html_words(status: u16) -> (&'static str, &'static str) {
         429 => (phrase(status), "You have sent too many requests in a given amount of time."),
         431 => (phrase(status), "The request headers exceed the maximum allowed."),
         500 => (phrase(status), "An internal server error occurred."),
-        501 => (phrase(status), "The server does not support the functionality required to fulfill the request."),
+        501 => {
+            (phrase(status), "The server does not support the functionality required to fulfill the request.")
+        }
         502 => (phrase(status), "The server returned an invalid or incomplete response."),
         503 => (phrase(status), "No server is available to handle this request."),
         504 => ("Gateway Time-out", "The server didn't respond in time."),

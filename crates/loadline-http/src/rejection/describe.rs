@@ -74,14 +74,20 @@ pub fn describe(reason: Reason, codes: &StatusCodes) -> Description {
         Reason::QueueFull => (false, "The queue is full.", CONNECTION_LIMIT_REACHED),
         Reason::QueueTimeout => (false, "No slot became free in time.", CONNECTION_LIMIT_REACHED),
         Reason::Concurrency => (false, "The concurrency limit is reached.", CONNECTION_LIMIT_REACHED),
-        Reason::Priority => (false, "Only more important requests are admitted now.", CONNECTION_LIMIT_REACHED),
+        Reason::Priority => {
+            (false, "Only more important requests are admitted now.", CONNECTION_LIMIT_REACHED)
+        }
         Reason::Codel => (false, "The queue has been too long for too long.", CONNECTION_LIMIT_REACHED),
         Reason::Fairness => (false, "Your share of the service is used up.", REQUEST_DENIED),
         Reason::DeadlineExpired => (true, "The request's deadline has passed.", RESPONSE_TIMEOUT),
         Reason::DeadlineUnreachable => (true, "The request's deadline cannot be met.", RESPONSE_TIMEOUT),
-        Reason::QueueAge => (false, "The request waited too long before it arrived.", CONNECTION_LIMIT_REACHED),
+        Reason::QueueAge => {
+            (false, "The request waited too long before it arrived.", CONNECTION_LIMIT_REACHED)
+        }
         Reason::Overload => (false, "The service is overloaded.", CONNECTION_LIMIT_REACHED),
-        Reason::BreakerOpen => (false, "The service is failing and is given time to recover.", DESTINATION_UNAVAILABLE),
+        Reason::BreakerOpen => {
+            (false, "The service is failing and is given time to recover.", DESTINATION_UNAVAILABLE)
+        }
         Reason::NoEndpoint => (false, "No server is available.", DESTINATION_UNAVAILABLE),
         Reason::ConnectionLimit => (false, "Too many connections are open.", CONNECTION_LIMIT_REACHED),
         Reason::Draining => (false, "The proxy is shutting down.", REQUEST_DENIED),
@@ -107,11 +113,19 @@ impl Failure {
     pub fn describe(self) -> Description {
         let (status, reason, error, proxy_error) = match self {
             Self::BadRequest => (400, "bad_request", "The request is malformed.", REQUEST_ERROR),
-            Self::RequestTimeout => (408, "request_timeout", "The request did not arrive in time.", REQUEST_ERROR),
-            Self::ContentTooLarge => (413, "content_too_large", "The request body is too large.", REQUEST_ERROR),
+            Self::RequestTimeout => {
+                (408, "request_timeout", "The request did not arrive in time.", REQUEST_ERROR)
+            }
+            Self::ContentTooLarge => {
+                (413, "content_too_large", "The request body is too large.", REQUEST_ERROR)
+            }
             Self::UriTooLong => (414, "uri_too_long", "The request target is too long.", REQUEST_ERROR),
-            Self::ExpectationFailed => (417, "expectation_failed", "The expectation cannot be met.", REQUEST_ERROR),
-            Self::HeaderTooLarge => (431, "header_too_large", "The request head is too large.", REQUEST_ERROR),
+            Self::ExpectationFailed => {
+                (417, "expectation_failed", "The expectation cannot be met.", REQUEST_ERROR)
+            }
+            Self::HeaderTooLarge => {
+                (431, "header_too_large", "The request head is too large.", REQUEST_ERROR)
+            }
             Self::Internal => (500, "internal", "The proxy failed.", "proxy_internal_error"),
             Self::NotImplemented => {
                 (501, "not_implemented", "The request uses an unsupported feature.", "http_request_denied")
@@ -119,17 +133,24 @@ impl Failure {
             Self::VersionNotSupported => {
                 (505, "version_not_supported", "This HTTP version is not supported.", "http_request_denied")
             }
-            Self::UpstreamRefused => (502, "upstream_refused", "The server refused the connection.", "connection_refused"),
-            Self::UpstreamUnresolved => (502, "upstream_unresolved", "The server's name is unknown.", "dns_error"),
+            Self::UpstreamRefused => {
+                (502, "upstream_refused", "The server refused the connection.", "connection_refused")
+            }
+            Self::UpstreamUnresolved => {
+                (502, "upstream_unresolved", "The server's name is unknown.", "dns_error")
+            }
             Self::UpstreamConnectTimeout => {
                 (504, "upstream_connect_timeout", "The server did not accept in time.", "connection_timeout")
             }
             Self::UpstreamTimeout => {
                 (504, "upstream_timeout", "The server did not respond in time.", "connection_read_timeout")
             }
-            Self::UpstreamClosed => {
-                (502, "upstream_closed", "The server closed the connection too early.", "connection_terminated")
-            }
+            Self::UpstreamClosed => (
+                502,
+                "upstream_closed",
+                "The server closed the connection too early.",
+                "connection_terminated",
+            ),
             Self::UpstreamInvalid => {
                 (502, "upstream_invalid", "The server's response is not valid HTTP.", "http_protocol_error")
             }
