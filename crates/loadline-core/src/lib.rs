@@ -27,7 +27,7 @@
 //! use std::num::NonZeroU32;
 //!
 //! let mut admission = Admission::new(Settings::new(NonZeroU32::MIN)); // one at a time
-//! let at = |ms| Instant::from_nanos(ms * 1_000_000);
+//! let at = |ms: u64| Instant::from_nanos(ms * 1_000_000);
 //!
 //! let Decision::Admit(permit) = admission.on_arrival(at(0), Request::new(Class::Normal)) else { panic!() };
 //! let Decision::Queue(ticket) = admission.on_arrival(at(1), Request::new(Class::Normal)) else { panic!() };
