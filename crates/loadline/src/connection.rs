@@ -14,7 +14,8 @@ use crate::exchange::Exchange;
 use crate::observe;
 use crate::pipeline::{self, After};
 use crate::reply::{self, LocalError};
-use crate::worker::{Live, Worker};
+use crate::live::Live;
+use crate::worker::Worker;
 
 /// What an HTTP/2 client with prior knowledge says first (RFC 9113, 3.4).
 pub(crate) const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -67,7 +68,7 @@ pub(crate) async fn serve<S: ClientIo>(
                 reply::unreadable(&mut scratch, &live, &error);
                 exchange.bytes_out = scratch.to_client.pending() as u64;
                 let sent = client.flush(&mut scratch.to_client, live.settings.timeouts.client).await;
-                observe::unreadable(&worker, &live, &client.peer, &scratch, &exchange);
+                observe::unreadable(&worker, &live, &client.peer, &exchange);
                 if sent.is_ok() { After::Linger } else { After::Close }
             }
             Head::Complete(done) => {
@@ -185,7 +186,7 @@ async fn read_head<S: ClientIo>(
                     return Poll::Ready(if inbox.is_empty() {
                         Head::Closed
                     } else {
-                        Head::Bad(LocalError::HEADER_TIMEOUT)
+                        Head::Bad(LocalError::request_timeout())
                     });
                 }
             }

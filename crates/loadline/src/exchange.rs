@@ -113,8 +113,9 @@ impl Exchange {
         self.depth = permit.depth();
     }
 
-    pub(crate) fn shed(&mut self, rejection: &Rejection) {
+    pub(crate) fn shed(&mut self, rejection: &Rejection, status: u16) {
         self.was_shed = true;
+        self.status = status;
         self.reason = Some(rejection.reason.as_str());
         self.depth = rejection.depth;
         self.queued = Some(rejection.waited);

@@ -27,7 +27,8 @@ use crate::exchange::{Exchange, Gone, UpstreamResult};
 use crate::hold;
 use crate::reply::LocalError;
 use crate::upstream::{ConnectError, Connection};
-use crate::worker::{Live, Worker};
+use crate::live::Live;
+use crate::worker::Worker;
 
 /// Kept connections that are tried before giving up on them; more than a few dead ones in a row means that the
 /// upstream is down, and a fresh connection tells.
@@ -146,14 +147,14 @@ pub(crate) async fn forward<S: ClientIo>(
                     None => {}
                 }
                 exchange.upstream_result = Some(UpstreamResult::Error);
-                return Forwarded::Failed(LocalError::UPSTREAM_CLOSED);
+                return Forwarded::Failed(LocalError::upstream_closed());
             }
             End::Invalid => {
                 exchange.upstream_result = Some(UpstreamResult::Error);
                 if let Some(permit) = held {
                     permit.complete(Outcome::Failed);
                 }
-                return Forwarded::Failed(LocalError::UPSTREAM_INVALID);
+                return Forwarded::Failed(LocalError::upstream_invalid());
             }
             End::Truncated => {
                 exchange.upstream_broke();
@@ -182,8 +183,8 @@ pub(crate) async fn forward<S: ClientIo>(
                 }
                 return match (answered, late) {
                     (true, _) => Forwarded::Broken,
-                    (false, true) => Forwarded::Failed(LocalError::UPSTREAM_TIMEOUT),
-                    (false, false) if slow_upload => Forwarded::Failed(LocalError::BODY_TIMEOUT),
+                    (false, true) => Forwarded::Failed(LocalError::upstream_timeout()),
+                    (false, false) if slow_upload => Forwarded::Failed(LocalError::request_timeout()),
                     (false, false) => Forwarded::Gone,
                 };
             }
@@ -215,9 +216,9 @@ async fn obtain<S: ClientIo>(
         if let Poll::Ready(connected) = connecting.as_mut().poll(cx) {
             return Poll::Ready(match connected {
                 Ok(connection) => Obtained::Connection(connection, true),
-                Err(ConnectError::Unresolved) => Obtained::Failed(LocalError::UPSTREAM_UNRESOLVED),
-                Err(ConnectError::Refused) => Obtained::Failed(LocalError::UPSTREAM_REFUSED),
-                Err(ConnectError::TimedOut) => Obtained::Failed(LocalError::CONNECT_TIMEOUT),
+                Err(ConnectError::Unresolved) => Obtained::Failed(LocalError::upstream_unresolved()),
+                Err(ConnectError::Refused) => Obtained::Failed(LocalError::upstream_refused()),
+                Err(ConnectError::TimedOut) => Obtained::Failed(LocalError::connect_timeout()),
             });
         }
         client.poll_gone(cx, &mut scratch.inbox).map(|()| Obtained::ClientGone)

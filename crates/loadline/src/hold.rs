@@ -14,7 +14,8 @@ use crate::buffers::{BUFFER, Charge, Scratch};
 use crate::client::{BodyError, Client, ClientIo, RequestBody};
 use crate::forward;
 use crate::reply::LocalError;
-use crate::worker::{Live, Worker};
+use crate::live::Live;
+use crate::worker::Worker;
 
 /// What became of the body.
 pub(crate) enum Held {
@@ -67,7 +68,7 @@ pub(crate) async fn body<S: ClientIo>(
                 }
                 Poll::Pending => {
                     ready!(client.watchdog.poll(cx, Instant::now(), due));
-                    return Poll::Ready(Some(Held::Failed(LocalError::BODY_TIMEOUT)));
+                    return Poll::Ready(Some(Held::Failed(LocalError::request_timeout())));
                 }
             }
         }

@@ -5,7 +5,7 @@
 
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Poll, ready};
 
 use loadline_core::{Class, Reason, Rejection, Request};
 use loadline_h1::BodyDecoder;
@@ -17,7 +17,8 @@ use crate::exchange::{Exchange, Gone};
 use crate::forward::{self, Forwarded};
 use crate::hold::{self, Held};
 use crate::reply::{self, LocalError};
-use crate::worker::{Live, Worker};
+use crate::live::Live;
+use crate::worker::Worker;
 
 /// What becomes of the client's connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +54,7 @@ pub(crate) async fn handle<S: ClientIo>(
     // 3. Connections beyond the limit are only there so that health checks still get through.
     if over_limit && exchange.class != Class::Bypass {
         let rejection = worker.shared.gate.record_shed(exchange.class, Reason::ConnectionLimit);
-        return shed(client, scratch, live, exchange, &body, &rejection).await;
+        return shed(client, scratch, live, exchange, &mut body, &rejection).await;
     }
 
     // 4. Hold: the body is read before a slot is taken, so that a slow upload ties none.
@@ -63,16 +64,16 @@ pub(crate) async fn handle<S: ClientIo>(
             exchange.client_gone(Gone::InRequest);
             return After::Close;
         }
-        Held::Failed(error) => return fail(client, scratch, live, exchange, &body, error).await,
+        Held::Failed(error) => return fail(client, scratch, live, exchange, &mut body, error).await,
     };
 
     // 5. Admit: at once, after waiting, or not at all. Nothing has been asked of the upstream yet.
     let permit = match worker.shared.gate.try_admit(Request::new(exchange.class)) {
         Attempt::Admitted(permit) => permit,
-        Attempt::Shed(rejection) => return shed(client, scratch, live, exchange, &body, &rejection).await,
+        Attempt::Shed(rejection) => return shed(client, scratch, live, exchange, &mut body, &rejection).await,
         Attempt::Queued(waiting) => match wait(client, scratch, waiting).await {
             Some(Ok(permit)) => permit,
-            Some(Err(rejection)) => return shed(client, scratch, live, exchange, &body, &rejection).await,
+            Some(Err(rejection)) => return shed(client, scratch, live, exchange, &mut body, &rejection).await,
             None => {
                 exchange.client_gone(Gone::InQueue);
                 return After::Close;
@@ -88,7 +89,7 @@ pub(crate) async fn handle<S: ClientIo>(
         Forwarded::Done { keep: true } => After::Keep,
         Forwarded::Done { keep: false } if body.done() => After::Close,
         Forwarded::Done { keep: false } => After::Linger,
-        Forwarded::Failed(error) => fail(client, scratch, live, exchange, &body, error).await,
+        Forwarded::Failed(error) => fail(client, scratch, live, exchange, &mut body, error).await,
         Forwarded::Broken | Forwarded::Gone => After::Close,
     }
 }
@@ -114,12 +115,12 @@ async fn shed<S: ClientIo>(
     scratch: &mut Scratch,
     live: &Live,
     exchange: &mut Exchange,
-    body: &RequestBody,
+    body: &mut RequestBody,
     rejection: &Rejection,
 ) -> After {
-    exchange.shed(rejection);
     let close = rejection.reason == Reason::ConnectionLimit || reply::must_close(scratch, body);
-    reply::rejection(scratch, live, exchange, rejection, close);
+    let status = reply::rejection(scratch, live, rejection, close);
+    exchange.shed(rejection, status);
     send(client, scratch, live, exchange, body, close).await
 }
 
@@ -129,7 +130,7 @@ async fn fail<S: ClientIo>(
     scratch: &mut Scratch,
     live: &Live,
     exchange: &mut Exchange,
-    body: &RequestBody,
+    body: &mut RequestBody,
     error: LocalError,
 ) -> After {
     exchange.failed(&error);
@@ -143,7 +144,7 @@ async fn send<S: ClientIo>(
     scratch: &mut Scratch,
     live: &Live,
     exchange: &mut Exchange,
-    body: &RequestBody,
+    body: &mut RequestBody,
     close: bool,
 ) -> After {
     exchange.bytes_out += scratch.to_client.pending() as u64;
@@ -153,6 +154,28 @@ async fn send<S: ClientIo>(
     match (close, body.done()) {
         (true, true) if scratch.inbox.len() <= scratch.head.len => After::Close,
         (true, _) => After::Linger,
-        (false, _) => After::Keep,
+        (false, true) => After::Keep,
+        (false, false) => drain(client, scratch, live, body).await,
     }
+}
+
+/// Reads the rest of a body that nobody wants, so that the connection can be kept.
+async fn drain<S: ClientIo>(
+    client: &mut Client<S>,
+    scratch: &mut Scratch,
+    live: &Live,
+    body: &mut RequestBody,
+) -> After {
+    let Scratch { inbox, to_upstream, .. } = scratch;
+    let rest = poll_fn(|cx| {
+        loop {
+            to_upstream.clear();
+            match ready!(client.poll_body(cx, body, inbox, &mut to_upstream.bytes)) {
+                Ok(true) => return Poll::Ready(After::Keep),
+                Ok(false) => {}
+                Err(_) => return Poll::Ready(After::Close),
+            }
+        }
+    });
+    tokio::time::timeout(live.settings.timeouts.client, rest).await.unwrap_or(After::Close)
 }

@@ -168,25 +168,166 @@ impl Worker {
         }
     }
 
-    /// Serves a connection here, or hands it to a worker that has clearly fewer.
+    /// Serves a new connection here, or hands it to a worker that has clearly fewer.
     fn place(self: &Rc<Self>, stream: TcpStream, client: SocketAddr) {
         let loads = &self.shared.loads;
         let mine = loads[self.id].load(Ordering::Relaxed);
-        let (other, least) = loads
-            .iter()
-            .map(|load| load.load(Ordering::Relaxed))
-            .enumerate()
-            .min_by_key(|(_, load)| *load)
-            .unwrap_or((self.id, mine));
-        if mine > least + mine / 8
-            && let Ok(stream) = stream.into_std_checked()
-        {
-            match stream {
-                Ok(stream) if self.shared.handovers[other].send((stream, client)).is_ok() => {
-                    loads[other].fetch_add(1, Ordering::Relaxed);
-                }
-                _ => {}
+        let fewest = loads.iter().map(|load| load.load(Ordering::Relaxed)).enumerate().min_by_key(|at| at.1);
+        let Some((other, _)) = fewest.filter(|(_, fewest)| mine > fewest + mine / 8) else {
+            loads[self.id].fetch_add(1, Ordering::Relaxed);
+            return self.serve(stream, client);
+        };
+        if let Ok(stream) = stream.into_std() {
+            loads[other].fetch_add(1, Ordering::Relaxed);
+            // A worker ends only when all do; then the connection is closed, as any new one is.
+            let _ = self.shared.handovers[other].send((stream, client));
+        }
+    }
+
+    /// Serves a connection that is counted in this worker's load already.
+    fn serve(self: &Rc<Self>, stream: TcpStream, client: SocketAddr) {
+        let open = self.shared.connections.fetch_add(1, Ordering::Relaxed) + 1;
+        let live = self.live();
+        let most = live.settings.max_connections as usize;
+        let leave = Leaving { worker: Rc::clone(self), id: self.next_slot.get() };
+        if open > most + RESERVE {
+            self.refuse(stream, &live);
+            return;
+        }
+        // Answers are written whole: waiting to fill a segment would only delay them.
+        let _ = stream.set_nodelay(true);
+        let local = stream.local_addr().unwrap_or(client);
+        let peer = Peer { client, local, http2: false };
+        self.next_slot.set(leave.id + 1);
+        let slot = Rc::new(Slot::default());
+        if self.shared.is_draining() {
+            slot.close();
+        }
+        self.slots.borrow_mut().insert(leave.id, Rc::clone(&slot));
+        let worker = Rc::clone(self);
+        let place = Place { slot: Rc::clone(&slot), over_limit: open > most };
+        spawn_local(async move {
+            let leave = leave;
+            if let Some(upgraded) = connection::serve(stream, peer, place, Rc::clone(&worker)).await {
+                // Boxed: most connections never become one.
+                Box::pin(http2::serve(upgraded, slot, worker)).await;
+            }
+            drop(leave);
+        });
+    }
+
+    /// Tells a connection for which there is not even a place in the reserve, without a task of its own.
+    fn refuse(&self, stream: TcpStream, live: &Live) {
+        self.shared.gate.record_shed(Class::Normal, Reason::ConnectionLimit);
+        let mut answer = Vec::new();
+        crate::reply::connection_limit(live, &mut answer);
+        if let Ok(mut stream) = stream.into_std() {
+            let _ = stream.write_all(&answer);
+        }
+    }
+}
+
+/// Counts a connection out when it ends, however it ends.
+struct Leaving {
+    worker: Rc<Worker>,
+    id: u64,
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        let worker = &self.worker;
+        worker.shared.connections.fetch_sub(1, Ordering::Relaxed);
+        worker.shared.loads[worker.id].fetch_sub(1, Ordering::Relaxed);
+        let mut slots = worker.slots.borrow_mut();
+        slots.remove(&self.id);
+        if slots.is_empty() {
+            worker.all_closed.notify_one();
+        }
+    }
+}
+
+/// Runs worker `id` on the calling thread until it has stopped. `listeners` are shared by all workers.
+pub(crate) fn run(
+    id: usize,
+    shared: Arc<Shared>,
+    listeners: Vec<StdListener>,
+    handovers: mpsc::UnboundedReceiver<Accepted>,
+    mut phase: watch::Receiver<Phase>,
+) -> io::Result<()> {
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+    runtime.block_on(async move {
+        let worker = Worker::new(id, shared);
+        let mut accepting = Vec::new();
+        for listener in listeners {
+            let listener = TcpListener::from_std(listener)?;
+            accepting.push(spawn_local(accept(Rc::clone(&worker), listener)));
+        }
+        spawn_local(take_over(Rc::clone(&worker), handovers));
+        spawn_local(keep_house(Rc::clone(&worker)));
+
+        let stopping = phase.wait_for(|phase| *phase != Phase::Serving).await;
+        let deadline = match stopping.as_deref() {
+            Ok(Phase::Stopping(deadline)) => *deadline,
+            _ => Instant::now(),
+        };
+        drop(stopping);
+        for task in accepting {
+            task.abort();
+            let _ = task.await;
+        }
+        worker.close_idle();
+        let closed = async {
+            while !worker.slots.borrow().is_empty() {
+                worker.all_closed.notified().await;
+            }
+        };
+        // A second signal shortens the deadline.
+        let hurried = phase.wait_for(|phase| *phase != Phase::Serving && *phase != Phase::Stopping(deadline));
+        tokio::select! {
+            () = closed => {}
+            () = tokio::time::sleep_until(deadline) => {}
+            _ = hurried => {}
+        }
+        Ok(())
+    })
+}
+
+async fn accept(worker: Rc<Worker>, listener: TcpListener) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, client)) => worker.place(stream, client),
+            Err(error) if is_about_one_connection(&error) => {}
+            Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+        }
+    }
+}
+
+/// Errors of `accept` that concern the connection that was about to come, not the listener.
+fn is_about_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+    )
+}
+
+async fn take_over(worker: Rc<Worker>, mut handovers: mpsc::UnboundedReceiver<Accepted>) {
+    while let Some((stream, client)) = handovers.recv().await {
+        match TcpStream::from_std(stream) {
+            Ok(stream) => worker.serve(stream, client),
+            Err(_) => {
+                worker.shared.loads[worker.id].fetch_sub(1, Ordering::Relaxed);
             }
         }
+    }
+}
+
+async fn keep_house(worker: Rc<Worker>) {
+    let mut ticks = tokio::time::interval(HOUSEKEEPING);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let keep = worker.live().settings.timeouts.upstream_idle;
+        worker.shared.upstream.pool.prune(worker.id, keep);
+        worker.shared.gate.tick();
     }
 }

@@ -25,7 +25,8 @@ use crate::client::{BodyError, Client, ClientIo, RequestBody};
 use crate::config::settings::Release;
 use crate::exchange::Exchange;
 use crate::upstream::Connection;
-use crate::worker::{Live, Worker};
+use crate::live::Live;
+use crate::worker::Worker;
 
 /// While a slow reader ties a slot, how often it is asked whether others wait for it by now.
 const RECHECK: Duration = Duration::from_millis(100);

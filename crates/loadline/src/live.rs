@@ -1,0 +1,106 @@
+//! The settings in force, and what the request path needs of them in ready form.
+
+use loadline_core as core;
+use loadline_core::Class;
+use loadline_h1::Limits;
+use loadline_http::log::LogFormat;
+use loadline_http::rejection::{BodyFormat, StatusCodes};
+
+use crate::config::settings::{self, Discipline, Settings};
+
+/// Settings, resolved for the request path. Replaced as a whole by a reload.
+#[derive(Clone)]
+pub(crate) struct Live {
+    pub(crate) settings: Settings,
+    /// For the admission core.
+    pub(crate) admission: core::Settings,
+    /// For the codec.
+    pub(crate) limits: Limits,
+    /// `buffer.response`, in the machine's word.
+    pub(crate) read_ahead: usize,
+    /// `buffer.total`, in the machine's word.
+    pub(crate) buffer_total: usize,
+    /// Host for the upstream when an HTTP/1.0 client names none.
+    pub(crate) host: String,
+    /// Connections to the upstream that may be open: one for each slot and each bypass request.
+    pub(crate) connections_allowed: usize,
+    pub(crate) status_codes: StatusCodes,
+    pub(crate) body_format: BodyFormat,
+    /// The request log's format; `None` when it is off.
+    pub(crate) log: Option<LogFormat>,
+}
+
+impl Live {
+    /// Resolves `settings`. `seed` varies the jitter of this process.
+    ///
+    /// # Errors
+    /// The log format's, which the configuration's check has already ruled out.
+    pub(crate) fn new(settings: Settings, seed: u64) -> Result<Self, loadline_http::log::LogFormatError> {
+        let log = settings.log.access.as_deref().map(LogFormat::parse).transpose()?;
+        let word = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+        let limits = Limits {
+            head_bytes: word(settings.http.max_header_bytes),
+            target_bytes: word(settings.http.max_target_bytes),
+            fields: settings.http.max_header_count as usize,
+            ..Limits::default()
+        };
+        Ok(Self {
+            admission: admission(&settings, seed),
+            limits,
+            read_ahead: word(settings.buffer.response),
+            buffer_total: word(settings.buffer.total),
+            host: settings.upstream.to_string(),
+            connections_allowed: settings.limit.concurrency.get() as usize
+                + settings.bypass.concurrency.get() as usize,
+            status_codes: StatusCodes {
+                shed: settings.response.status,
+                deadline: settings.response.deadline_status,
+            },
+            body_format: match settings.response.format {
+                settings::BodyFormat::ProblemJson => BodyFormat::ProblemJson,
+                settings::BodyFormat::Html => BodyFormat::Html,
+                settings::BodyFormat::Text => BodyFormat::Text,
+            },
+            log,
+            settings,
+        })
+    }
+
+    /// The class of a request by its path, exactly as written: neither decoded nor normalised, for what looks like a
+    /// health check only after decoding is no health check.
+    pub(crate) fn classify(&self, path: &[u8]) -> Class {
+        if self.settings.bypass.path.iter().any(|bypass| bypass.as_bytes() == path) {
+            Class::Bypass
+        } else {
+            Class::Normal
+        }
+    }
+}
+
+fn admission(settings: &Settings, seed: u64) -> core::Settings {
+    let mut admission = core::Settings::new(settings.limit.concurrency);
+    admission.bypass_limit = settings.bypass.concurrency;
+    admission.queue.depth = settings.queue.depth;
+    admission.queue.timeout = settings.queue.timeout;
+    admission.queue.discipline = match settings.queue.discipline {
+        Discipline::Adaptive => core::Discipline::Adaptive,
+        Discipline::Fifo => core::Discipline::Fifo,
+        Discipline::Lifo => core::Discipline::Lifo,
+    };
+    admission.seed = seed;
+    admission
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_exact_path_bypasses() {
+        let live = Live::new(Settings::default(), 1).expect("the defaults are valid");
+        assert_eq!(live.classify(b"/healthcheck"), Class::Bypass);
+        for other in ["/healthcheck/", "/HEALTHCHECK", "//healthcheck", "/a/../healthcheck", "/health%63heck"] {
+            assert_eq!(live.classify(other.as_bytes()), Class::Normal, "{other}");
+        }
+    }
+}
