@@ -21,6 +21,11 @@ pub const MIB: u64 = 1024 * KIB;
 /// Limit before the embedded demo app: as many as it has workers to serve.
 pub const DEMO_CONCURRENCY: NonZeroU32 = NonZeroU32::new(3).expect("3 is not zero");
 
+/// The cores this process may use, as the system says (affinity and control groups included); 1 when it does not say.
+pub fn available_cores() -> NonZeroUsize {
+    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
+
 /// Everything that can be set, resolved and checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
@@ -355,13 +360,13 @@ impl fmt::Display for Cidr {
 }
 
 impl Default for Settings {
-    /// The defaults before the demo app, for a machine with one core; the loader fills in the number of cores.
+    /// The defaults before the demo app, on this machine's cores.
     fn default() -> Self {
         Self {
             listen: vec![SocketAddr::from(([0, 0, 0, 0], 8000))],
             upstream: Upstream::Demo,
             max_connections: 2000,
-            workers: NonZeroUsize::MIN,
+            workers: available_cores(),
             limit: Limit::default(),
             queue: Queue::default(),
             bypass: Bypass::default(),
