@@ -65,7 +65,7 @@ enum Kind {
 #[derive(Clone, Debug)]
 enum Item {
     Text(Vec<u8>),
-    /// A run of blanks: one space, unless a space was just written.
+    /// One space, unless a space was just written.
     Space,
     Alias(Alias, Flags),
     Sample(Box<Sample>, Flags),
@@ -135,17 +135,17 @@ impl std::error::Error for LogFormatError {}
 impl Flags {
     const DEFAULT: Self = Self { quote: false, hex: false, escape: false, mandatory: true };
 
-    /// Applies `+Q,-E,…`. Like HAProxy, ignores letters it does not know; a letter without a sign is ignored too.
+    /// Applies `+Q,-E,…`. Like HAProxy, reads what follows the last sign before each comma, and ignores what it
+    /// does not know.
     fn with(mut self, changes: &str) -> Self {
-        let mut sign = None;
-        for letter in changes.chars() {
-            match (letter, sign) {
-                ('+', _) => sign = Some(true),
-                ('-', _) => sign = Some(false),
-                ('Q', Some(on)) => self.quote = on,
-                ('X', Some(on)) => self.hex = on,
-                ('E', Some(on)) => self.escape = on,
-                ('M', Some(on)) => self.mandatory = on,
+        for change in changes.split(',') {
+            let Some(sign) = change.rfind(['+', '-']) else { continue };
+            let on = change[sign..].starts_with('+');
+            match &change[sign + 1..] {
+                "Q" => self.quote = on,
+                "X" => self.hex = on,
+                "E" => self.escape = on,
+                "M" => self.mandatory = on,
                 _ => {}
             }
         }
@@ -245,7 +245,7 @@ impl Parser<'_> {
     fn run(mut self) -> Result<Vec<Item>, LogFormatError> {
         while let Some(byte) = self.source.peek(self.position) {
             match byte {
-                b' ' | b'\t' => {
+                b' ' => {
                     self.items.push(Item::Space);
                     self.position += 1;
                 }

@@ -210,15 +210,16 @@ impl<'a> Record<'a> {
         &self.target[self.query_start()..]
     }
 
-    /// The target from its path on: an absolute URI loses scheme and authority.
+    /// The target from its path on: an absolute URI loses scheme and authority. Empty for `*` and for an authority
+    /// alone, which have no path.
     pub(crate) fn origin_form(&self) -> &'a [u8] {
         let target = self.target;
-        let Some(scheme) = target.windows(3).position(|w| w == b"://") else { return target };
-        if target.starts_with(b"/") || target[..scheme].contains(&b'?') {
-            return target; // "://" inside a path or a query
+        if target.starts_with(b"/") {
+            return target;
         }
+        let Some(scheme) = target.windows(3).position(|w| w == b"://") else { return b"" };
         let after = &target[scheme + 3..];
-        after.iter().position(|&b| matches!(b, b'/' | b'?')).map_or(b"/", |start| &after[start..])
+        after.iter().position(|&b| b == b'/').map_or(b"", |start| &after[start..])
     }
 
     /// [`origin_form`](Self::origin_form) without the query.
@@ -261,9 +262,9 @@ mod tests {
         };
         assert_eq!(of("/a?b"), "/a?b");
         assert_eq!(of("http://host/a?b"), "/a?b");
-        assert_eq!(of("http://host"), "/");
-        assert_eq!(of("http://host?x"), "?x");
+        assert_eq!(of("http://host"), "");
         assert_eq!(of("/redirect?to=http://host/a"), "/redirect?to=http://host/a");
-        assert_eq!(of("*"), "*");
+        assert_eq!(of("*"), "");
+        assert_eq!(of("host:443"), "");
     }
 }

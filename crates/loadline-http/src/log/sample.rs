@@ -185,8 +185,8 @@ impl Fetch {
             }
             ("rand", []) => Ok(Self::Rand(None)),
             ("rand", [bound]) => match bound.parse() {
-                Ok(bound) if bound > 0 => Ok(Self::Rand(Some(bound))),
-                _ => Err("the bound must be an integer from 1 to 4294967295".to_owned()),
+                Ok(bound) => Ok(Self::Rand(Some(bound))),
+                Err(_) => Err("the bound must be an integer from 0 to 4294967295".to_owned()),
             },
             ("int", [number]) => Ok(Self::Int(integer(number)?)),
             ("str", [text]) => Ok(Self::Text(text.clone())),
@@ -230,7 +230,7 @@ impl Fetch {
             Self::Rand(bound) => Value::Number(rand(record.entropy, *bound)),
             Self::Int(number) => Value::Number(*number),
             Self::Text(text) => trusted(text),
-            Self::BackendName => trusted(record.backend_or_frontend()),
+            Self::BackendName => trusted(record.backend),
             Self::FrontendName => trusted(record.frontend),
             Self::ClientHttpMajor => match record.version.strip_prefix(b"HTTP/").and_then(<[u8]>::first) {
                 Some(&digit) if digit.is_ascii_digit() => Value::Number(i64::from(digit - b'0')),
@@ -300,12 +300,12 @@ impl Value<'_> {
         }
     }
 
-    /// As a number; text is read as one if it is one.
+    /// As a number; text that is none counts as 0, as in HAProxy.
     fn number(&self) -> Option<i64> {
         match self {
             Self::Number(number) => Some(*number),
             Self::Trusted(text) | Self::Peer(text) | Self::Header(text) => {
-                std::str::from_utf8(text).ok()?.trim().parse().ok()
+                Some(std::str::from_utf8(text).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0))
             }
             Self::None | Self::Address(_) => None,
         }

@@ -56,7 +56,7 @@ fn fields(record: &Record<'_>, to: &mut impl Writer) {
     to.optional("reason", record.reason.unwrap_or_default().as_bytes());
     to.optional("priority", record.class.as_bytes());
     to.optional("method", record.method);
-    to.optional("path", record.origin_path());
+    to.optional("path", path(record));
     to.optional("route", record.route.as_bytes());
     to.optional("request_id", record.request_id.as_bytes());
     to.optional("trace_id", record.trace_id.as_bytes());
@@ -71,6 +71,12 @@ fn fields(record: &Record<'_>, to: &mut impl Writer) {
         to.number("deadline_left_ms", left);
     }
     to.count("attempt", u64::from(record.attempt));
+}
+
+/// Without the query; `*` and an authority as they are.
+fn path<'a>(record: &Record<'a>) -> &'a [u8] {
+    let path = record.origin_path();
+    if path.is_empty() { record.target_path() } else { path }
 }
 
 /// A shed request is loadline doing its work, hence `warn`; any other 5xx is an error.
