@@ -268,9 +268,10 @@ fn warmed_up(settings: Settings, service: u64) -> Machine {
 fn adaptive_is_fifo_until_the_oldest_was_too_old_for_an_interval_then_newest_first() {
     let mut m = warmed_up(queueing(1, 100, 5_000, Discipline::Adaptive), 20);
     let permit = m.admit(1_000, NORMAL);
-    let [a, b, c, d] = [1_000, 1_000, 1_000, 1_030].map(|t| m.queue(t, NORMAL));
+    let [a, b, c] = [1_000, 1_000, 1_000].map(|t| m.queue(t, NORMAL));
     m.complete(1_020, permit);
     let permit = m.dispatched(1_020, a);
+    let d = m.queue(1_030, NORMAL);
     m.complete(1_040, permit);
     let permit = m.dispatched(1_040, b);
     // Above the target of 20 ms since 1,020 (`a`, then `b`, then `c`, always older than 20 ms): overloaded from 1,120 on.
