@@ -175,6 +175,19 @@ fn expiry_wins_over_a_slot_that_frees_at_the_same_moment() {
 }
 
 #[test]
+fn a_newcomer_does_not_overtake_who_waits_for_a_slot_that_is_free_already() {
+    let mut m = Machine::new(queueing(1, 10, 5_000, Discipline::Fifo));
+    let permit = m.admit(0, NORMAL);
+    let first = m.queue(0, NORMAL);
+    m.complete(1, permit);
+    let newcomer = m.queue(1, NORMAL);
+    let permit = m.dispatched(1, first);
+    m.complete(2, permit);
+    let permit = m.dispatched(2, newcomer);
+    m.end(3, [permit]);
+}
+
+#[test]
 fn without_a_timeout_one_waits_for_ever() {
     let mut m = Machine::new(queueing(1, 10, 0, Discipline::Fifo));
     let permit = m.admit(0, NORMAL);
