@@ -64,6 +64,26 @@ pub fn ready(millis: u128, style: Style) -> String {
     }
 }
 
+/// A change of state: `15:23:07 SHEDDING  41/s offered, …`.
+pub(crate) fn state(state: &str, text: &str, style: Style) -> String {
+    match style {
+        Style::Text { .. } => format!("{} {state:<9} {text}\n", jiff::Zoned::now().strftime("%H:%M:%S")),
+        Style::Json => json_line(
+            &json!({ "level": "info", "msg": "state_change", "state": state, "text": text, "ts": jiff::Timestamp::now().to_string() }),
+        ),
+    }
+}
+
+/// Something else that happened.
+pub(crate) fn note(text: &str, style: Style) -> String {
+    match style {
+        Style::Text { .. } => format!("{} {text}\n", jiff::Zoned::now().strftime("%H:%M:%S")),
+        Style::Json => json_line(
+            &json!({ "level": "info", "msg": "note", "text": text, "ts": jiff::Timestamp::now().to_string() }),
+        ),
+    }
+}
+
 /// One row: a label, the values with their origins, and a remark.
 struct Row {
     label: &'static str,
@@ -173,12 +193,13 @@ fn text(settings: &Settings, loaded: &Loaded, paint: &Paint) -> String {
 }
 
 fn json_lines(settings: &Settings, loaded: &Loaded) -> String {
-    let listen: Vec<_> = settings.listen.iter().map(|address| format!("http://{address}")).collect();
+    let listen: Vec<_> = settings.listen.iter().map(SocketAddr::to_string).collect();
     let mut text = json_line(&json!({
         "level": "info",
         "msg": "started",
         "version": env!("CARGO_PKG_VERSION"),
-        "listen": listen,
+        "listen": listen.join(" "),
+        "admin": settings.admin.listen.map(|address| address.to_string()),
         "listen_origin": loaded.origins.of("listen").to_string(),
         "upstream": upstream_url(&settings.upstream),
         "upstream_origin": loaded.origins.of("upstream").to_string(),

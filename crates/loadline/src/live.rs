@@ -5,9 +5,11 @@ use std::sync::Arc;
 use loadline_core as core;
 use loadline_core::Class;
 use loadline_h1::Limits;
+use loadline_http::log::LogFormat;
 use loadline_http::rejection::{BodyFormat, StatusCodes};
+use loadline_http::syslog::{HeaderFormat, LogTarget};
 
-use crate::access_log::AccessLog;
+use crate::access_log::{AccessLog, LogSettings};
 use crate::config::settings::{self, Discipline, Settings};
 use crate::upstream::Upstream;
 
@@ -74,6 +76,47 @@ impl Live {
         } else {
             Class::Normal
         }
+    }
+}
+
+/// Starts the request log as configured, as the successor of an `earlier` one if there is one.
+///
+/// # Errors
+/// What is wrong with it; a configuration that was checked has nothing wrong but a thread that cannot start.
+pub(crate) fn start_log(log: &settings::Log, earlier: Option<&AccessLog>) -> Result<AccessLog, String> {
+    let settings = log.access.as_deref().map(|access| log_settings(log, access)).transpose()?;
+    let started = match (earlier, settings) {
+        (Some(earlier), settings) => earlier.successor(settings),
+        (None, Some(settings)) => AccessLog::start(settings),
+        (None, None) => Ok(AccessLog::off()),
+    };
+    started.map_err(|error| format!("cannot start the log's writer: {error}"))
+}
+
+fn log_settings(log: &settings::Log, access: &str) -> Result<LogSettings, String> {
+    let format = LogFormat::parse(access).map_err(|error| format!("log.access: {error}"))?;
+    let mut target = LogTarget::parse(&log.address).map_err(|error| format!("log.address: {error}"))?;
+    if target.max_len.is_none() {
+        target.max_len = Some(log.max_len as usize);
+    }
+    let mut settings = LogSettings::new(target, format);
+    settings.syslog.format = header_format(log.syslog_format);
+    settings.syslog.facility = log.facility.parse().map_err(|_| "log.facility is unknown".to_owned())?;
+    settings.syslog.tag = log.tag.parse().map_err(|_| "log.tag is no word".to_owned())?;
+    settings.separate_errors = log.separate_errors;
+    Ok(settings)
+}
+
+fn header_format(format: settings::SyslogFormat) -> HeaderFormat {
+    match format {
+        settings::SyslogFormat::Raw => HeaderFormat::Raw,
+        settings::SyslogFormat::Local => HeaderFormat::Local,
+        settings::SyslogFormat::Rfc3164 => HeaderFormat::Rfc3164,
+        settings::SyslogFormat::Rfc5424 => HeaderFormat::Rfc5424,
+        settings::SyslogFormat::Priority => HeaderFormat::Priority,
+        settings::SyslogFormat::Short => HeaderFormat::Short,
+        settings::SyslogFormat::Timed => HeaderFormat::Timed,
+        settings::SyslogFormat::Iso => HeaderFormat::Iso,
     }
 }
 
