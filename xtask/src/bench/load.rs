@@ -20,6 +20,7 @@ use rustix::time::{
 use super::Result;
 use super::event_loop::{Poller, content_length, head_end, read_buffer, status};
 use super::histogram::Histogram;
+use super::measure::CpuOf;
 
 /// Token of the clock that paces an open loop; connections count from 0.
 const CLOCK: u64 = u64::MAX;
@@ -78,33 +79,34 @@ pub(super) struct Outcome {
     pub(super) elapsed: Duration,
     /// From sending (or being due) to the last byte of the answer.
     pub(super) latency: Histogram,
-    /// What the probe returned at the end, less what it returned at the start of measuring.
-    pub(super) cpu: Duration,
+    /// CPU time that the proxy used meanwhile.
+    pub(super) proxy_cpu: Duration,
+    /// CPU time that the generator and the origin used meanwhile.
+    pub(super) load_cpu: Duration,
 }
 
-/// Runs a workload on the calling thread. `cpu` is read when measuring starts and when it ends.
+/// Runs a workload on the calling thread and measures the CPU time of `proxy` beside it.
 ///
 /// # Errors
 /// When connecting fails, or nothing at all happens for ten seconds.
-pub(super) fn run(workload: &Workload, span: Span, cpu: impl Fn() -> Duration) -> Result<Outcome> {
+pub(super) fn run(workload: &Workload, span: Span, proxy: CpuOf) -> Result<Outcome> {
     let mut generator = Generator::new(workload)?;
-    match span {
-        Span::Timed { warmup, measured } => {
-            let begun = Instant::now();
-            generator.run_while(|_| begun.elapsed() < warmup)?;
-            generator.tally = Tally::new();
-            let before = cpu();
-            let start = Instant::now();
-            generator.run_while(|_| start.elapsed() < measured)?;
-            Ok(generator.tally.outcome(start.elapsed(), cpu().saturating_sub(before)))
-        }
-        Span::Answers(wanted) => {
-            let before = cpu();
-            let start = Instant::now();
-            generator.run_while(|tally| tally.answers + tally.errors < wanted)?;
-            Ok(generator.tally.outcome(start.elapsed(), cpu().saturating_sub(before)))
-        }
+    if let Span::Timed { warmup, .. } = span {
+        let begun = Instant::now();
+        generator.run_while(|_| begun.elapsed() < warmup)?;
+        generator.tally = Tally::new();
     }
+    let before = [proxy.read(), CpuOf::Here.read()];
+    let start = Instant::now();
+    match span {
+        Span::Timed { measured, .. } => generator.run_while(|_| start.elapsed() < measured)?,
+        Span::Answers(wanted) => generator.run_while(|tally| tally.answers + tally.errors < wanted)?,
+    }
+    let elapsed = start.elapsed();
+    let Tally { answers, errors, first_error, latency } = generator.tally;
+    let [proxy_cpu, load_cpu] =
+        [(proxy, before[0]), (CpuOf::Here, before[1])].map(|(of, before)| of.read().saturating_sub(before));
+    Ok(Outcome { answers, errors, first_error, elapsed, latency, proxy_cpu, load_cpu })
 }
 
 /// Opens connections that have one answered request each, and leaves them idle.
@@ -372,11 +374,6 @@ impl Tally {
     fn error(&mut self, what: &str) {
         self.errors += 1;
         self.first_error.get_or_insert_with(|| what.to_owned());
-    }
-
-    fn outcome(self, elapsed: Duration, cpu: Duration) -> Outcome {
-        let Self { answers, errors, first_error, latency } = self;
-        Outcome { answers, errors, first_error, elapsed, latency, cpu }
     }
 }
 

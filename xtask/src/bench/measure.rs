@@ -19,6 +19,8 @@ pub(super) enum CpuOf {
     Group(u32),
     /// One thread of this process.
     Thread(u32),
+    /// All threads of this process.
+    Here,
 }
 
 impl CpuOf {
@@ -26,11 +28,8 @@ impl CpuOf {
     pub(super) fn read(self) -> Duration {
         let nanos = match self {
             Self::Thread(tid) => read_schedstat(&format!("/proc/self/task/{tid}/schedstat")),
-            Self::Group(group) => members(group)
-                .into_iter()
-                .flat_map(|pid| fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten())
-                .map(|task| read_schedstat(&format!("{}/schedstat", task.path().display())))
-                .sum(),
+            Self::Here => of_process(std::process::id()),
+            Self::Group(group) => members(group).into_iter().map(of_process).sum(),
         };
         Duration::from_nanos(nanos)
     }
@@ -97,6 +96,11 @@ pub(super) fn descriptor_limit() -> u64 {
 /// A process id as the system calls want it.
 pub(super) fn pid(id: u32) -> Option<Pid> {
     Pid::from_raw(i32::try_from(id).ok()?)
+}
+
+fn of_process(pid: u32) -> u64 {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    tasks.map(|task| read_schedstat(&format!("{}/schedstat", task.path().display()))).sum()
 }
 
 fn read_schedstat(path: &str) -> u64 {

@@ -189,6 +189,8 @@ fn launch(name: &str, line: impl Into<Vec<OsString>>) -> Launch {
 
 /// `immediate`: refuse by a rule; else by the server queue's shortest timeout.
 ///
+/// `http-reuse always`: by default HAProxy opens an upstream connection for the first request of each client connection,
+/// which nginx and loadline do not.
 /// `no strict-limits`: HAProxy wants two descriptors per connection, which the idle connections never use.
 fn haproxy(address: SocketAddr, origin: SocketAddr, immediate: bool) -> String {
     let (rule, queue) = if immediate {
@@ -214,6 +216,7 @@ frontend http
     bind {address}
 {rule}    default_backend app
 backend app
+    http-reuse always
     server main {origin} maxconn {LIMIT}
 "
     )

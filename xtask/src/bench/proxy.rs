@@ -180,7 +180,7 @@ impl Bench<'_> {
         let child = setup.as_ref().map(|setup| setup.start(&[], SMALL, self.directory)).transpose()?;
         let target = setup.as_ref().map_or(self.origin.address, |setup| setup.address);
         let cpu = child.as_ref().map_or_else(|| self.origin.cpu(), |child| CpuOf::Group(child.group()));
-        let outcome = self.load(scenario, target, CONNECTIONS, span, || cpu.read())?;
+        let outcome = self.load(scenario, target, CONNECTIONS, span, cpu)?;
         let answers = outcome.answers.max(1) as f64;
         if outcome.errors as f64 > answers * TOLERATED_ERRORS {
             let first = outcome.first_error.unwrap_or_default();
@@ -190,7 +190,7 @@ impl Bench<'_> {
             )
             .into());
         }
-        let (cpu, elapsed) = (outcome.cpu.as_secs_f64(), outcome.elapsed.as_secs_f64());
+        let (cpu, elapsed) = (outcome.proxy_cpu.as_secs_f64(), outcome.elapsed.as_secs_f64());
         Ok(Sample {
             scenario: scenario.name,
             proxy,
@@ -200,6 +200,7 @@ impl Bench<'_> {
             p50_us: outcome.latency.quantile_us(0.5),
             p99_us: outcome.latency.quantile_us(0.99),
             proxy_busy: cpu / elapsed,
+            load_busy: outcome.load_cpu.as_secs_f64() / elapsed,
             answers: outcome.answers,
             errors: outcome.errors,
         })
@@ -212,7 +213,7 @@ impl Bench<'_> {
         target: std::net::SocketAddr,
         connections: usize,
         span: Span,
-        cpu: impl Fn() -> Duration,
+        cpu: CpuOf,
     ) -> Result<load::Outcome> {
         /// Time for requests to reach the origin through a proxy that valgrind slows.
         const PATIENCE: Duration = Duration::from_secs(20);
@@ -290,7 +291,8 @@ impl Bench<'_> {
         let setup = self.setup(proxy)?.ok_or("nothing to start")?;
         let child = setup.start(&counter.wrapper(self.directory), SMALL, self.directory)?;
         let span = Span::Answers(answers);
-        let outcome = self.load(scenario, setup.address, counter.connections(), span, || Duration::ZERO)?;
+        let outcome =
+            self.load(scenario, setup.address, counter.connections(), span, CpuOf::Group(child.group()))?;
         child.stop(Counter::STOP_LIMIT)?;
         if outcome.errors > 0 {
             return Err(

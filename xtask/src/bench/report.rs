@@ -29,6 +29,8 @@ pub(super) struct Sample {
     pub(super) p99_us: f64,
     /// Share of its core that the proxy used, 0..=1.
     pub(super) proxy_busy: f64,
+    /// Share of the other core that the load generator and the origin used. Near 1 they are the bottleneck.
+    pub(super) load_busy: f64,
     /// Answers with the expected status.
     pub(super) answers: u64,
     /// Everything else.
@@ -120,8 +122,8 @@ impl Report {
             text,
             "\n### `{scenario}`\n\n\
              | proxy | CPU µs/request, median | min..max | ratio to HAProxy | min..max | ratio to the better peer | \
-             requests/s | ratio to HAProxy | p50 µs | added p50 µs | p99 µs | busy | errors |\n\
-             |---|---|---|---|---|---|---|---|---|---|---|---|---|"
+             requests/s | ratio to HAProxy | p50 µs | added p50 µs | p99 µs | proxy busy | load busy | errors |\n\
+             |---|---|---|---|---|---|---|---|---|---|---|---|---|---|"
         );
         for proxy in proxies {
             let of = |value: fn(&Sample) -> f64| -> Vec<f64> {
@@ -138,7 +140,7 @@ impl Report {
                 samples.iter().filter(|sample| sample.proxy == proxy).map(|sample| sample.errors).sum();
             let _ = writeln!(
                 text,
-                "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {errors} |",
+                "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {errors} |",
                 proxy.name(),
                 shown(median(&cpu), 2),
                 range(&cpu, 2),
@@ -151,6 +153,7 @@ impl Report {
                 if direct { shown(median(&added), 0) } else { "–".to_owned() },
                 shown(median(&of(|sample| sample.p99_us)), 0),
                 shown(median(&of(|sample| sample.proxy_busy)), 2),
+                shown(median(&of(|sample| sample.load_busy)), 2),
             );
         }
     }
@@ -260,6 +263,7 @@ mod tests {
             p50_us: cpu_us,
             p99_us: cpu_us,
             proxy_busy: 1.0,
+            load_busy: 0.5,
             answers: 1,
             errors: 0,
         }
