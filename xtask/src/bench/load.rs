@@ -18,9 +18,10 @@ use rustix::time::{
 };
 
 use super::Result;
-use super::event_loop::{Poller, content_length, head_end, read_buffer, status};
+use super::event_loop::Poller;
 use super::histogram::Histogram;
 use super::measure::CpuOf;
+use super::wire::{content_length, head_end, read_buffer, status};
 
 /// Token of the clock that paces an open loop; connections count from 0.
 const CLOCK: u64 = u64::MAX;

@@ -9,8 +9,10 @@
 //!
 //! Out of scope: TLS, HTTP/2, more than one worker, a real network.
 
+mod client;
 mod counts;
 mod event_loop;
+mod flash_crowd;
 mod histogram;
 mod idle;
 mod load;
@@ -20,6 +22,9 @@ mod process;
 mod proxies;
 mod proxy;
 mod report;
+mod slot_origin;
+mod slow_clients;
+mod wire;
 
 use std::error::Error;
 
@@ -39,6 +44,10 @@ const LOAD_CORE: usize = 1;
 pub(crate) enum Bench {
     /// CPU, throughput, latency and memory of HAProxy, nginx and loadline, interleaved in one run.
     Proxy(proxy::Options),
+    /// Overload by clients with a timeout and retries: goodput during it, and recovery after it.
+    FlashCrowd(flash_crowd::Options),
+    /// Trickled uploads and non-reading downloads: are the requests beside them served?
+    SlowClients(slow_clients::Options),
 }
 
 /// Runs one benchmark.
@@ -50,5 +59,7 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
     measure::raise_descriptor_limit();
     match bench {
         Bench::Proxy(options) => proxy::run(options),
+        Bench::FlashCrowd(options) => flash_crowd::run(options),
+        Bench::SlowClients(options) => slow_clients::run(options),
     }
 }

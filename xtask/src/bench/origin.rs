@@ -10,8 +10,9 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::event_loop::{Poller, content_length, field, head_end, read_buffer};
+use super::event_loop::Poller;
 use super::measure::CpuOf;
+use super::wire::{content_length, field, head_end, read_buffer};
 use super::{LOAD_CORE, Result, measure};
 
 /// Answered with 128 bytes.
