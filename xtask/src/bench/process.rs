@@ -152,7 +152,7 @@ pub(super) struct Scratch(PathBuf);
 impl Scratch {
     /// A fresh directory below the system's temporary one.
     pub(super) fn new() -> Result<Self> {
-        let path = std::env::temp_dir().join(format!("loadline-bench-{}", std::process::id()));
+        let path = Self::location();
         fs::create_dir_all(&path)?;
         Ok(Self(path))
     }
@@ -160,6 +160,11 @@ impl Scratch {
     /// Where it is.
     pub(super) fn path(&self) -> &Path {
         &self.0
+    }
+
+    /// One per benchmark process.
+    fn location() -> PathBuf {
+        std::env::temp_dir().join(format!("loadline-bench-{}", std::process::id()))
     }
 }
 
@@ -190,6 +195,8 @@ pub(super) fn end_children_on_signals() -> Result<()> {
             for group in running().iter() {
                 signal_group(*group, Signal::KILL);
             }
+            // As when it is dropped.
+            let _ = fs::remove_dir_all(Scratch::location());
             eprintln!("interrupted");
             #[expect(clippy::exit, reason = "the measuring thread may be anywhere; its children are ended")]
             std::process::exit(INTERRUPTED);

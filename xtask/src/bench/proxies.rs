@@ -68,16 +68,22 @@ pub(super) struct Loadline {
 }
 
 impl Loadline {
-    /// The given program, or the one that `cargo build --profile dist` makes now.
+    /// The given program, or the one that `cargo build --profile dist` makes. It need not be there.
+    pub(super) fn named(program: Option<&Path>, settings: &[String]) -> Self {
+        let program = program.map_or_else(|| target_directory().join("dist/loadline"), Path::to_owned);
+        Self { program, settings: settings.to_vec() }
+    }
+
+    /// Likewise, and ready to start: without a given program, it is built now.
     pub(super) fn find_or_build(program: Option<&Path>, settings: &[String]) -> Result<Self> {
-        let program = match program {
-            Some(program) => program.to_owned(),
-            None => build()?,
-        };
-        if !program.is_file() {
-            return Err(format!("{} is not there", program.display()).into());
+        if program.is_none() {
+            build()?;
         }
-        Ok(Self { program, settings: settings.to_vec() })
+        let loadline = Self::named(program, settings);
+        if !loadline.program.is_file() {
+            return Err(format!("{} is not there", loadline.program.display()).into());
+        }
+        Ok(loadline)
     }
 }
 
@@ -304,17 +310,21 @@ fn answers(address: SocketAddr, path: &str) -> Result<bool> {
     Ok(answer.starts_with(b"HTTP/1.1 200 "))
 }
 
-fn build() -> Result<PathBuf> {
+fn build() -> Result<()> {
     eprintln!("building loadline (profile dist)");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("xtask has no workspace")?;
     let built = Command::new(cargo)
         .args(["build", "--profile", "dist", "--package", "loadline", "--bin", "loadline"])
-        .current_dir(workspace)
+        .current_dir(workspace())
         .status()?;
-    if !built.success() {
-        return Err("loadline does not build".into());
-    }
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace.join("target"), PathBuf::from);
-    Ok(target.join("dist/loadline"))
+    if built.success() { Ok(()) } else { Err("loadline does not build".into()) }
+}
+
+fn target_directory() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from)
+}
+
+/// The directory above this crate's.
+fn workspace() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }

@@ -72,10 +72,13 @@ struct Scenario {
 /// When a proxy could not be measured in a scenario or answered wrongly too often. What could be measured is printed first.
 pub(super) fn run(options: &Options) -> Result<()> {
     let scenarios = scenarios(&options.scenarios)?;
-    let loadline = if options.only.contains(&Proxy::Loadline) {
-        Some(Loadline::find_or_build(options.loadline.as_deref(), &options.settings)?)
-    } else {
+    let program = options.loadline.as_deref();
+    let loadline = if !options.only.contains(&Proxy::Loadline) {
         None
+    } else if options.show_configs {
+        Some(Loadline::named(program, &options.settings))
+    } else {
+        Some(Loadline::find_or_build(program, &options.settings)?)
     };
     let scratch = Scratch::new()?;
     measure::pin_to(LOAD_CORE)?;
@@ -142,9 +145,15 @@ impl Bench<'_> {
             "{rounds} rounds of {measured:?} per scenario, interleaved; proxy on core 0, load and origin on core 1; \
              limit {LIMIT}; ratios are medians of per-round ratios"
         )];
-        for command in ["uname -sr", "haproxy -v", "nginx -v"] {
-            let mut words = command.split(' ');
-            let output = words.next().and_then(|program| Command::new(program).args(words).output().ok());
+        lines.push(
+            "load busy near 1: requests/s is the generator's limit there, CPU per request is still the proxy's"
+                .to_owned(),
+        );
+        let loadline = self.loadline.as_ref().map(|loadline| loadline.program.display().to_string());
+        let commands = [("uname", "-sr"), ("haproxy", "-v"), ("nginx", "-v")];
+        let loadline = loadline.iter().map(|program| (program.as_str(), "version"));
+        for (program, argument) in commands.into_iter().chain(loadline) {
+            let output = Command::new(program).arg(argument).output().ok();
             // nginx prints its version on stderr.
             let text = output.map(|output| [output.stdout, output.stderr].concat()).unwrap_or_default();
             if let Some(line) = String::from_utf8_lossy(&text).lines().next() {

@@ -73,7 +73,8 @@ pub(super) fn run(options: &Options) -> Result<()> {
     println!("| proxy | uploads | downloads | served | shed | timed out | failed | p50 ms | p99 ms |");
     println!("|---|---|---|---|---|---|---|---|---|");
     let mut broken = false;
-    for (uploads, downloads) in [(UPLOADS, 0), (0, DOWNLOADS), (UPLOADS, DOWNLOADS)] {
+    // The first case is the control: nothing but ordinary requests.
+    for (uploads, downloads) in [(0, 0), (UPLOADS, 0), (0, DOWNLOADS), (UPLOADS, DOWNLOADS)] {
         for contender in &options.only {
             let app = SlotOrigin::start(APP_WORKERS, SERVICE)?;
             let setup = contender.setup(&app, SLOTS, &scratch, loadline.as_ref())?;
