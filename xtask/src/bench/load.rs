@@ -21,7 +21,7 @@ use super::Result;
 use super::event_loop::Poller;
 use super::histogram::Histogram;
 use super::measure::CpuOf;
-use super::wire::{content_length, head_end, read_buffer, status};
+use super::wire::{Answer, read_buffer};
 
 /// Token of the clock that paces an open loop; connections count from 0.
 const CLOCK: u64 = u64::MAX;
@@ -375,73 +375,5 @@ impl Tally {
     fn error(&mut self, what: &str) {
         self.errors += 1;
         self.first_error.get_or_insert_with(|| what.to_owned());
-    }
-}
-
-/// Reads one answer after the other from pieces.
-#[derive(Default)]
-struct Answer {
-    /// A head that has not arrived completely.
-    partial: Vec<u8>,
-    /// Status of the answer whose body is arriving, and the bytes still to come.
-    body: Option<(u16, usize)>,
-}
-
-impl Answer {
-    /// Takes received bytes; returns the status once an answer is complete.
-    fn take(&mut self, bytes: &[u8]) -> Result<Option<u16>, &'static str> {
-        if let Some((status, left)) = self.body.take() {
-            return self.take_body(status, left, bytes.len());
-        }
-        if self.partial.is_empty() {
-            return self.take_head(bytes);
-        }
-        self.partial.extend_from_slice(bytes);
-        let whole = std::mem::take(&mut self.partial);
-        self.take_head(&whole)
-    }
-
-    fn take_head(&mut self, bytes: &[u8]) -> Result<Option<u16>, &'static str> {
-        let Some(end) = head_end(bytes) else {
-            self.partial = bytes.to_vec();
-            return Ok(None);
-        };
-        let status = status(&bytes[..end]).ok_or("an answer without a status")?;
-        let length = content_length(&bytes[..end]).ok_or("an answer without Content-Length")?;
-        self.take_body(status, length, bytes.len() - end)
-    }
-
-    fn take_body(&mut self, status: u16, left: usize, arrived: usize) -> Result<Option<u16>, &'static str> {
-        match left.checked_sub(arrived) {
-            Some(0) => Ok(Some(status)),
-            Some(left) => {
-                self.body = Some((status, left));
-                Ok(None)
-            }
-            None => Err("bytes behind the answer"),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn answers_arrive_in_any_pieces() {
-        let bytes = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
-        for cut in 1..bytes.len() {
-            let mut answer = Answer::default();
-            assert_eq!(answer.take(&bytes[..cut]), Ok(None), "{cut}");
-            assert_eq!(answer.take(&bytes[cut..]), Ok(Some(200)), "{cut}");
-            assert_eq!(answer.take(bytes), Ok(Some(200)), "the next one, {cut}");
-        }
-    }
-
-    #[test]
-    fn odd_answers_are_errors() {
-        assert!(Answer::default().take(b"HTTP/1.1 200 OK\r\n\r\n").is_err());
-        assert!(Answer::default().take(b"HTTP/1.1 2x0 OK\r\nContent-Length: 0\r\n\r\n").is_err());
-        assert!(Answer::default().take(b"HTTP/1.1 204 OK\r\nContent-Length: 0\r\n\r\nx").is_err());
     }
 }

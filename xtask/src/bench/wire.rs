@@ -3,6 +3,54 @@
 //! Both ends are our own or a proxy that frames correctly, so nothing is validated: the proxy's strictness is not
 //! under test here.
 
+/// Reads one answer after the other from pieces.
+#[derive(Default)]
+pub(super) struct Answer {
+    /// A head that has not arrived completely.
+    partial: Vec<u8>,
+    /// Status of the answer whose body is arriving, and the bytes still to come.
+    body: Option<(u16, usize)>,
+}
+
+impl Answer {
+    /// Takes received bytes; returns the status once an answer is complete.
+    ///
+    /// # Errors
+    /// For an answer without a status or `Content-Length`, or with bytes behind it.
+    pub(super) fn take(&mut self, bytes: &[u8]) -> Result<Option<u16>, &'static str> {
+        if let Some((status, left)) = self.body.take() {
+            return self.take_body(status, left, bytes.len());
+        }
+        if self.partial.is_empty() {
+            return self.take_head(bytes);
+        }
+        self.partial.extend_from_slice(bytes);
+        let whole = std::mem::take(&mut self.partial);
+        self.take_head(&whole)
+    }
+
+    fn take_head(&mut self, bytes: &[u8]) -> Result<Option<u16>, &'static str> {
+        let Some(end) = head_end(bytes) else {
+            self.partial = bytes.to_vec();
+            return Ok(None);
+        };
+        let status = status(&bytes[..end]).ok_or("an answer without a status")?;
+        let length = content_length(&bytes[..end]).ok_or("an answer without Content-Length")?;
+        self.take_body(status, length, bytes.len() - end)
+    }
+
+    fn take_body(&mut self, status: u16, left: usize, arrived: usize) -> Result<Option<u16>, &'static str> {
+        match left.checked_sub(arrived) {
+            Some(0) => Ok(Some(status)),
+            Some(left) => {
+                self.body = Some((status, left));
+                Ok(None)
+            }
+            None => Err("bytes behind the answer"),
+        }
+    }
+}
+
 /// A read buffer for whole messages of any scenario, but the download of the slow clients.
 pub(super) fn read_buffer() -> Vec<u8> {
     /// Holds any answer or request of the scenarios in one piece.
@@ -55,5 +103,23 @@ mod tests {
         assert_eq!(head_end(b"a\r\n\r\nb\r\n\r\n"), Some(5));
         assert_eq!(head_end(b"a\r\n\r\nbody"), Some(5));
         assert_eq!(head_end(b"a\r\n\r"), None);
+    }
+
+    #[test]
+    fn answers_arrive_in_any_pieces() {
+        let bytes = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+        for cut in 1..bytes.len() {
+            let mut answer = Answer::default();
+            assert_eq!(answer.take(&bytes[..cut]), Ok(None), "{cut}");
+            assert_eq!(answer.take(&bytes[cut..]), Ok(Some(200)), "{cut}");
+            assert_eq!(answer.take(bytes), Ok(Some(200)), "the next one, {cut}");
+        }
+    }
+
+    #[test]
+    fn odd_answers_are_errors() {
+        assert!(Answer::default().take(b"HTTP/1.1 200 OK\r\n\r\n").is_err());
+        assert!(Answer::default().take(b"HTTP/1.1 2x0 OK\r\nContent-Length: 0\r\n\r\n").is_err());
+        assert!(Answer::default().take(b"HTTP/1.1 204 OK\r\nContent-Length: 0\r\n\r\nx").is_err());
     }
 }
