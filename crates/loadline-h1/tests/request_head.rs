@@ -265,7 +265,7 @@ fn framing() {
         (format!("{coding}{coding}"), Kind::CodingRepeated),
         (format!("{length}{coding}"), Kind::LengthAndCoding),
         (format!("{coding}{length}"), Kind::LengthAndCoding),
-        (format!("Content-Length: x\r\nTransfer-Encoding: y\r\n"), Kind::LengthAndCoding),
+        ("Content-Length: x\r\nTransfer-Encoding: y\r\n".to_string(), Kind::LengthAndCoding),
     ] {
         refused(&with(&lines), 400, kind);
     }
