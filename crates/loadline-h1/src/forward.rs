@@ -115,7 +115,8 @@ impl ResponseHead {
         );
         out.reserve(self.len + opts.extra.len() + ADDED);
         out.extend_from_slice(b"HTTP/1.1 ");
-        text::push_decimal(out, u64::from(self.status));
+        // `HTTP/1.x ` is nine bytes, the status three; the space behind it may be missing where the phrase is.
+        out.extend_from_slice(&buf[9..12]);
         out.push(b' ');
         out.extend_from_slice(self.reason.of(buf));
         out.extend_from_slice(b"\r\n");

@@ -22,7 +22,7 @@ fn refused(bytes: &[u8], kind: Kind) {
     match parse(bytes, RequestKind::Other) {
         Ok(_) => panic!("accepted: {:?}", String::from_utf8_lossy(bytes)),
         Err(refusal) => {
-            assert_eq!(refusal, Refusal { status: 502, kind }, "{:?}", String::from_utf8_lossy(bytes))
+            assert_eq!(refusal, Refusal { status: 502, kind }, "{:?}", String::from_utf8_lossy(bytes));
         }
     }
 }
