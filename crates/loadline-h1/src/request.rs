@@ -156,7 +156,7 @@ impl RequestHead {
             }
             _ => None,
         };
-        self.te_trailers = survey.te_trailers;
+        self.te_trailers = survey.te_trailers && self.version == Version::Http11;
         Ok(())
     }
 }

@@ -63,6 +63,13 @@ fn request_lines() {
 }
 
 #[test]
+fn an_http10_client_gets_no_trailers_and_no_upgrade() {
+    let lines = "Host: a\r\nTE: trailers\r\nConnection: te, upgrade\r\nUpgrade: websocket\r\n";
+    let out = request(&format!("GET / HTTP/1.0\r\n{lines}\r\n"), &ForwardRequest::default());
+    assert_eq!(out, "GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+}
+
+#[test]
 fn end_to_end_fields_keep_order_and_value() {
     for (lines, out) in [
         (

@@ -94,6 +94,20 @@ fn field_lines() {
     sweep(&format!("{get}X: y\r\n@z\r\n\r\n"), |_| false);
 }
 
+/// The token parser reads 8, 16 or 32 bytes at a time where it can: the same places within something long.
+#[test]
+fn long_runs() {
+    let get = "GET / HTTP/1.1\r\nHost: a\r\n";
+    let after = "z".repeat(70);
+    for before in (0..70).step_by(7).map(|length| "y".repeat(length)) {
+        sweep(&format!("{get}X: y{before}@{after}\r\n\r\n"), field_byte);
+        sweep(&format!("{get}X{before}@{after}: y\r\n\r\n"), |b| tchar(b) || b == b':');
+        sweep(&format!("GET /{before}@{after} HTTP/1.1\r\nHost: a\r\n\r\n"), |b| {
+            (0x21..0x7f).contains(&b) && b != b'#'
+        });
+    }
+}
+
 #[test]
 fn host() {
     sweep("GET / HTTP/1.1\r\nHost: a@b\r\n\r\n", host_byte);
