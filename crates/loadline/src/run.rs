@@ -7,7 +7,10 @@ use crate::config::{Loaded, Sources};
 
 /// Runs the proxy until it has drained. `sources` allow to load the configuration again.
 pub fn run(_sources: Sources, loaded: Loaded) -> ExitCode {
-    eprint!("{}", banner::started(&loaded.settings, &loaded, banner::Style::of_stderr()));
+    eprint!(
+        "{}",
+        banner::started(&loaded.settings, &loaded, banner::Style::of_stderr(), jiff::Timestamp::now())
+    );
     eprintln!("error: not wired yet");
     ExitCode::FAILURE
 }

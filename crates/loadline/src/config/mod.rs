@@ -1,15 +1,19 @@
 //! Configuration: from file, environment and arguments to checked [`settings::Settings`].
 //!
 //! One table (`table.rs`) says which settings exist. Sources become assignments (`document.rs` reads files, `layers.rs` the
-//! rest), assignments are read in the table's order by each setting's codec (`value.rs`, `address.rs`), and `rules.rs` adds what
-//! spans several settings. Every mistake is collected before any is reported.
+//! rest), assignments are read in the table's order by each setting's codec (`codecs.rs` and its neighbours), and `rules.rs` adds
+//! what spans several settings. Every mistake is collected before any is reported.
 //!
 //! [`load`] only reads the file it is told to; it can run again at any time, which is what a reload is. It changes nothing:
 //! whoever calls it decides whether the result replaces the old settings ([`needs_restart`] names what cannot be replaced).
 
 mod address;
+mod codecs;
+mod defaults;
 mod document;
+mod endpoints;
 mod error;
+mod key;
 mod layers;
 mod logging;
 pub mod render;
@@ -24,6 +28,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::io;
 use std::path::{Path, PathBuf};
 
 pub use error::{ConfigError, ConfigErrors, Origin, closest};
@@ -83,9 +88,7 @@ impl Origins {
 /// # Errors
 /// Every mistake that was found, never an empty list.
 pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
-    let (loaded, mut errors) = resolve(sources);
-    errors.extend(missing(sources, &loaded));
-    if errors.is_empty() { Ok(loaded) } else { Err(ConfigErrors::new(errors)) }
+    load_text(sources, read(sources))
 }
 
 /// Like [`load`], for commands that only need to find a running loadline: upstream and limit may be missing.
@@ -93,7 +96,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
 /// # Errors
 /// Every mistake that was found, never an empty list.
 pub fn load_partial(sources: &Sources) -> Result<Loaded, ConfigErrors> {
-    let (loaded, errors) = resolve(sources);
+    let (loaded, errors) = resolve(sources, read(sources));
     if errors.is_empty() { Ok(loaded) } else { Err(ConfigErrors::new(errors)) }
 }
 
@@ -103,10 +106,23 @@ pub fn needs_restart(old: &Settings, new: &Settings) -> Vec<&'static str> {
     changed.map(|key| key.name).collect()
 }
 
-fn resolve(sources: &Sources) -> (Loaded, Vec<ConfigError>) {
+/// What became of reading the file, if there is one.
+type FileText = Option<io::Result<String>>;
+
+fn read(sources: &Sources) -> FileText {
+    sources.file.as_ref().map(std::fs::read_to_string)
+}
+
+fn load_text(sources: &Sources, text: FileText) -> Result<Loaded, ConfigErrors> {
+    let (loaded, mut errors) = resolve(sources, text);
+    errors.extend(missing(sources, &loaded));
+    if errors.is_empty() { Ok(loaded) } else { Err(ConfigErrors::new(errors)) }
+}
+
+fn resolve(sources: &Sources, text: FileText) -> (Loaded, Vec<ConfigError>) {
     let mut layers = Layers::default();
-    if let Some(path) = &sources.file {
-        read_file(&mut layers, path);
+    if let (Some(path), Some(text)) = (&sources.file, text) {
+        add_file(&mut layers, path, text);
     }
     layers.environment(&sources.environment);
     sources.set.iter().for_each(|text| layers.flag(text));
@@ -144,9 +160,9 @@ fn apply(assignments: &[Assignment], errors: &mut Vec<ConfigError>) -> (Settings
     (settings, origins)
 }
 
-fn read_file(layers: &mut Layers, path: &Path) {
+fn add_file(layers: &mut Layers, path: &Path, text: io::Result<String>) {
     let shown = path.display().to_string();
-    let text = match std::fs::read_to_string(path) {
+    let text = match text {
         Ok(text) => text,
         Err(error) => {
             layers.errors.push(ConfigError::elsewhere(format_args!("cannot read {shown}: {error}")));

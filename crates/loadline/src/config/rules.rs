@@ -2,8 +2,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use loadline_http::syslog::LogTarget;
+
 use super::error::ConfigError;
-use super::settings::{Settings, SyslogFormat, Upstream};
+use super::settings::{Settings, Upstream};
 use super::{Origins, units};
 
 /// Fills in what nobody set and what follows from other settings.
@@ -17,8 +19,14 @@ pub(super) fn derive(settings: &mut Settings, origins: &Origins) {
     if !origins.is_set("log.access") && origins.is_set("log.address") {
         settings.log.access = Some("spillway".to_owned());
     }
-    if !origins.is_set("log.syslog_format") && !is_local_stream(&settings.log.address) {
-        settings.log.syslog_format = SyslogFormat::Rfc5424;
+    // An address that was refused keeps the defaults; its mistake is reported elsewhere.
+    if let Ok(target) = LogTarget::parse(&settings.log.address) {
+        if !origins.is_set("log.syslog_format") {
+            settings.log.syslog_format = target.header_format();
+        }
+        if !origins.is_set("log.max_len") {
+            settings.log.max_len = target.line_max();
+        }
     }
 }
 
@@ -85,11 +93,6 @@ pub(super) fn doubts(settings: &Settings) -> Vec<String> {
              limited to this machine until admin.token is set"));
     }
     warnings
-}
-
-/// Targets that a container runtime or a supervisor stamps itself.
-fn is_local_stream(target: &str) -> bool {
-    matches!(target, "stdout" | "stderr") || target.starts_with("fd@")
 }
 
 /// Whether both cannot be bound at once. Port 0 never collides: the system picks another.
