@@ -46,7 +46,7 @@ impl Given {
     }
 
     fn load(self) -> Result<Loaded, ConfigErrors> {
-        load_text(&self.sources, self.text.map(Ok))
+        resolve(&self.sources, self.text.map(Ok), Need::Everything)
     }
 
     fn good(self) -> Loaded {
@@ -213,8 +213,9 @@ fn the_transcripts_mistakes() {
     let expected = "\
 loadline.toml:7:3: unknown key `concurency` in [limit]; did you mean `concurrency`?
 loadline.toml:11:12: queue.timeout: \"5 sec\" is not a duration (try \"5s\", \"500ms\", 5000)
-error: the concurrency argument is missing
-  loadline app:8080 <concurrency>     for example: loadline app:8080 3
+error: limit.concurrency is missing
+  in a file:         [limit] and below it concurrency = 3
+  or as a variable:  LOADLINE_LIMIT_CONCURRENCY=3
 3 errors";
     assert_eq!(Given::default().toml(file).errors(), expected);
 }
@@ -380,9 +381,9 @@ fn wrong_variables_are_called_by_their_names() {
         .env("HEALTHCHECK_PATH", "/h\nbind :9")
         .errors();
     let expected = "\
-error: HEALTHCHECK_PATH: the value holds a control character ('\\n' at position 3)
 error: LOADLINE_MAX_CONNECTIONS: \"many\" is not a whole number from 1 to 1000000
 error: QUEUE_TIMEOUT: \"5 sec\" is not a duration (try \"5s\", \"500ms\", 5000)
+error: HEALTHCHECK_PATH: the value holds a control character ('\\n' at position 3)
 3 errors";
     assert_eq!(errors, expected);
 }
@@ -447,7 +448,9 @@ fn broken_files_say_where() {
         Given::app().file("x.json", "{\"max_connections\": 1,\n\"max_connections\": 2}").errors(),
         "x.json:2:1: key `max_connections` is given twice"
     );
-    let mut gone = Given::app();
+    let broken = Given::default().toml("upstream").errors();
+    assert!(!broken.contains("missing"), "what a broken file holds is not missing: {broken}");
+    let mut gone = Given::default();
     gone.sources.file = Some("no/such.toml".into());
     let errors = load(&gone.sources).unwrap_err().to_string();
     assert!(errors.starts_with("error: cannot read no/such.toml: "), "{errors}");
