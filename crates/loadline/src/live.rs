@@ -7,7 +7,7 @@ use loadline_core::Class;
 use loadline_h1::Limits;
 use loadline_http::log::LogFormat;
 use loadline_http::rejection::{BodyFormat, StatusCodes};
-use loadline_http::syslog::{HeaderFormat, LogTarget};
+use loadline_http::syslog::LogTarget;
 
 use crate::access_log::{AccessLog, LogSettings};
 use crate::config::settings::{self, Discipline, Settings};
@@ -96,28 +96,15 @@ pub(crate) fn start_log(log: &settings::Log, earlier: Option<&AccessLog>) -> Res
 fn log_settings(log: &settings::Log, access: &str) -> Result<LogSettings, String> {
     let format = LogFormat::parse(access).map_err(|error| format!("log.access: {error}"))?;
     let mut target = LogTarget::parse(&log.address).map_err(|error| format!("log.address: {error}"))?;
-    if target.max_len.is_none() {
-        target.max_len = Some(log.max_len as usize);
+    if log.max_len.is_some() {
+        target.max_len = log.max_len;
     }
     let mut settings = LogSettings::new(target, format);
-    settings.syslog.format = header_format(log.syslog_format);
-    settings.syslog.facility = log.facility.parse().map_err(|_| "log.facility is unknown".to_owned())?;
-    settings.syslog.tag = log.tag.parse().map_err(|_| "log.tag is no word".to_owned())?;
+    settings.syslog.format = log.syslog_format;
+    settings.syslog.facility = log.facility;
+    settings.syslog.tag = log.tag.clone();
     settings.separate_errors = log.separate_errors;
     Ok(settings)
-}
-
-fn header_format(format: settings::SyslogFormat) -> HeaderFormat {
-    match format {
-        settings::SyslogFormat::Raw => HeaderFormat::Raw,
-        settings::SyslogFormat::Local => HeaderFormat::Local,
-        settings::SyslogFormat::Rfc3164 => HeaderFormat::Rfc3164,
-        settings::SyslogFormat::Rfc5424 => HeaderFormat::Rfc5424,
-        settings::SyslogFormat::Priority => HeaderFormat::Priority,
-        settings::SyslogFormat::Short => HeaderFormat::Short,
-        settings::SyslogFormat::Timed => HeaderFormat::Timed,
-        settings::SyslogFormat::Iso => HeaderFormat::Iso,
-    }
 }
 
 fn admission(settings: &Settings, seed: u64) -> core::Settings {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use loadline_demo::DemoApp;
 use loadline_tower::Gate;
 use tokio::net::TcpListener;
@@ -110,8 +111,9 @@ impl Proxy {
                 .map_err(|error| format!("cannot start a worker: {error}"))?;
             workers.push(thread);
         }
-        say(&banner::started(&loaded.settings, &loaded, style));
-        say(&banner::ready(begun.elapsed().as_millis(), style));
+        say(&banner::started(&loaded.settings, &loaded, style, Timestamp::now()));
+        let millis = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        say(&banner::ready(millis, style, Timestamp::now()));
         Ok(Self { shared, workers, phase, admin, loaded, seed, _demo: demo })
     }
 
