@@ -426,7 +426,7 @@ fn mistakes_in_a_file_have_places() {
         ),
         (
             "max_connections = 99999999999999999999999999999999999999999",
-            "1:19: max_connections: inf is not a whole number from 1 to 1000000",
+            "1:19: max_connections: 100000000000000000000000000000000000000000 is not a whole number from 1 to 1000000",
         ),
         (
             "upstream = [\"a\"]",
