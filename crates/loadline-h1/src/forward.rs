@@ -1,8 +1,9 @@
 //! Rewriting a head for the other side (RFC 9110 section 7.6).
 //!
 //! Field names go out in lower case, values byte for byte. What concerns one connection only is left out: Connection
-//! and what it names, Keep-Alive, Proxy-Connection, TE, Transfer-Encoding, Upgrade, Expect, HTTP2-Settings; and written anew where the
-//! next hop needs it. Framing is never copied but written from what the caller will send. Nothing else is added.
+//! and what it names, Keep-Alive, Proxy-Connection, TE, Transfer-Encoding, Upgrade, Expect, HTTP2-Settings. Some of it
+//! is written anew where the next hop needs it. Framing is never copied but written from what the caller will send.
+//! Nothing else is added.
 
 use crate::framing::Version;
 use crate::request::RequestHead;

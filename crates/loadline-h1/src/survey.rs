@@ -50,7 +50,7 @@ impl Single {
 }
 
 impl Survey {
-    /// Fills `fields`, and nothing of what it held before, from what the token parser found in `head`, which ends with the empty line.
+    /// Replaces what `fields` holds by what the token parser found in `head`, which ends with the empty line.
     ///
     /// The token parser also takes LF alone for the end of a line. Every line begins where the one before it ended, so
     /// it is enough to look at the byte before the LF that precedes each name, and at the last four bytes.
