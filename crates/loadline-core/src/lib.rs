@@ -1,1 +1,71 @@
 //! The admission state machine of loadline: who gets in, when, and why. Pure and deterministic.
+//!
+//! A caller (the gate of `loadline-tower`, a simulator, a test) tells [`Admission`] what happened and when, and is told what
+//! to do. The same compiled code therefore decides in a proxy, in a middleware and in virtual time.
+//!
+//! # Contract
+//!
+//! ```text
+//! on_arrival(now, Request)           -> Admit(Permit) | Queue(Ticket) | Shed(Rejection)
+//! on_complete(now, Permit, Outcome)     the work is over; its slot is free
+//! on_cancel(now, Ticket)                the client left while it was queued
+//! poll(now) -> Event                    Dispatch(Ticket, Permit) | Expire(Ticket, Rejection) | WakeAt(t) | Idle
+//! ```
+//!
+//! *Architecture invariant:* the core never reads a clock, a socket, a file, an environment variable or a global
+//! generator, and never waits. What it knows comes in through arguments; `clippy.toml` beside this crate bans the rest.
+//!
+//! *Architecture invariant, single mutation:* after each `on_*` call, and after [`Admission::reconfigure`] and
+//! [`Admission::set_draining`], the caller drains [`Admission::poll`] until it answers [`Event::WakeAt`] or
+//! [`Event::Idle`], and calls it again at the time that `WakeAt` names. Decisions about *other* requests (a waiter gets the
+//! freed slot, a waiter gives way to a newcomer) come out of `poll` only, so that there is one place that hands them on.
+//!
+//! # Example
+//!
+//! ```
+//! use loadline_core::{Admission, Class, Decision, Duration, Event, Instant, Outcome, Request, Settings};
+//! use std::num::NonZeroU32;
+//!
+//! let mut admission = Admission::new(Settings::new(NonZeroU32::MIN)); // one at a time
+//! let at = |ms: u64| Instant::from_nanos(ms * 1_000_000);
+//!
+//! let Decision::Admit(permit) = admission.on_arrival(at(0), Request::new(Class::Normal)) else { panic!() };
+//! let Decision::Queue(ticket) = admission.on_arrival(at(1), Request::new(Class::Normal)) else { panic!() };
+//!
+//! admission.on_complete(at(40), permit, Outcome::Completed);
+//! let Event::Dispatch(served, permit) = admission.poll(at(40)) else { panic!() };
+//! assert_eq!(served, ticket);
+//! assert_eq!(permit.queued(), Duration::from_millis(39));
+//! # admission.on_complete(at(80), permit, Outcome::Completed);
+//! ```
+
+mod admission;
+mod class;
+mod counters;
+mod decision;
+mod drain;
+mod invariants;
+mod permit;
+mod queue;
+mod reason;
+mod request;
+mod retry_after;
+mod service_time;
+mod settings;
+mod snapshot;
+mod ticket;
+mod time;
+
+pub use std::time::Duration;
+
+pub use admission::Admission;
+pub use class::Class;
+pub use counters::{ClassCounters, Counters};
+pub use decision::{Decision, Event, Outcome, Rejection};
+pub use permit::Permit;
+pub use reason::Reason;
+pub use request::Request;
+pub use settings::{Discipline, QueueSettings, Settings};
+pub use snapshot::{ClassSnapshot, Snapshot};
+pub use ticket::Ticket;
+pub use time::Instant;

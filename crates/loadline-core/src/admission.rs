@@ -1,0 +1,272 @@
+//! The state machine: every change of state passes through here.
+
+use crate::{
+    Class, Counters, Decision, Event, Instant, Outcome, Permit, Reason, Rejection, Request, Settings,
+    Snapshot, Ticket,
+    drain::Drain,
+    queue::{self, Queue},
+    retry_after::{Load, RetryAfter},
+    service_time::ServiceTime,
+    snapshot::ClassSnapshot,
+};
+
+/// Decides who gets in, when, and why; see the [crate's head](crate) for the contract.
+///
+/// Time must not run backwards; a `now` before an earlier one is read as that earlier one, so that callers may read their
+/// clock before they take the lock around this.
+#[derive(Debug)]
+pub struct Admission {
+    pub(crate) settings: Settings,
+    pub(crate) queue: Queue,
+    pub(crate) in_flight: u32,
+    /// What `in_flight` may not exceed: the limit, or, after the limit was lowered, what was in flight then and still is.
+    pub(crate) ceiling: u32,
+    pub(crate) bypass_in_flight: u32,
+    /// Like `ceiling`, for bypass.
+    pub(crate) bypass_ceiling: u32,
+    pub(crate) counters: Counters,
+    /// Calls since the queue's structure was last checked; debug builds only.
+    pub(crate) unchecked: u32,
+    peak_in_flight: u32,
+    draining: bool,
+    /// The latest `now` so far.
+    clock: Instant,
+    service_time: ServiceTime,
+    drain: Drain,
+    retry_after: RetryAfter,
+}
+
+impl Admission {
+    /// Nothing in flight, nobody waiting.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            queue: Queue::new(settings.queue.clone()),
+            in_flight: 0,
+            ceiling: settings.limit.get(),
+            bypass_in_flight: 0,
+            bypass_ceiling: settings.bypass_limit.get(),
+            counters: Counters::default(),
+            unchecked: 0,
+            peak_in_flight: 0,
+            draining: false,
+            clock: Instant::ORIGIN,
+            service_time: ServiceTime::default(),
+            drain: Drain::default(),
+            retry_after: RetryAfter::new(settings.seed),
+            settings,
+        }
+    }
+
+    /// A request has arrived. Admitted if a slot is free and nobody waits for it; else queued or shed.
+    pub fn on_arrival(&mut self, now: Instant, request: Request) -> Decision {
+        let now = self.advance(now);
+        let class = request.class;
+        self.counters.offered(class);
+        let decision = if class == Class::Bypass { self.arrive_bypass(now) } else { self.arrive(now, class) };
+        self.check_after_mutation();
+        decision
+    }
+
+    /// Admitted work is over; its slot is free from now on.
+    ///
+    /// # Panics
+    /// If the permit was not given by this `Admission`, as far as that can be noticed.
+    pub fn on_complete(&mut self, now: Instant, permit: Permit, outcome: Outcome) {
+        let now = self.advance(now);
+        let class = permit.class();
+        if class == Class::Bypass {
+            self.bypass_in_flight =
+                self.bypass_in_flight.checked_sub(1).expect("a permit is handed back to who gave it");
+            self.bypass_ceiling = self.bypass_in_flight.max(self.settings.bypass_limit.get());
+        } else {
+            self.drain.advance(now, self.in_flight);
+            self.drain.handed_back();
+            self.in_flight = self.in_flight.checked_sub(1).expect("a permit is handed back to who gave it");
+            self.ceiling = self.in_flight.max(self.settings.limit.get());
+            // Work that was given up says nothing about how long it would have taken.
+            if outcome != Outcome::Aborted {
+                self.service_time.record(now.nanos_since(permit.admitted_at()));
+            }
+        }
+        self.counters.ended(class, outcome);
+        self.check_after_mutation();
+    }
+
+    /// The client left while it was queued. `false` if its ticket was answered or cancelled before; nothing happens then.
+    pub fn on_cancel(&mut self, now: Instant, ticket: Ticket) -> bool {
+        let now = self.advance(now);
+        let target = self.target();
+        let Some(left) = self.queue.cancel(now, ticket, target) else { return false };
+        self.counters.abandoned(left.class);
+        self.check_after_mutation();
+        true
+    }
+
+    /// The next thing to do: answer waiters until this is `WakeAt` or `Idle`.
+    ///
+    /// Rejections come before dispatches: a waiter whose time is up when a slot comes free is rejected, not served.
+    pub fn poll(&mut self, now: Instant) -> Event {
+        let now = self.advance(now);
+        if self.queue.is_quiet() {
+            return Event::Idle;
+        }
+        let target = self.target();
+        if let Some((left, reason)) = self.queue.pop_rejected(now, target) {
+            let mut rejection = self.reject(now, left.class, reason);
+            rejection.waited = now.saturating_since(left.arrived);
+            rejection.depth = left.depth;
+            self.check_after_mutation();
+            return Event::Expire(left.ticket, rejection);
+        }
+        if self.has_free_slot()
+            && let Some(left) = self.queue.pop_next(now, target)
+        {
+            let permit = self.grant(now, left.class, now.nanos_since(left.arrived), left.depth);
+            self.check_after_mutation();
+            return Event::Dispatch(left.ticket, permit);
+        }
+        self.queue.next_expiry().map_or(Event::Idle, Event::WakeAt)
+    }
+
+    /// Puts new settings in force at once. Nothing in flight is touched and nobody who waits is lost: a lowered limit is
+    /// reached as work ends, a lowered queue depth as waiters are served, and waiters keep their timeout.
+    ///
+    /// The jitter goes on from where it is unless the seed changes.
+    pub fn reconfigure(&mut self, now: Instant, settings: Settings) {
+        let now = self.advance(now);
+        self.drain.advance(now, self.in_flight);
+        self.ceiling = self.in_flight.max(settings.limit.get());
+        self.bypass_ceiling = self.bypass_in_flight.max(settings.bypass_limit.get());
+        self.queue.reconfigure(settings.queue.clone());
+        if settings.seed != self.settings.seed {
+            self.retry_after = RetryAfter::new(settings.seed);
+        }
+        self.settings = settings;
+        self.check_after_mutation();
+    }
+
+    /// While draining, who waits is still served, and who arrives gets a free slot or [`Reason::Draining`]: open connections
+    /// finish what they ask for, and no new backlog builds up.
+    pub fn set_draining(&mut self, now: Instant, draining: bool) {
+        self.advance(now);
+        self.draining = draining;
+    }
+
+    /// Counts a request that was rejected by somebody else, before it got here, and says when it may come back.
+    pub fn record_shed(&mut self, now: Instant, class: Class, reason: Reason) -> Rejection {
+        let now = self.advance(now);
+        self.counters.offered(class);
+        let rejection = self.reject(now, class, reason);
+        self.check_after_mutation();
+        rejection
+    }
+
+    /// When the holder of this ticket will be rejected if it still waits; `None`: never, or it does not wait.
+    #[must_use]
+    pub fn expires_at(&self, ticket: Ticket) -> Option<Instant> {
+        self.queue.expires(ticket)
+    }
+
+    /// The settings in force.
+    #[must_use]
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The state at this moment.
+    #[must_use]
+    pub fn snapshot(&self, now: Instant) -> Snapshot {
+        let now = self.clock.max(now);
+        let mut drain = self.drain;
+        drain.advance(now, self.in_flight);
+        let target = self.target();
+        let classes = Class::ALL.map(|class| ClassSnapshot {
+            queued: self.queue.unanswered(class),
+            oldest_wait: self.queue.oldest(class).map(|arrived| now.saturating_since(arrived)),
+            overloaded: self.queue.is_overloaded(now, class, target),
+        });
+        let limit = self.settings.limit.get();
+        Snapshot {
+            limit,
+            in_flight: self.in_flight,
+            peak_in_flight: self.peak_in_flight,
+            bypass_limit: self.settings.bypass_limit.get(),
+            bypass_in_flight: self.bypass_in_flight,
+            queued: classes.iter().map(|class| class.queued).sum(),
+            queue_depth: self.settings.queue.depth,
+            oldest_wait: classes.iter().filter_map(|class| class.oldest_wait).max(),
+            mean_service: self.service_time.mean(),
+            drain_rate: drain.rate(),
+            utilization: drain.mean_in_flight() / f64::from(limit),
+            draining: self.draining,
+            classes,
+            counters: self.counters.clone(),
+        }
+    }
+
+    fn arrive(&mut self, now: Instant, class: Class) -> Decision {
+        if self.has_free_slot() && self.queue.is_empty() {
+            return Decision::Admit(self.grant(now, class, 0, 0));
+        }
+        if self.draining {
+            return Decision::Shed(self.reject(now, class, Reason::Draining));
+        }
+        let target = self.target();
+        match self.queue.push(now, class, target) {
+            Ok(ticket) => Decision::Queue(ticket),
+            Err(reason) => Decision::Shed(self.reject(now, class, reason)),
+        }
+    }
+
+    fn arrive_bypass(&mut self, now: Instant) -> Decision {
+        if self.bypass_in_flight >= self.settings.bypass_limit.get() {
+            return Decision::Shed(self.reject(now, Class::Bypass, Reason::Concurrency));
+        }
+        self.bypass_in_flight += 1;
+        self.counters.admitted(Class::Bypass);
+        Decision::Admit(Permit::new(Class::Bypass, now, 0, 0))
+    }
+
+    const fn has_free_slot(&self) -> bool {
+        self.in_flight < self.settings.limit.get()
+    }
+
+    /// Takes a free slot.
+    fn grant(&mut self, now: Instant, class: Class, queued_nanos: u64, depth: u32) -> Permit {
+        self.drain.advance(now, self.in_flight);
+        self.in_flight += 1;
+        self.peak_in_flight = self.peak_in_flight.max(self.in_flight);
+        self.counters.admitted(class);
+        Permit::new(class, now, queued_nanos, depth)
+    }
+
+    fn reject(&mut self, now: Instant, class: Class, reason: Reason) -> Rejection {
+        self.counters.shed(class, reason);
+        if self.retry_after.is_stale(now) {
+            self.estimate_return(now);
+        }
+        Rejection::new(reason, class, self.retry_after.next(now, self.queue.waiting()))
+    }
+
+    #[cold]
+    fn estimate_return(&mut self, now: Instant) {
+        self.drain.advance(now, self.in_flight);
+        let load = Load {
+            limit: self.settings.limit.get(),
+            service_nanos: self.service_time.mean_nanos(),
+            mean_in_flight: self.drain.mean_in_flight(),
+        };
+        self.retry_after.estimate(now, &load);
+    }
+
+    fn target(&self) -> crate::Duration {
+        queue::target(self.service_time.mean())
+    }
+
+    /// The time of this call: never before that of an earlier one.
+    fn advance(&mut self, now: Instant) -> Instant {
+        self.clock = self.clock.max(now);
+        self.clock
+    }
+}

@@ -1,0 +1,19 @@
+//! One waiter.
+
+use crate::{Class, Instant, Reason};
+
+/// One waiter, or one that has given way and must still be told.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry {
+    pub(super) class: Class,
+    pub(super) arrived: Instant,
+    /// When it is rejected if it still waits; `None`: never.
+    pub(super) expires: Option<Instant>,
+    /// How many had been dispatched from the queue when it arrived, for its depth.
+    pub(super) dispatched_before: u64,
+    /// Set when it gave way: it waits no more, and the next `poll` tells it why.
+    pub(super) gave_way: Option<Reason>,
+    /// Neighbours in the list that it is in.
+    pub(super) older: u32,
+    pub(super) newer: u32,
+}

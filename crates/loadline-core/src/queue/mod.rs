@@ -1,0 +1,254 @@
+//! The queue: who waits, who is next, who gives way, who expires.
+//!
+//! One list per class, in order of arrival; classes are served in strict order. Which end of a list is served is the
+//! discipline's choice, so a change of discipline moves nobody. Every operation is O(1), but for the expiry heap's O(log n).
+//!
+//! An entry that gives way to a newcomer leaves its list at once and is answered by the next `poll`: see [`Queue::push`].
+
+mod entry;
+mod expiry;
+mod list;
+mod overload;
+mod slab;
+
+use crate::{Class, Discipline, Duration, Instant, QueueSettings, Reason, Ticket};
+use entry::Entry;
+use expiry::Expiry;
+use list::List;
+use overload::Overload;
+use slab::{NIL, Slab};
+
+pub(crate) use overload::target;
+
+/// The waiters; see the module.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    settings: QueueSettings,
+    entries: Slab<Entry>,
+    classes: [List; Class::QUEUED.len()],
+    overload: [Overload; Class::QUEUED.len()],
+    /// Entries that gave way and must still be told, in the order in which they did.
+    giving_way: List,
+    expiry: Expiry,
+    /// How many were dispatched so far.
+    dispatched: u64,
+}
+
+/// A waiter that was taken out.
+#[derive(Debug)]
+pub(crate) struct Left {
+    pub(crate) ticket: Ticket,
+    pub(crate) class: Class,
+    pub(crate) arrived: Instant,
+    /// One more than the number of those dispatched while it waited: its own place among them, from 1, if it is itself
+    /// dispatched now.
+    pub(crate) depth: u32,
+    /// Why it gave way, if it did.
+    gave_way: Option<Reason>,
+}
+
+impl Queue {
+    pub(crate) const fn new(settings: QueueSettings) -> Self {
+        Self {
+            settings,
+            entries: Slab::new(),
+            classes: [List::EMPTY; Class::QUEUED.len()],
+            overload: [Overload::HEALTHY; Class::QUEUED.len()],
+            giving_way: List::EMPTY,
+            expiry: Expiry::new(),
+            dispatched: 0,
+        }
+    }
+
+    /// In force for newcomers and for the order of service from now on. Whoever waits keeps its place and its timeout.
+    pub(crate) fn reconfigure(&mut self, settings: QueueSettings) {
+        self.settings = settings;
+    }
+
+    /// Nobody waits for a slot.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.waiting() == 0
+    }
+
+    /// Nobody waits, and nobody is to be told anything.
+    pub(crate) const fn is_quiet(&self) -> bool {
+        self.entries.len() == 0
+    }
+
+    /// How many wait for a slot.
+    pub(crate) const fn waiting(&self) -> u32 {
+        self.entries.len() - self.giving_way.len()
+    }
+
+    /// How many of this class have not been answered yet.
+    pub(crate) fn unanswered(&self, class: Class) -> u32 {
+        let giving_way = match self.giving_way.len() {
+            0 => 0,
+            _ => self.giving_way.iter(&self.entries).filter(|(_, entry)| entry.class == class).count(),
+        };
+        let waiting = self.classes.get(class.index()).map_or(0, List::len);
+        waiting + u32::try_from(giving_way).expect("fewer than 2^32 waiters")
+    }
+
+    /// When the oldest waiter of this class arrived.
+    pub(crate) fn oldest(&self, class: Class) -> Option<Instant> {
+        let oldest = self.classes.get(class.index())?.oldest()?;
+        Some(self.entries[oldest].arrived)
+    }
+
+    /// The verdict on this class at `now`.
+    pub(crate) fn is_overloaded(&self, now: Instant, class: Class, target: Duration) -> bool {
+        let Some(mut overload) = self.overload.get(class.index()).copied() else { return false };
+        overload.observe(now, self.oldest(class), target);
+        overload.is_overloaded(now)
+    }
+
+    /// Lets a newcomer wait, or says why it may not.
+    ///
+    /// In a full queue, one whose time is up gives way first. Then, with newest-first service, the oldest of the newcomer's
+    /// own class does: it would be the last to be served.
+    pub(crate) fn push(&mut self, now: Instant, class: Class, target: Duration) -> Result<Ticket, Reason> {
+        if self.settings.depth == 0 {
+            return Err(Reason::Concurrency);
+        }
+        if self.waiting() >= self.settings.depth {
+            self.make_room(now, class, target)?;
+        }
+        if !self.entries.has_room() {
+            return Err(Reason::QueueFull);
+        }
+        let expires = self.settings.timeout.map(|timeout| now + timeout);
+        let ticket = self.entries.insert(Entry {
+            class,
+            arrived: now,
+            expires,
+            dispatched_before: self.dispatched,
+            gave_way: None,
+            older: NIL,
+            newer: NIL,
+        });
+        self.classes[class.index()].push(&mut self.entries, ticket.slot());
+        if let Some(at) = expires {
+            self.expiry.insert(at, ticket);
+        }
+        Ok(ticket)
+    }
+
+    /// Takes a waiter out, wherever it is, unless it was answered already.
+    pub(crate) fn cancel(&mut self, now: Instant, ticket: Ticket, target: Duration) -> Option<Left> {
+        self.entries.contains(ticket).then(|| self.take(now, ticket.slot(), target))
+    }
+
+    /// Takes out the next whose wait is over without a slot, and says why.
+    pub(crate) fn pop_rejected(&mut self, now: Instant, target: Duration) -> Option<(Left, Reason)> {
+        if let Some(index) = self.giving_way.oldest() {
+            let left = self.take(now, index, target);
+            let reason = left.gave_way.expect("who gives way knows why");
+            return Some((left, reason));
+        }
+        let (at, index) = self.expiry.first()?;
+        (at <= now).then(|| (self.take(now, index, target), Reason::QueueTimeout))
+    }
+
+    /// Takes out the next to be served.
+    pub(crate) fn pop_next(&mut self, now: Instant, target: Duration) -> Option<Left> {
+        let class = Class::QUEUED.into_iter().find(|class| self.classes[class.index()].len() > 0)?;
+        let list = self.classes[class.index()];
+        let next = if self.newest_first(now, class, target) { list.newest() } else { list.oldest() };
+        let left = self.take(now, next?, target);
+        self.dispatched += 1;
+        Some(left)
+    }
+
+    /// When the next expires.
+    pub(crate) fn next_expiry(&self) -> Option<Instant> {
+        self.expiry.first().map(|(at, _)| at)
+    }
+
+    /// When the holder of this ticket expires.
+    pub(crate) fn expires(&self, ticket: Ticket) -> Option<Instant> {
+        if self.entries.contains(ticket) { self.entries[ticket.slot()].expires } else { None }
+    }
+
+    /// Panics unless lists, heap and storage agree. O(n).
+    pub(crate) fn check(&self) {
+        let mut linked = 0;
+        let mut expiring = 0;
+        for class in Class::QUEUED {
+            let mut before = None;
+            for (index, entry) in self.classes[class.index()].iter(&self.entries) {
+                let place = (entry.arrived, self.entries.ticket(index).serial());
+                assert!(before < Some(place), "class {class} is in order of arrival");
+                assert!(entry.class == class && entry.gave_way.is_none(), "{entry:?} waits in class {class}");
+                before = Some(place);
+                linked += 1;
+                expiring += usize::from(entry.expires.is_some());
+            }
+        }
+        for (_, entry) in self.giving_way.iter(&self.entries) {
+            assert!(entry.gave_way.is_some(), "{entry:?} gives way");
+            linked += 1;
+        }
+        assert_eq!(linked, self.entries.len(), "every waiter is in exactly one list");
+        assert_eq!(expiring, self.expiry.len(), "whoever has a timeout will expire");
+        self.expiry.check();
+    }
+
+    fn newest_first(&self, now: Instant, class: Class, target: Duration) -> bool {
+        match self.settings.discipline {
+            Discipline::Fifo => false,
+            Discipline::Lifo => true,
+            Discipline::Adaptive => self.is_overloaded(now, class, target),
+        }
+    }
+
+    /// One entry stops waiting in favour of a newcomer of this class, or the newcomer is refused.
+    fn make_room(&mut self, now: Instant, class: Class, target: Duration) -> Result<(), Reason> {
+        let (index, reason) = match self.expiry.first() {
+            Some((at, expired)) if at <= now => (expired, Reason::QueueTimeout),
+            _ if !self.newest_first(now, class, target) => return Err(Reason::QueueFull),
+            _ => (self.classes[class.index()].oldest().ok_or(Reason::QueueFull)?, Reason::QueueFull),
+        };
+        self.stop_waiting(now, index, target);
+        self.entries[index].gave_way = Some(reason);
+        self.giving_way.push(&mut self.entries, index);
+        Ok(())
+    }
+
+    /// Takes an entry out of its class and of the expiry heap.
+    fn stop_waiting(&mut self, now: Instant, index: u32, target: Duration) {
+        let class = self.entries[index].class;
+        let row = class.index();
+        let was_oldest = self.classes[row].oldest() == Some(index);
+        if was_oldest {
+            self.overload[row].observe(now, self.oldest(class), target);
+        }
+        self.classes[row].unlink(&mut self.entries, index);
+        self.expiry.remove(index);
+        if was_oldest {
+            self.overload[row].observe(now, self.oldest(class), target);
+        }
+    }
+
+    /// Takes an entry out altogether.
+    fn take(&mut self, now: Instant, index: u32, target: Duration) -> Left {
+        if self.entries[index].gave_way.is_some() {
+            self.giving_way.unlink(&mut self.entries, index);
+        } else {
+            self.stop_waiting(now, index, target);
+        }
+        let ticket = self.entries.ticket(index);
+        let entry = self.entries.remove(index);
+        if self.entries.len() == 0 {
+            self.expiry.give_back();
+        }
+        let passed = self.dispatched - entry.dispatched_before + 1;
+        Left {
+            ticket,
+            class: entry.class,
+            arrived: entry.arrived,
+            depth: u32::try_from(passed).unwrap_or(u32::MAX),
+            gave_way: entry.gave_way,
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! What an operator chooses, already checked: every value that can be written here is meaningful.
+
+use std::num::NonZeroU32;
+
+use crate::Duration;
+
+/// Settings of one [`Admission`](crate::Admission). Made with [`Settings::new`] and changed field by field.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Settings {
+    /// How many may be in flight at once, bypass not counted.
+    pub limit: NonZeroU32,
+    /// How many of the bypass class may be in flight at once.
+    pub bypass_limit: NonZeroU32,
+    /// Who may wait, for how long, and in which order they are served.
+    pub queue: QueueSettings,
+    /// Seed of the jitter in [`Rejection::retry_after`](crate::Rejection::retry_after). Replicas should differ in it;
+    /// a simulation fixes it.
+    pub seed: u64,
+}
+
+impl Settings {
+    /// Health checks at once: a few probes from several balancers, far below what could hurt an application.
+    pub const DEFAULT_BYPASS_LIMIT: NonZeroU32 = NonZeroU32::new(16).expect("16 is not zero");
+
+    /// This limit, and defaults for everything else.
+    #[must_use]
+    pub fn new(limit: NonZeroU32) -> Self {
+        Self { limit, bypass_limit: Self::DEFAULT_BYPASS_LIMIT, queue: QueueSettings::default(), seed: 0 }
+    }
+}
+
+/// Settings of the queue. Made with `QueueSettings::default()` and changed field by field.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct QueueSettings {
+    /// How many may wait at once, over all classes. 0: nobody waits, a request without a free slot is rejected at once
+    /// with [`Reason::Concurrency`](crate::Reason::Concurrency).
+    pub depth: u32,
+    /// How long one may wait; `None`: for ever. A waiter keeps the timeout that was in force when it arrived.
+    pub timeout: Option<Duration>,
+    /// The order of service inside one class.
+    pub discipline: Discipline,
+}
+
+impl Default for QueueSettings {
+    /// 2,000 waiters, 5 s, adaptive.
+    fn default() -> Self {
+        Self { depth: 2_000, timeout: Some(Duration::from_secs(5)), discipline: Discipline::Adaptive }
+    }
+}
+
+/// The order in which the waiters of one class are served.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Discipline {
+    /// Oldest first. A full queue refuses the newcomer.
+    Fifo,
+    /// Newest first. In a full queue the oldest of the class gives way.
+    Lifo,
+    /// `Fifo` while the class is healthy, `Lifo` while it is overloaded: see [`Snapshot`](crate::Snapshot) for who judges.
+    #[default]
+    Adaptive,
+}
+
+impl Discipline {
+    /// Every discipline.
+    pub const ALL: [Self; 3] = [Self::Fifo, Self::Lifo, Self::Adaptive];
+
+    /// The word used in configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Fifo => "fifo",
+            Self::Lifo => "lifo",
+            Self::Adaptive => "adaptive",
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! The state at one moment as plain data, for status pages, metrics and tests.
+
+use crate::{Class, Counters, Duration};
+
+/// The state of an [`Admission`](crate::Admission) at one moment.
+#[derive(Clone, PartialEq, Debug, Default)]
+#[non_exhaustive]
+pub struct Snapshot {
+    /// How many may be in flight, bypass not counted.
+    pub limit: u32,
+    /// How many are in flight, bypass not counted. Above the limit only while a lowered limit has not been reached yet.
+    pub in_flight: u32,
+    /// The most that were ever in flight at once, bypass not counted.
+    pub peak_in_flight: u32,
+    /// How many of the bypass class may be in flight.
+    pub bypass_limit: u32,
+    /// How many of the bypass class are in flight.
+    pub bypass_in_flight: u32,
+    /// How many wait, over all classes.
+    pub queued: u32,
+    /// How many may wait, over all classes.
+    pub queue_depth: u32,
+    /// How long the oldest waiter of any class has waited; `None` when nobody waits.
+    pub oldest_wait: Option<Duration>,
+    /// The mean time a slot is held; `None` before the first request ended.
+    pub mean_service: Option<Duration>,
+    /// Slots handed back per second, over the last 10 s, bypass not counted.
+    pub drain_rate: f64,
+    /// The share of the slots that was in use, averaged over the last 10 s. 1 is all of them.
+    pub utilization: f64,
+    /// Whether [`Admission::set_draining`](crate::Admission::set_draining) was called.
+    pub draining: bool,
+    /// What is particular to one class, by [`Class::index`]; see [`Self::class`].
+    pub classes: [ClassSnapshot; Class::ALL.len()],
+    /// What became of everything offered since the start.
+    pub counters: Counters,
+}
+
+impl Snapshot {
+    /// What is particular to one class.
+    #[must_use]
+    pub const fn class(&self, class: Class) -> &ClassSnapshot {
+        &self.classes[class.index()]
+    }
+}
+
+/// The state of one class at one moment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct ClassSnapshot {
+    /// How many wait.
+    pub queued: u32,
+    /// How long the oldest has waited; `None` when nobody waits.
+    pub oldest_wait: Option<Duration>,
+    /// Whether the class is overloaded: its oldest waiter has been older than the target for a whole interval without a
+    /// break. The target is the mean service time, at least 5 and at most 50 ms; the interval is 100 ms. Judged under every
+    /// discipline; `adaptive` acts on it.
+    pub overloaded: bool,
+}

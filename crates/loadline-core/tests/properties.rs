@@ -1,0 +1,347 @@
+//! Random histories against a shadow model that is slow and obvious: lists of who waits, searched from end to end.
+//!
+//! The model knows nothing of slabs, heaps and intrusive lists. It checks for each event that the one who was named is the one
+//! that the rules name, that everybody is answered exactly once, and that nobody was overtaken.
+
+use std::num::NonZeroU32;
+
+use loadline_core::{
+    Admission, Class, Decision, Discipline, Duration, Event, Instant, Outcome, Permit, Reason, Request,
+    Settings, Ticket,
+};
+use proptest::prelude::*;
+
+#[derive(Clone, Debug)]
+enum Action {
+    Arrive(Class),
+    /// The n-th permit in flight, modulo their number.
+    Complete(usize, Outcome),
+    /// The n-th waiter.
+    Cancel(usize),
+    /// A ticket that was answered before.
+    CancelStale(usize),
+    /// Nanoseconds to microseconds or milliseconds pass.
+    Wait(u64),
+    /// To the moment that the core asked for, exactly.
+    WaitUntilDue,
+    Reconfigure(Settings),
+    Drain(bool),
+    Record(Class, Reason),
+}
+
+fn class() -> impl Strategy<Value = Class> {
+    prop_oneof![6 => Just(Class::Normal), 4 => prop::sample::select(&Class::ALL[..])]
+}
+
+fn settings() -> impl Strategy<Value = Settings> {
+    let timeout =
+        prop_oneof![1 => Just(None), 5 => (0_u64..400).prop_map(|ms| Some(Duration::from_millis(ms)))];
+    let discipline = prop::sample::select(&Discipline::ALL[..]);
+    (1_u32..6, 1_u32..3, 0_u32..8, timeout, discipline, any::<u64>()).prop_map(
+        |(limit, bypass, depth, timeout, discipline, seed)| {
+            let mut settings = Settings::new(NonZeroU32::new(limit).unwrap());
+            settings.bypass_limit = NonZeroU32::new(bypass).unwrap();
+            settings.queue.depth = depth;
+            settings.queue.timeout = timeout;
+            settings.queue.discipline = discipline;
+            settings.seed = seed;
+            settings
+        },
+    )
+}
+
+fn action() -> impl Strategy<Value = Action> {
+    let outcome =
+        prop::sample::select(vec![Outcome::Completed, Outcome::Failed, Outcome::TimedOut, Outcome::Aborted]);
+    prop_oneof![
+        12 => class().prop_map(Action::Arrive),
+        8 => (any::<usize>(), outcome).prop_map(|(n, outcome)| Action::Complete(n, outcome)),
+        3 => any::<usize>().prop_map(Action::Cancel),
+        1 => any::<usize>().prop_map(Action::CancelStale),
+        3 => (0_u64..60_000_000).prop_map(Action::Wait),
+        2 => (0_u64..5).prop_map(Action::Wait),
+        3 => Just(Action::WaitUntilDue),
+        1 => settings().prop_map(Action::Reconfigure),
+        1 => any::<bool>().prop_map(Action::Drain),
+        1 => (class(), prop::sample::select(&Reason::ALL[..])).prop_map(|(class, reason)| Action::Record(class, reason)),
+    ]
+}
+
+struct Waiter {
+    ticket: Ticket,
+    class: Class,
+    arrived: Instant,
+    expires: Option<Instant>,
+    dispatched_before: u32,
+}
+
+/// The shadow.
+struct Model {
+    admission: Admission,
+    settings: Settings,
+    now: Instant,
+    due: Option<Instant>,
+    /// In order of arrival.
+    waiting: Vec<Waiter>,
+    permits: Vec<Permit>,
+    answered: Vec<Ticket>,
+    dispatched: u32,
+    draining: bool,
+    offered: u64,
+    admitted: u64,
+    shed: u64,
+    abandoned: u64,
+    ended: u64,
+}
+
+impl Model {
+    fn new(settings: Settings) -> Self {
+        Self {
+            admission: Admission::new(settings.clone()),
+            settings,
+            now: Instant::ORIGIN,
+            due: None,
+            waiting: Vec::new(),
+            permits: Vec::new(),
+            answered: Vec::new(),
+            dispatched: 0,
+            draining: false,
+            offered: 0,
+            admitted: 0,
+            shed: 0,
+            abandoned: 0,
+            ended: 0,
+        }
+    }
+
+    fn in_flight(&self, bypass: bool) -> u32 {
+        self.permits.iter().filter(|permit| (permit.class() == Class::Bypass) == bypass).count() as u32
+    }
+
+    fn apply(&mut self, action: Action) {
+        match action {
+            Action::Arrive(class) => self.arrive(class),
+            Action::Complete(n, outcome) if !self.permits.is_empty() => {
+                let permit = self.permits.swap_remove(n % self.permits.len());
+                self.admission.on_complete(self.now, permit, outcome);
+                self.ended += 1;
+            }
+            Action::Cancel(n) if !self.waiting.is_empty() => {
+                let waiter = self.waiting.remove(n % self.waiting.len());
+                assert!(self.admission.on_cancel(self.now, waiter.ticket));
+                self.answered.push(waiter.ticket);
+                self.abandoned += 1;
+            }
+            Action::CancelStale(n) if !self.answered.is_empty() => {
+                let stale = self.answered[n % self.answered.len()];
+                assert!(!self.admission.on_cancel(self.now, stale));
+            }
+            Action::Wait(nanos) => self.now = self.now + Duration::from_nanos(nanos),
+            Action::WaitUntilDue => self.now = self.due.unwrap_or(self.now),
+            Action::Reconfigure(settings) => {
+                self.settings = settings.clone();
+                self.admission.reconfigure(self.now, settings);
+            }
+            Action::Drain(draining) => {
+                self.draining = draining;
+                self.admission.set_draining(self.now, draining);
+            }
+            Action::Record(class, reason) => {
+                let _ = self.admission.record_shed(self.now, class, reason);
+                self.offered += 1;
+                self.shed += 1;
+            }
+            Action::Complete(..) | Action::Cancel(_) | Action::CancelStale(_) => {}
+        }
+        self.drain();
+    }
+
+    fn arrive(&mut self, class: Class) {
+        self.offered += 1;
+        let bypass = class == Class::Bypass;
+        let limit = if bypass { self.settings.bypass_limit } else { self.settings.limit }.get();
+        let slot_free = self.in_flight(bypass) < limit && (bypass || self.waiting.is_empty());
+        let queued = self.waiting.len() as u32;
+        match self.admission.on_arrival(self.now, Request::new(class)) {
+            Decision::Admit(permit) => {
+                assert!(slot_free, "admitted without a free slot, or past who waits");
+                assert_eq!((permit.queued(), permit.depth()), (Duration::ZERO, 0));
+                self.admitted += 1;
+                self.permits.push(permit);
+            }
+            Decision::Queue(ticket) => {
+                assert!(!slot_free && !bypass && !self.draining && self.settings.queue.depth > 0);
+                assert!(self.waiting.iter().all(|waiter| waiter.ticket.index() != ticket.index()));
+                assert!(!self.answered.contains(&ticket), "tickets are never reissued");
+                let expires = self.settings.queue.timeout.map(|timeout| self.now + timeout);
+                assert_eq!(self.admission.expires_at(ticket), expires);
+                self.waiting.push(Waiter {
+                    ticket,
+                    class,
+                    arrived: self.now,
+                    expires,
+                    dispatched_before: self.dispatched,
+                });
+            }
+            Decision::Shed(rejection) => {
+                assert!(!slot_free, "shed with a slot free: {rejection:?}");
+                let reason = match self.settings.queue.depth {
+                    _ if bypass => Reason::Concurrency,
+                    _ if self.draining => Reason::Draining,
+                    0 => Reason::Concurrency,
+                    depth => {
+                        assert!(queued >= depth, "{queued} of {depth} wait");
+                        Reason::QueueFull
+                    }
+                };
+                assert_eq!((rejection.reason, rejection.class), (reason, class));
+                assert!((1.0..=30.0).contains(&rejection.retry_after.as_secs_f64()));
+                self.shed += 1;
+            }
+        }
+    }
+
+    /// Drains the core's events; each names the waiter that the rules name.
+    fn drain(&mut self) {
+        let mut dispatching = false;
+        loop {
+            match self.admission.poll(self.now) {
+                Event::Dispatch(ticket, permit) => {
+                    dispatching = true;
+                    let waiter = self.answer(ticket);
+                    self.dispatched += 1;
+                    self.admitted += 1;
+                    assert!(self.in_flight(false) < self.settings.limit.get());
+                    assert!(
+                        waiter.expires.is_none_or(|at| at > self.now),
+                        "dispatched after its time was up"
+                    );
+                    assert_eq!(permit.queued(), self.now.saturating_since(waiter.arrived));
+                    assert_eq!(permit.depth(), self.dispatched - waiter.dispatched_before);
+                    self.check_order(&waiter);
+                    self.permits.push(permit);
+                }
+                Event::Expire(ticket, rejection) => {
+                    assert!(!dispatching, "rejections come before dispatches");
+                    let waiter = self.answer(ticket);
+                    self.shed += 1;
+                    assert_eq!(rejection.class, waiter.class);
+                    assert_eq!(rejection.waited, self.now.saturating_since(waiter.arrived));
+                    assert_eq!(rejection.depth, self.dispatched - waiter.dispatched_before + 1);
+                    match rejection.reason {
+                        Reason::QueueTimeout => assert!(waiter.expires.is_some_and(|at| at <= self.now)),
+                        Reason::QueueFull => {
+                            assert_ne!(self.settings.queue.discipline, Discipline::Fifo);
+                            let oldest = self.waiting.iter().find(|other| other.class == waiter.class);
+                            assert!(oldest.is_none_or(|oldest| oldest.ticket != waiter.ticket));
+                        }
+                        reason => panic!("nobody is expired for {reason}"),
+                    }
+                }
+                Event::WakeAt(at) => {
+                    assert_eq!(Some(at), self.waiting.iter().filter_map(|waiter| waiter.expires).min());
+                    assert!(at > self.now);
+                    self.due = Some(at);
+                    break;
+                }
+                Event::Idle => {
+                    assert!(self.waiting.iter().all(|waiter| waiter.expires.is_none()));
+                    self.due = None;
+                    break;
+                }
+            }
+        }
+        let free = self.in_flight(false) < self.settings.limit.get();
+        assert!(!free || self.waiting.is_empty(), "a slot is free while somebody waits");
+        self.check_totals();
+    }
+
+    fn answer(&mut self, ticket: Ticket) -> Waiter {
+        let position = self.waiting.iter().position(|waiter| waiter.ticket == ticket);
+        let position = position.unwrap_or_else(|| panic!("{ticket:?} was answered or cancelled before"));
+        self.answered.push(ticket);
+        self.waiting.remove(position)
+    }
+
+    /// `served` was the right one among those who waited with it.
+    fn check_order(&self, served: &Waiter) {
+        let mine = || self.waiting.iter().filter(|other| other.class == served.class);
+        let above = self.waiting.iter().filter(|other| other.class.index() < served.class.index()).count();
+        assert_eq!(above, 0, "a higher class waits");
+        // Tickets are numbered in order of arrival, and waiters are kept in it.
+        let oldest = mine().all(|other| other.arrived >= served.arrived);
+        let newest = mine().all(|other| other.arrived <= served.arrived);
+        match self.settings.queue.discipline {
+            Discipline::Fifo => assert!(oldest, "fifo"),
+            Discipline::Lifo => assert!(newest, "lifo"),
+            Discipline::Adaptive => assert!(oldest || newest, "adaptive serves one of the ends"),
+        }
+    }
+
+    fn check_totals(&self) {
+        self.admission.check_invariants();
+        let snapshot = self.admission.snapshot(self.now);
+        let total = snapshot.counters.total();
+        assert_eq!(
+            (snapshot.in_flight, snapshot.bypass_in_flight),
+            (self.in_flight(false), self.in_flight(true))
+        );
+        assert_eq!(snapshot.queued as usize, self.waiting.len());
+        assert_eq!((total.offered, total.admitted), (self.offered, self.admitted));
+        assert_eq!(
+            (total.shed_total(), total.abandoned, total.ended()),
+            (self.shed, self.abandoned, self.ended)
+        );
+        let oldest = self.waiting.iter().map(|waiter| self.now.saturating_since(waiter.arrived)).max();
+        assert_eq!(snapshot.oldest_wait, oldest);
+    }
+
+    /// Everybody goes home: nothing may be left.
+    fn finish(mut self) {
+        while !self.permits.is_empty() {
+            self.apply(Action::Complete(0, Outcome::Completed));
+        }
+        assert!(self.waiting.is_empty());
+        assert_eq!(self.offered, self.admitted + self.shed + self.abandoned);
+        assert_eq!(self.admitted, self.ended);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 600, ..ProptestConfig::default() })]
+
+    #[test]
+    fn random_histories_agree_with_the_model(
+        settings in settings(),
+        actions in prop::collection::vec(action(), 0..300),
+    ) {
+        let mut model = Model::new(settings);
+        for action in actions {
+            model.apply(action);
+        }
+        model.finish();
+    }
+
+    /// The same history gives the same answers, to the nanosecond of the jitter.
+    #[test]
+    fn the_core_is_deterministic(settings in settings(), arrivals in prop::collection::vec((class(), 0_u64..9_000_000), 0..60)) {
+        let run = || {
+            let mut admission = Admission::new(settings.clone());
+            let mut now = Instant::ORIGIN;
+            let mut transcript = String::new();
+            for (class, gap) in &arrivals {
+                now = now + Duration::from_nanos(*gap);
+                transcript += &format!("{:?}", admission.on_arrival(now, Request::new(*class)));
+                loop {
+                    let event = admission.poll(now);
+                    transcript += &format!("{event:?}");
+                    if matches!(event, Event::Idle | Event::WakeAt(_)) {
+                        break;
+                    }
+                }
+            }
+            transcript
+        };
+        prop_assert_eq!(run(), run());
+    }
+}

@@ -1,0 +1,558 @@
+//! Every rule of admission once, with explicit times in milliseconds.
+
+use std::num::NonZeroU32;
+
+use loadline_core::{
+    Admission, Class, Decision, Discipline, Duration, Event, Instant, Outcome, Permit, Reason, Rejection,
+    Request, Settings, Ticket,
+};
+
+const NORMAL: Class = Class::Normal;
+
+fn at(ms: u64) -> Instant {
+    Instant::from_nanos(ms * 1_000_000)
+}
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+fn settings(limit: u32) -> Settings {
+    Settings::new(NonZeroU32::new(limit).unwrap())
+}
+
+/// A limit, a queue depth, a timeout in milliseconds (0: none), a discipline.
+fn queueing(limit: u32, depth: u32, timeout: u64, discipline: Discipline) -> Settings {
+    let mut settings = settings(limit);
+    settings.queue.depth = depth;
+    settings.queue.timeout = (timeout > 0).then_some(ms(timeout));
+    settings.queue.discipline = discipline;
+    settings
+}
+
+/// The machine, and shorthands for what a test expects of it.
+struct Machine(Admission);
+
+impl Machine {
+    fn new(settings: Settings) -> Self {
+        Self(Admission::new(settings))
+    }
+
+    fn arrive(&mut self, now: u64, class: Class) -> Decision {
+        let decision = self.0.on_arrival(at(now), Request::new(class));
+        self.0.check_invariants();
+        decision
+    }
+
+    fn admit(&mut self, now: u64, class: Class) -> Permit {
+        match self.arrive(now, class) {
+            Decision::Admit(permit) => permit,
+            other => panic!("expected to be admitted at {now}: {other:?}"),
+        }
+    }
+
+    fn queue(&mut self, now: u64, class: Class) -> Ticket {
+        match self.arrive(now, class) {
+            Decision::Queue(ticket) => ticket,
+            other => panic!("expected to be queued at {now}: {other:?}"),
+        }
+    }
+
+    fn shed(&mut self, now: u64, class: Class) -> Rejection {
+        match self.arrive(now, class) {
+            Decision::Shed(rejection) => rejection,
+            other => panic!("expected to be shed at {now}: {other:?}"),
+        }
+    }
+
+    fn complete(&mut self, now: u64, permit: Permit) {
+        self.0.on_complete(at(now), permit, Outcome::Completed);
+        self.0.check_invariants();
+    }
+
+    fn poll(&mut self, now: u64) -> Event {
+        let event = self.0.poll(at(now));
+        self.0.check_invariants();
+        event
+    }
+
+    fn dispatched(&mut self, now: u64, ticket: Ticket) -> Permit {
+        match self.poll(now) {
+            Event::Dispatch(served, permit) if served == ticket => permit,
+            other => panic!("expected {ticket:?} to be dispatched at {now}: {other:?}"),
+        }
+    }
+
+    fn expired(&mut self, now: u64, ticket: Ticket) -> Rejection {
+        match self.poll(now) {
+            Event::Expire(gone, rejection) if gone == ticket => rejection,
+            other => panic!("expected {ticket:?} to expire at {now}: {other:?}"),
+        }
+    }
+
+    fn idle(&mut self, now: u64) {
+        let event = self.poll(now);
+        assert!(matches!(event, Event::Idle), "expected nothing to do at {now}: {event:?}");
+    }
+
+    fn wakes(&mut self, now: u64, then: u64) {
+        let event = self.poll(now);
+        assert!(matches!(event, Event::WakeAt(t) if t == at(then)), "expected {then} at {now}: {event:?}");
+    }
+
+    /// Ends everything and checks that nothing is left.
+    fn end(mut self, now: u64, permits: impl IntoIterator<Item = Permit>) {
+        for permit in permits {
+            self.complete(now, permit);
+        }
+        self.idle(now);
+        let snapshot = self.0.snapshot(at(now));
+        assert_eq!((snapshot.in_flight, snapshot.bypass_in_flight, snapshot.queued), (0, 0, 0));
+    }
+}
+
+#[test]
+fn at_most_the_limit_is_in_flight_and_the_rest_waits() {
+    let mut m = Machine::new(settings(3));
+    let permits = [0, 0, 0].map(|t| m.admit(t, NORMAL));
+    let ticket = m.queue(0, NORMAL);
+    m.wakes(0, 5_000);
+    let [first, rest @ ..] = permits;
+    m.complete(300, first);
+    let permit = m.dispatched(300, ticket);
+    assert_eq!((permit.queued(), permit.depth(), permit.admitted_at()), (ms(300), 1, at(300)));
+    assert_eq!(m.0.snapshot(at(300)).peak_in_flight, 3);
+    m.end(400, rest.into_iter().chain([permit]));
+}
+
+#[test]
+fn one_at_a_time_with_700_ms_of_patience_serves_two_of_four_and_expires_two_at_700_ms() {
+    for discipline in Discipline::ALL {
+        let mut m = Machine::new(queueing(1, 2_000, 700, discipline));
+        let first = m.admit(0, NORMAL);
+        let tickets = [0, 0, 0].map(|t| m.queue(t, NORMAL));
+        m.wakes(0, 700);
+        m.complete(400, first);
+        let Event::Dispatch(served, second) = m.poll(400) else { panic!("one is served at 400") };
+        m.wakes(400, 700);
+        m.wakes(699, 700);
+        let left = tickets.into_iter().filter(|ticket| *ticket != served).collect::<Vec<_>>();
+        for ticket in left {
+            let rejection = m.expired(700, ticket);
+            assert_eq!((rejection.reason, rejection.waited), (Reason::QueueTimeout, ms(700)));
+            assert_eq!(rejection.depth, 2, "one was served while it waited");
+        }
+        m.end(800, [second]);
+    }
+}
+
+#[test]
+fn depth_is_the_number_dispatched_while_waiting_itself_included() {
+    let mut m = Machine::new(queueing(2, 10, 5_000, Discipline::Fifo));
+    let permits = [0, 0].map(|t| m.admit(t, NORMAL));
+    assert_eq!(permits[0].depth(), 0);
+    let tickets = [0, 0, 0, 0].map(|t| m.queue(t, NORMAL));
+    let mut permits = permits.to_vec_deque();
+    for (position, ticket) in tickets.into_iter().enumerate() {
+        m.complete(100, permits.pop_front().unwrap());
+        let permit = m.dispatched(100, ticket);
+        assert_eq!(permit.depth() as usize, position + 1);
+        permits.push_back(permit);
+    }
+    m.end(200, permits);
+}
+
+#[test]
+fn expiry_wins_over_a_slot_that_frees_at_the_same_moment() {
+    let mut m = Machine::new(queueing(1, 10, 700, Discipline::Fifo));
+    let permit = m.admit(0, NORMAL);
+    let late = m.queue(0, NORMAL);
+    let in_time = m.queue(1, NORMAL);
+    m.complete(700, permit);
+    assert_eq!(m.expired(700, late).reason, Reason::QueueTimeout);
+    let permit = m.dispatched(700, in_time);
+    m.end(700, [permit]);
+}
+
+#[test]
+fn a_newcomer_does_not_overtake_who_waits_for_a_slot_that_is_free_already() {
+    let mut m = Machine::new(queueing(1, 10, 5_000, Discipline::Fifo));
+    let permit = m.admit(0, NORMAL);
+    let first = m.queue(0, NORMAL);
+    m.complete(1, permit);
+    let newcomer = m.queue(1, NORMAL);
+    let permit = m.dispatched(1, first);
+    m.complete(2, permit);
+    let permit = m.dispatched(2, newcomer);
+    m.end(3, [permit]);
+}
+
+#[test]
+fn without_a_timeout_one_waits_for_ever() {
+    let mut m = Machine::new(queueing(1, 10, 0, Discipline::Fifo));
+    let permit = m.admit(0, NORMAL);
+    let ticket = m.queue(0, NORMAL);
+    assert_eq!(m.0.expires_at(ticket), None);
+    m.idle(1_000_000_000);
+    m.complete(1_000_000_000, permit);
+    let permit = m.dispatched(1_000_000_000, ticket);
+    m.end(1_000_000_000, [permit]);
+}
+
+#[test]
+fn depth_zero_fails_at_once() {
+    let mut m = Machine::new(queueing(1, 0, 700, Discipline::Adaptive));
+    let permit = m.admit(0, NORMAL);
+    let rejection = m.shed(1, NORMAL);
+    assert_eq!(
+        (rejection.reason, rejection.waited, rejection.depth),
+        (Reason::Concurrency, Duration::ZERO, 0)
+    );
+    m.end(2, [permit]);
+}
+
+#[test]
+fn a_full_fifo_queue_refuses_the_newcomer() {
+    let mut m = Machine::new(queueing(1, 2, 5_000, Discipline::Fifo));
+    let permit = m.admit(0, NORMAL);
+    let (first, second) = (m.queue(0, NORMAL), m.queue(1, NORMAL));
+    assert_eq!(m.shed(2, NORMAL).reason, Reason::QueueFull);
+    m.complete(3, permit);
+    let permit = m.dispatched(3, first);
+    m.complete(4, permit);
+    let permit = m.dispatched(4, second);
+    m.end(5, [permit]);
+}
+
+#[test]
+fn in_a_full_lifo_queue_the_oldest_gives_way_and_the_newest_is_served() {
+    let mut m = Machine::new(queueing(1, 2, 5_000, Discipline::Lifo));
+    let permit = m.admit(0, NORMAL);
+    let (oldest, older, newest) = (m.queue(0, NORMAL), m.queue(1, NORMAL), m.queue(2, NORMAL));
+    let rejection = m.expired(2, oldest);
+    assert_eq!((rejection.reason, rejection.waited, rejection.depth), (Reason::QueueFull, ms(2), 1));
+    m.complete(3, permit);
+    let permit = m.dispatched(3, newest);
+    m.complete(4, permit);
+    let permit = m.dispatched(4, older);
+    m.end(5, [permit]);
+}
+
+#[test]
+fn who_gave_way_may_still_leave_before_it_is_told() {
+    let mut m = Machine::new(queueing(1, 1, 5_000, Discipline::Lifo));
+    let permit = m.admit(0, NORMAL);
+    let (oldest, newest) = (m.queue(0, NORMAL), m.queue(2, NORMAL));
+    assert_eq!(m.0.snapshot(at(2)).class(NORMAL).queued, 2, "not answered yet");
+    assert!(m.0.on_cancel(at(2), oldest));
+    m.wakes(2, 5_002);
+    m.complete(3, permit);
+    let permit = m.dispatched(3, newest);
+    m.end(5, [permit]);
+}
+
+#[test]
+fn one_whose_time_is_up_does_not_keep_a_newcomer_out_of_a_full_queue() {
+    let mut m = Machine::new(queueing(1, 1, 700, Discipline::Fifo));
+    let permit = m.admit(0, NORMAL);
+    let expired = m.queue(0, NORMAL);
+    let newcomer = m.queue(700, NORMAL);
+    assert_eq!(m.expired(700, expired).reason, Reason::QueueTimeout);
+    m.complete(701, permit);
+    let permit = m.dispatched(701, newcomer);
+    m.end(702, [permit]);
+}
+
+/// A service of `service` ms at limit 1 that has served enough for its mean to be known.
+fn warmed_up(settings: Settings, service: u64) -> Machine {
+    let mut m = Machine::new(settings);
+    for _ in 0..20 {
+        let permit = m.admit(0, NORMAL);
+        m.0.on_complete(at(0), permit, Outcome::Aborted);
+    }
+    assert_eq!(m.0.snapshot(at(0)).mean_service, None, "work that was given up is no sample");
+    let permit = m.admit(0, NORMAL);
+    m.complete(service, permit);
+    assert_eq!(m.0.snapshot(at(service)).mean_service, Some(ms(service)));
+    m
+}
+
+#[test]
+fn adaptive_is_fifo_until_the_oldest_was_too_old_for_an_interval_then_newest_first() {
+    let mut m = warmed_up(queueing(1, 100, 5_000, Discipline::Adaptive), 20);
+    let permit = m.admit(1_000, NORMAL);
+    let [a, b, c] = [1_000, 1_000, 1_000].map(|t| m.queue(t, NORMAL));
+    m.complete(1_020, permit);
+    let permit = m.dispatched(1_020, a);
+    let d = m.queue(1_030, NORMAL);
+    m.complete(1_040, permit);
+    let permit = m.dispatched(1_040, b);
+    // Above the target of 20 ms since 1,020 (`a`, then `b`, then `c`, always older than 20 ms): overloaded from 1,120 on.
+    assert!(!m.0.snapshot(at(1_119)).class(NORMAL).overloaded);
+    assert!(m.0.snapshot(at(1_120)).class(NORMAL).overloaded);
+    m.complete(1_130, permit);
+    let permit = m.dispatched(1_130, d);
+    // The sojourn of the one just served was long, that of the next will be short: the verdict depends on neither.
+    let e = m.queue(1_131, NORMAL);
+    m.complete(1_132, permit);
+    let permit = m.dispatched(1_132, e);
+    assert!(m.0.snapshot(at(1_132)).class(NORMAL).overloaded);
+    m.complete(1_133, permit);
+    let permit = m.dispatched(1_133, c);
+    assert!(!m.0.snapshot(at(1_133)).class(NORMAL).overloaded, "the backlog is gone: healthy at once");
+    m.end(1_140, [permit]);
+}
+
+#[test]
+fn adaptive_in_a_full_queue_refuses_while_healthy_and_evicts_while_overloaded() {
+    let mut m = Machine::new(queueing(1, 2, 5_000, Discipline::Adaptive));
+    let permit = m.admit(0, NORMAL);
+    let (a, b) = (m.queue(0, NORMAL), m.queue(0, NORMAL));
+    assert_eq!(m.shed(149, NORMAL).reason, Reason::QueueFull, "50 ms of target, 100 ms of interval");
+    let c = m.queue(150, NORMAL);
+    assert_eq!(m.expired(150, a).reason, Reason::QueueFull);
+    m.complete(151, permit);
+    let permit = m.dispatched(151, c);
+    assert!(m.0.on_cancel(at(152), b));
+    m.end(153, [permit]);
+}
+
+#[test]
+fn classes_are_served_in_order_and_judged_each_for_itself() {
+    let mut m = warmed_up(queueing(1, 100, 5_000, Discipline::Adaptive), 5);
+    let permit = m.admit(1_000, NORMAL);
+    let low = m.queue(1_000, Class::Low);
+    let normal = m.queue(1_000, NORMAL);
+    let critical = m.queue(1_190, Class::Critical);
+    let snapshot = m.0.snapshot(at(1_190));
+    assert!(snapshot.class(Class::Low).overloaded && !snapshot.class(Class::Critical).overloaded);
+    assert_eq!((snapshot.queued, snapshot.oldest_wait), (3, Some(ms(190))));
+    assert_eq!(snapshot.class(Class::Critical).oldest_wait, Some(Duration::ZERO));
+    let mut permit = permit;
+    for ticket in [critical, normal, low] {
+        m.complete(1_200, permit);
+        permit = m.dispatched(1_200, ticket);
+    }
+    m.end(1_200, [permit]);
+}
+
+#[test]
+fn eviction_stays_within_the_newcomers_class() {
+    let mut m = Machine::new(queueing(1, 1, 5_000, Discipline::Lifo));
+    let permit = m.admit(0, NORMAL);
+    let critical = m.queue(0, Class::Critical);
+    assert_eq!(m.shed(1, Class::Low).reason, Reason::QueueFull);
+    m.complete(2, permit);
+    let permit = m.dispatched(2, critical);
+    m.end(3, [permit]);
+}
+
+#[test]
+fn bypass_has_its_own_cap_and_never_waits() {
+    let mut settings = settings(1);
+    settings.bypass_limit = NonZeroU32::new(2).unwrap();
+    let mut m = Machine::new(settings);
+    let permit = m.admit(0, NORMAL);
+    let waiting = m.queue(0, NORMAL);
+    let health = [1, 1].map(|t| m.admit(t, Class::Bypass));
+    assert_eq!(m.shed(1, Class::Bypass).reason, Reason::Concurrency);
+    let snapshot = m.0.snapshot(at(1));
+    assert_eq!((snapshot.in_flight, snapshot.bypass_in_flight, snapshot.bypass_limit), (1, 2, 2));
+    let [first, second] = health;
+    m.complete(2, first);
+    m.wakes(2, 5_000);
+    let third = m.admit(2, Class::Bypass);
+    m.complete(3, permit);
+    let permit = m.dispatched(3, waiting);
+    assert_eq!(m.0.snapshot(at(3)).mean_service, Some(ms(3)), "bypass is no sample");
+    m.end(4, [permit, second, third]);
+}
+
+#[test]
+fn a_cancelled_waiter_is_never_dispatched_and_stale_tickets_are_harmless() {
+    let mut m = Machine::new(queueing(1, 10, 700, Discipline::Fifo));
+    let permit = m.admit(0, NORMAL);
+    let [gone, stays] = [0, 0].map(|t| m.queue(t, NORMAL));
+    assert!(m.0.on_cancel(at(1), gone));
+    assert!(!m.0.on_cancel(at(1), gone));
+    let reuses_the_slot = m.queue(2, NORMAL);
+    assert_eq!(reuses_the_slot.index(), gone.index());
+    assert!(!m.0.on_cancel(at(2), gone), "a stale ticket names nobody");
+    m.complete(3, permit);
+    let permit = m.dispatched(3, stays);
+    assert!(!m.0.on_cancel(at(3), stays), "answered already");
+    m.wakes(3, 702);
+    m.complete(4, permit);
+    let permit = m.dispatched(4, reuses_the_slot);
+    assert_eq!(permit.depth(), 2);
+    let counters = m.0.snapshot(at(4)).counters;
+    assert_eq!((counters.of(NORMAL).abandoned, counters.total().offered), (1, 4));
+    m.end(5, [permit]);
+}
+
+#[test]
+fn a_lowered_limit_kills_nobody_and_a_raised_one_serves_the_waiting() {
+    let mut m = Machine::new(settings(4));
+    let mut permits = [0, 0, 0, 0].map(|t| m.admit(t, NORMAL)).to_vec_deque();
+    m.0.reconfigure(at(1), settings(2));
+    m.0.check_invariants();
+    let [a, b] = [2, 2].map(|t| m.queue(t, NORMAL));
+    for expected in [3, 2] {
+        m.complete(3, permits.pop_front().unwrap());
+        m.wakes(3, 5_002);
+        assert_eq!(m.0.snapshot(at(3)).in_flight, expected);
+    }
+    m.complete(4, permits.pop_front().unwrap());
+    permits.push_back(m.dispatched(4, a));
+    m.wakes(4, 5_002);
+    m.0.reconfigure(at(5), settings(3));
+    permits.push_back(m.dispatched(5, b));
+    m.end(6, permits);
+}
+
+#[test]
+fn a_lowered_bypass_limit_kills_nobody() {
+    let mut m = Machine::new(settings(1));
+    let [a, b] = [0, 0].map(|t| m.admit(t, Class::Bypass));
+    let mut lower = settings(1);
+    lower.bypass_limit = NonZeroU32::MIN;
+    m.0.reconfigure(at(1), lower);
+    m.0.check_invariants();
+    m.complete(2, a);
+    assert_eq!(m.shed(2, Class::Bypass).reason, Reason::Concurrency);
+    m.end(3, [b]);
+}
+
+#[test]
+fn a_smaller_queue_keeps_who_waits_and_a_new_timeout_is_for_newcomers() {
+    let mut m = Machine::new(queueing(1, 10, 5_000, Discipline::Fifo));
+    let permit = m.admit(0, NORMAL);
+    let long = [0, 0, 0].map(|t| m.queue(t, NORMAL));
+    m.0.reconfigure(at(1), queueing(1, 2, 100, Discipline::Fifo));
+    assert_eq!(m.shed(2, NORMAL).reason, Reason::QueueFull);
+    assert!(m.0.on_cancel(at(3), long[0]) && m.0.on_cancel(at(3), long[1]));
+    let short = m.queue(4, NORMAL);
+    m.wakes(4, 104);
+    assert_eq!(m.expired(104, short).waited, ms(100));
+    m.wakes(104, 5_000);
+    m.0.reconfigure(at(105), queueing(1, 0, 100, Discipline::Fifo));
+    assert_eq!(m.shed(106, NORMAL).reason, Reason::Concurrency);
+    m.complete(107, permit);
+    let permit = m.dispatched(107, long[2]);
+    m.end(108, [permit]);
+}
+
+#[test]
+fn while_draining_waiters_are_served_and_arrivals_get_a_free_slot_or_nothing() {
+    let mut m = Machine::new(settings(1));
+    let permit = m.admit(0, NORMAL);
+    let ticket = m.queue(0, NORMAL);
+    m.0.set_draining(at(1), true);
+    assert_eq!(m.shed(1, NORMAL).reason, Reason::Draining);
+    m.complete(2, permit);
+    let permit = m.dispatched(2, ticket);
+    assert_eq!(m.shed(2, NORMAL).reason, Reason::Draining);
+    m.complete(3, permit);
+    let permit = m.admit(3, NORMAL);
+    assert!(m.0.snapshot(at(3)).draining);
+    m.0.set_draining(at(4), false);
+    let ticket = m.queue(4, NORMAL);
+    m.complete(5, permit);
+    let permit = m.dispatched(5, ticket);
+    m.end(6, [permit]);
+}
+
+#[test]
+fn one_ledger_counts_every_outcome_and_what_others_shed() {
+    let mut m = Machine::new(settings(4));
+    for outcome in [Outcome::Completed, Outcome::Failed, Outcome::TimedOut, Outcome::Aborted] {
+        let permit = m.admit(0, Class::High);
+        m.0.on_complete(at(1), permit, outcome);
+    }
+    let rejection = m.0.record_shed(at(1), Class::High, Reason::ConnectionLimit);
+    assert_eq!((rejection.reason, rejection.class), (Reason::ConnectionLimit, Class::High));
+    m.0.check_invariants();
+    let snapshot = m.0.snapshot(at(1));
+    let high = snapshot.counters.of(Class::High);
+    assert_eq!((high.offered, high.admitted, high.shed_total()), (5, 4, 1));
+    assert_eq!((high.completed, high.failed, high.timed_out, high.aborted), (1, 1, 1, 1));
+    assert_eq!((high.shed(Reason::ConnectionLimit), high.ended(), high.in_flight()), (1, 4, 0));
+}
+
+#[test]
+fn retry_after_grows_with_the_backlog_and_stays_between_1_and_30_s() {
+    let mut m = Machine::new(queueing(2, 0, 0, Discipline::Fifo));
+    let mut longest = Duration::ZERO;
+    // 10 per second at most, half used: 4 per second are given away, so the twentieth comes after 5 s.
+    for t in 0..20 {
+        let permit = m.admit(t * 200, NORMAL);
+        m.complete(t * 200 + 200, permit);
+    }
+    let _held = [4_000, 4_000].map(|t| m.admit(t, NORMAL));
+    let waits = [(); 200].map(|()| m.shed(4_000, NORMAL).retry_after);
+    for wait in waits {
+        assert!((ms(1_000)..=ms(30_000)).contains(&wait), "{wait:?}");
+        longest = longest.max(wait);
+    }
+    assert!(waits[0] < ms(1_300), "{:?}", waits[0]);
+    assert!((ms(5_000)..ms(6_300)).contains(&waits[19]), "{:?}", waits[19]);
+    assert!(longest > ms(15_000));
+}
+
+#[test]
+fn load_is_measured_over_the_last_ten_seconds() {
+    let mut m = Machine::new(settings(2));
+    for t in 0..100 {
+        let permit = m.admit(t * 200, NORMAL);
+        m.complete(t * 200 + 100, permit);
+    }
+    let snapshot = m.0.snapshot(at(20_000));
+    assert_eq!(snapshot.mean_service, Some(ms(100)));
+    assert!((snapshot.drain_rate - 5.0).abs() < 0.1, "{}", snapshot.drain_rate);
+    assert!((snapshot.utilization - 0.25).abs() < 0.01, "{}", snapshot.utilization);
+}
+
+#[test]
+fn time_that_runs_backwards_is_read_as_standing_still() {
+    let mut m = Machine::new(queueing(1, 10, 700, Discipline::Fifo));
+    let permit = m.admit(1_000, NORMAL);
+    let ticket = m.queue(900, NORMAL);
+    assert_eq!(m.0.expires_at(ticket), Some(at(1_700)));
+    m.complete(10, permit);
+    let permit = m.dispatched(20, ticket);
+    assert_eq!((permit.queued(), permit.admitted_at()), (Duration::ZERO, at(1_000)));
+    m.end(30, [permit]);
+}
+
+#[test]
+fn a_hundred_thousand_waiters_cost_little_each() {
+    let mut m = Admission::new(queueing(1, 200_000, 5_000, Discipline::Fifo));
+    let Decision::Admit(permit) = m.on_arrival(at(0), Request::new(NORMAL)) else { panic!() };
+    let tickets: Vec<_> = (0..100_000)
+        .map(|n| match m.on_arrival(Instant::from_nanos(n), Request::new(NORMAL)) {
+            Decision::Queue(ticket) => ticket,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    m.check_invariants();
+    for ticket in tickets.iter().step_by(2) {
+        assert!(m.on_cancel(at(1), *ticket));
+    }
+    let mut expired = 0;
+    while let Event::Expire(..) = m.poll(at(5_001)) {
+        expired += 1;
+    }
+    assert_eq!(expired, 50_000);
+    m.on_complete(at(5_001), permit, Outcome::Completed);
+    m.check_invariants();
+}
+
+trait ToVecDeque<T> {
+    fn to_vec_deque(self) -> std::collections::VecDeque<T>;
+}
+
+impl<T, const N: usize> ToVecDeque<T> for [T; N] {
+    fn to_vec_deque(self) -> std::collections::VecDeque<T> {
+        self.into()
+    }
+}

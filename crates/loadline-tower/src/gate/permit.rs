@@ -1,0 +1,78 @@
+//! The slot, held by a value: it comes free exactly once, whatever happens to its holder.
+
+use std::sync::Arc;
+
+use loadline_core::{self as core, Class, Duration, Outcome};
+
+use super::Shared;
+
+/// A slot of a [`Gate`](super::Gate). Free again when it is completed, or dropped: also by a panic, or with a future that
+/// is cancelled.
+///
+/// Completing it consumes it, so a second time does not compile:
+///
+/// ```compile_fail,E0382
+/// # fn twice(permit: loadline_tower::Permit) {
+/// use loadline_core::Outcome;
+/// permit.complete(Outcome::Completed);
+/// permit.complete(Outcome::Completed); // error: use of moved value
+/// # }
+/// ```
+#[derive(Debug)]
+#[must_use = "dropping the permit frees its slot"]
+pub struct Permit {
+    shared: Arc<Shared>,
+    /// `None` once it was handed back.
+    permit: Option<core::Permit>,
+}
+
+impl Permit {
+    pub(super) const fn new(shared: Arc<Shared>, permit: core::Permit) -> Self {
+        Self { shared, permit: Some(permit) }
+    }
+
+    /// Frees the slot and says how the work ended. Dropping the permit instead is [`Outcome::Aborted`].
+    pub fn complete(mut self, outcome: Outcome) {
+        self.hand_back(outcome);
+    }
+
+    /// The class it was admitted under.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        self.held().class()
+    }
+
+    /// How long it waited in the queue; zero if it did not.
+    #[must_use]
+    pub fn queued(&self) -> Duration {
+        self.held().queued()
+    }
+
+    /// Its position in the queue, 0 if it did not wait; see [`loadline_core::Permit::depth`].
+    #[must_use]
+    pub fn depth(&self) -> u32 {
+        self.held().depth()
+    }
+
+    /// When it got its slot, on the clock of [`Gate::now`](super::Gate::now).
+    #[must_use]
+    pub fn admitted_at(&self) -> core::Instant {
+        self.held().admitted_at()
+    }
+
+    fn held(&self) -> &core::Permit {
+        self.permit.as_ref().expect("held until it is consumed")
+    }
+
+    fn hand_back(&mut self, outcome: Outcome) {
+        if let Some(permit) = self.permit.take() {
+            self.shared.complete(permit, outcome);
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.hand_back(Outcome::Aborted);
+    }
+}

@@ -1,0 +1,345 @@
+//! The command line: what may be written, and which part of the program answers.
+//!
+//! `loadline app:8080 3` is short for `loadline run app:8080 3`. Under the name `spillway` the program takes exactly Spillway's two
+//! arguments and runs, so that an image or a unit file can be switched without changing its command.
+//!
+//! Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 failed, 2 usage or configuration.
+
+mod client;
+
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
+
+use crate::config::{self, Loaded, Sources, render, units};
+use crate::run;
+
+/// Exit code of wrong usage and wrong configuration.
+const USAGE: u8 = 2;
+
+/// Answers one command line. `args` begins with the program's name.
+pub fn main(args: Vec<OsString>, environment: Vec<(OsString, OsString)>) -> ExitCode {
+    if is_spillway(&args) {
+        return spillway(&args, environment);
+    }
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help goes to stdout; a reader that closed the pipe has seen enough of it.
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
+        }
+    };
+    match cli.command {
+        None => start(cli.run.sources(environment)),
+        Some(Command::Run(run)) => start(run.sources(environment)),
+        Some(Command::Check(run)) => {
+            with_config(&run.sources(environment), |loaded| say(&check_report(&loaded)))
+        }
+        Some(Command::Config(args)) => show_config(args, environment),
+        Some(Command::Status(args)) => args.answer(environment, |admin| admin.get("/api/v1/status")),
+        Some(Command::Reload(args)) => args.answer(environment, |admin| admin.post("/-/reload")),
+        Some(Command::Drain(args)) => args.answer(environment, |admin| admin.post("/-/drain")),
+        Some(Command::Healthcheck(args)) => args.answer(environment),
+        Some(Command::Completions { shell }) => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "loadline", &mut script);
+            say(&String::from_utf8_lossy(&script))
+        }
+        Some(Command::Version) => say(&format!("loadline {}\n", version())),
+    }
+}
+
+/// `0.1.0 (static, x86_64-unknown-linux-musl)`.
+fn version() -> String {
+    let linkage = if cfg!(target_feature = "crt-static") { "static" } else { "dynamic" };
+    let vendor = if cfg!(target_vendor = "apple") { "apple" } else { "unknown" };
+    let libc = if cfg!(target_env = "musl") {
+        "-musl"
+    } else if cfg!(target_env = "gnu") {
+        "-gnu"
+    } else {
+        ""
+    };
+    let (arch, system) = (std::env::consts::ARCH, std::env::consts::OS);
+    format!("{} ({linkage}, {arch}-{vendor}-{system}{libc})", env!("CARGO_PKG_VERSION"))
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  loadline                                   try it: the proxy before an embedded demo app
+  loadline app:8080 3                        at most 3 requests at once, the rest wait
+  loadline run -c loadline.toml --set queue.timeout=2s
+  loadline check -c loadline.toml            name every mistake
+  loadline config --defaults > loadline.toml
+  loadline status                            what a running loadline does now
+  loadline reload                            read the configuration again
+  loadline drain                             finish what is in flight, then end
+  loadline healthcheck http://127.0.0.1:8000/healthcheck
+  loadline completions bash > /etc/bash_completion.d/loadline
+  loadline version";
+
+#[derive(Parser)]
+#[command(
+    name = "loadline",
+    version,
+    about = "A load-shedding HTTP reverse proxy: admits what can be answered in time, rejects the rest at once.",
+    after_help = EXAMPLES,
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true,
+    override_usage = "loadline [run] [UPSTREAM CONCURRENCY] [-c FILE] [--set KEY=VALUE]...\n       loadline <COMMAND>"
+)]
+struct Cli {
+    #[command(flatten)]
+    run: RunArgs,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the proxy (the default)
+    #[command(after_help = "Example: loadline run app:8080 3 --set queue.timeout=2s")]
+    Run(RunArgs),
+    /// Test a configuration without running it
+    #[command(after_help = "Example: loadline check -c loadline.toml")]
+    Check(RunArgs),
+    /// Print the default or effective configuration, or its JSON Schema
+    #[command(after_help = "Example: QUEUE_TIMEOUT=700 loadline config --effective app:8080 3")]
+    Config(ConfigArgs),
+    /// Print what a running loadline does now, as JSON
+    #[command(after_help = "Example: loadline status --admin 127.0.0.1:8001")]
+    Status(ClientArgs),
+    /// Make a running loadline read its configuration again
+    #[command(after_help = "Example: loadline reload")]
+    Reload(ClientArgs),
+    /// Make a running loadline finish what is in flight and end
+    #[command(after_help = "Example: loadline drain")]
+    Drain(ClientArgs),
+    /// Ask a URL and exit 0 if it answers 2xx, for probes in images without a shell
+    #[command(after_help = "Example: loadline healthcheck http://127.0.0.1:8000/healthcheck")]
+    Healthcheck(HealthArgs),
+    /// Print a completion script
+    #[command(after_help = "Example: loadline completions bash > /etc/bash_completion.d/loadline")]
+    Completions {
+        /// Shell to complete for
+        shell: clap_complete::Shell,
+    },
+    /// Print version and target
+    #[command(after_help = "Example: loadline version")]
+    Version,
+}
+
+#[derive(Args)]
+struct FileArgs {
+    /// Configuration file (TOML, or JSON if it ends in .json)
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Set one value, for example queue.timeout=2s; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+impl FileArgs {
+    fn sources(self, environment: Vec<(OsString, OsString)>) -> Sources {
+        Sources { file: self.config, set: self.set, environment, ..Sources::default() }
+    }
+}
+
+#[derive(Args)]
+struct RunArgs {
+    /// The application: host:port, http://host:port, unix:/path
+    upstream: Option<String>,
+    /// Requests the application is asked for at once
+    #[arg(allow_negative_numbers = true)]
+    concurrency: Option<String>,
+    #[command(flatten)]
+    file: FileArgs,
+}
+
+impl RunArgs {
+    fn sources(self, environment: Vec<(OsString, OsString)>) -> Sources {
+        Sources { upstream: self.upstream, concurrency: self.concurrency, ..self.file.sources(environment) }
+    }
+}
+
+#[derive(Args)]
+struct ConfigArgs {
+    #[command(flatten)]
+    what: ConfigView,
+    #[command(flatten)]
+    run: RunArgs,
+}
+
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+struct ConfigView {
+    /// A commented file with every default
+    #[arg(long)]
+    defaults: bool,
+    /// Every value that holds, and where it came from
+    #[arg(long)]
+    effective: bool,
+    /// A JSON Schema of the file
+    #[arg(long)]
+    schema: bool,
+}
+
+#[derive(Args)]
+struct ClientArgs {
+    /// Admin address of the running loadline; by default as configured
+    #[arg(long, value_name = "ADDRESS")]
+    admin: Option<std::net::SocketAddr>,
+    #[command(flatten)]
+    file: FileArgs,
+}
+
+impl ClientArgs {
+    /// Asks the admin listener and prints its answer.
+    fn answer(
+        self,
+        environment: Vec<(OsString, OsString)>,
+        ask: fn(&client::Admin) -> Result<String, client::ClientError>,
+    ) -> ExitCode {
+        let admin = match find_admin(self.admin, &self.file.sources(environment)) {
+            Ok(admin) => admin,
+            Err(code) => return code,
+        };
+        match ask(&admin) {
+            Ok(body) => say(&format!("{}\n", body.trim_end())),
+            Err(error) => failed(&error),
+        }
+    }
+}
+
+#[derive(Args)]
+struct HealthArgs {
+    /// What to ask; by default /healthz on the admin address
+    url: Option<String>,
+    /// Longest time until the answer
+    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = parse_timeout)]
+    timeout: Duration,
+    #[command(flatten)]
+    client: ClientArgs,
+}
+
+impl HealthArgs {
+    fn answer(self, environment: Vec<(OsString, OsString)>) -> ExitCode {
+        let url = match self.url {
+            Some(url) => url,
+            None => match find_admin(self.client.admin, &self.client.file.sources(environment)) {
+                Ok(admin) => admin.url("/healthz"),
+                Err(code) => return code,
+            },
+        };
+        match client::healthcheck(&url, self.timeout) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => failed(&error),
+        }
+    }
+}
+
+fn parse_timeout(text: &str) -> Result<Duration, String> {
+    let duration = units::parse_duration(text).filter(|duration| !duration.is_zero());
+    duration.ok_or_else(|| "not a duration above 0 (try 5s, 500ms)".to_owned())
+}
+
+/// The admin address: as given, else as this configuration has it.
+fn find_admin(given: Option<std::net::SocketAddr>, sources: &Sources) -> Result<client::Admin, ExitCode> {
+    let loaded = config::load_partial(sources).map_err(|errors| {
+        eprintln!("{errors}");
+        ExitCode::from(USAGE)
+    })?;
+    let admin = loaded.settings.admin;
+    let Some(address) = given.or(admin.listen) else {
+        eprintln!("error: admin.listen is off, so that there is nothing to ask (or give --admin ADDRESS)");
+        return Err(ExitCode::from(USAGE));
+    };
+    Ok(client::Admin::new(address, admin.token))
+}
+
+/// Writes a result to stdout. A reader that has seen enough and closed the pipe is no failure.
+fn say(text: &str) -> ExitCode {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            eprintln!("error: cannot write the result: {error}");
+            ExitCode::FAILURE
+        }
+        Ok(()) | Err(_) => ExitCode::SUCCESS,
+    }
+}
+
+fn failed(error: &client::ClientError) -> ExitCode {
+    eprintln!("error: {error}");
+    ExitCode::FAILURE
+}
+
+fn start(sources: Sources) -> ExitCode {
+    with_config(&sources.clone(), |loaded| run::run(sources, loaded))
+}
+
+fn with_config(sources: &Sources, then: impl FnOnce(Loaded) -> ExitCode) -> ExitCode {
+    match config::load(sources) {
+        Ok(loaded) => then(loaded),
+        Err(errors) => {
+            eprintln!("{errors}{}", command_hint(sources).unwrap_or_default());
+            ExitCode::from(USAGE)
+        }
+    }
+}
+
+/// `loadline chek` reads as an upstream without a limit; say what it might have been.
+fn command_hint(sources: &Sources) -> Option<String> {
+    let (Some(upstream), None) = (&sources.upstream, &sources.concurrency) else { return None };
+    let cli = Cli::command();
+    let command = config::closest(upstream, cli.get_subcommands().map(clap::Command::get_name))?;
+    Some(format!("\n  or did you mean:  loadline {command}"))
+}
+
+fn check_report(loaded: &Loaded) -> String {
+    let warnings = &loaded.warnings;
+    let plural = |count: usize| if count == 1 { "" } else { "s" };
+    let keys = loaded.origins.count();
+    let mut report = format!(
+        "ok   config            {keys} key{}, {} warning{}\n",
+        plural(keys),
+        warnings.len(),
+        plural(warnings.len())
+    );
+    for warning in warnings {
+        report += &format!("warn {warning}\n");
+    }
+    report
+}
+
+fn show_config(args: ConfigArgs, environment: Vec<(OsString, OsString)>) -> ExitCode {
+    if args.what.effective {
+        return with_config(&args.run.sources(environment), |loaded| say(&render::effective(&loaded)));
+    }
+    say(&if args.what.defaults { render::defaults() } else { render::schema() })
+}
+
+fn is_spillway(args: &[OsString]) -> bool {
+    args.first().is_some_and(|name| Path::new(name).file_name().is_some_and(|name| name == "spillway"))
+}
+
+/// Spillway's command: an upstream and a limit, nothing else.
+fn spillway(args: &[OsString], environment: Vec<(OsString, OsString)>) -> ExitCode {
+    let mut texts = args.iter().skip(1).map(|arg| arg.to_string_lossy().into_owned());
+    let (upstream, concurrency, more) = (texts.next(), texts.next(), texts.next());
+    let missing = match (&upstream, &concurrency, more) {
+        (None, ..) => "the server argument is missing",
+        (_, None, _) => "the concurrency argument is missing",
+        (.., Some(_)) => "there are more than two arguments",
+        (Some(_), Some(_), None) => {
+            return start(Sources { upstream, concurrency, environment, ..Sources::default() });
+        }
+    };
+    eprintln!("error: {missing}\n  spillway <server> <concurrency>     for example: spillway app:8080 3");
+    ExitCode::from(USAGE)
+}

@@ -1,0 +1,140 @@
+//! What is wrong with a configuration, and where.
+//!
+//! One line per mistake, all mistakes at once: the place first (file:line:column, variable, flag or argument), then the
+//! setting, the value, what was expected and, where close, what was probably meant.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// Where an effective value came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Nobody set it.
+    Default,
+    /// A configuration file.
+    File {
+        /// The path as it was given.
+        path: Arc<str>,
+        /// Line, from 1.
+        line: usize,
+        /// Column in characters, from 1.
+        column: usize,
+    },
+    /// An environment variable, by name.
+    Variable(String),
+    /// `--set`.
+    Flag,
+    /// A positional argument.
+    Argument,
+}
+
+impl fmt::Display for Origin {
+    /// As the banner and `config --effective` show it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File { path, line, .. } => write!(f, "{path}:{line}"),
+            Self::Variable(name) => write!(f, "environment {name}"),
+            Self::Flag => f.write_str("--set"),
+            Self::Argument => f.write_str("argument"),
+        }
+    }
+}
+
+/// One mistake, ready to print.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// Line and column, for mistakes in a file.
+    place: Option<(usize, usize)>,
+    text: String,
+}
+
+impl ConfigError {
+    /// A mistake in the value of `key`, which came from `origin`.
+    pub fn in_value(origin: &Origin, key: &str, message: &str) -> Self {
+        match origin {
+            Origin::Default => Self::elsewhere(format_args!("{key}: {message}")),
+            Origin::File { path, line, column } => {
+                Self::in_file(path, (*line, *column), &format!("{key}: {message}"))
+            }
+            Origin::Variable(name) => Self::elsewhere(format_args!("{name}: {message}")),
+            Origin::Flag => Self::elsewhere(format_args!("--set {key}: {message}")),
+            Origin::Argument => {
+                let argument = key.rsplit('.').next().unwrap_or(key);
+                Self::elsewhere(format_args!("the {argument} argument: {message}"))
+            }
+        }
+    }
+
+    /// A mistake at a place in a file, in the form that editors and terminals make clickable.
+    pub fn in_file(path: &str, (line, column): (usize, usize), message: &str) -> Self {
+        Self { place: Some((line, column)), text: format!("{path}:{line}:{column}: {message}") }
+    }
+
+    /// A mistake that has no place in a file.
+    pub fn elsewhere(message: impl fmt::Display) -> Self {
+        Self { place: None, text: format!("error: {message}") }
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// Every mistake of a configuration; never empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigErrors(Vec<ConfigError>);
+
+impl ConfigErrors {
+    /// Collects mistakes: those in the file first, from top to bottom.
+    pub fn new(mut errors: Vec<ConfigError>) -> Self {
+        errors.sort_by_key(|error| error.place.unwrap_or((usize::MAX, 0)));
+        Self(errors)
+    }
+}
+
+impl fmt::Display for ConfigErrors {
+    /// One mistake per line; more than one are counted at the end.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, error) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "\n" };
+            write!(f, "{separator}{error}")?;
+        }
+        if self.0.len() > 1 { write!(f, "\n{} errors", self.0.len()) } else { Ok(()) }
+    }
+}
+
+impl std::error::Error for ConfigErrors {}
+
+/// The candidate that `word` was probably meant to be, if any is close: at most one edit in three letters.
+pub fn closest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
+    let word = word.to_lowercase();
+    candidates
+        .map(|candidate| (strsim::damerau_levenshtein(&word, &candidate.to_lowercase()), candidate))
+        .filter(|(distance, candidate)| distance * 3 <= candidate.chars().count().max(word.chars().count()))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn close_words_are_suggested_and_far_ones_are_not() {
+        let words = ["concurrency", "release", "on_abort"];
+        assert_eq!(closest("concurency", words.into_iter()), Some("concurrency"));
+        assert_eq!(closest("Release", words.into_iter()), Some("release"));
+        assert_eq!(closest("size", words.into_iter()), None);
+        assert_eq!(closest("", words.into_iter()), None);
+    }
+
+    #[test]
+    fn several_mistakes_are_counted() {
+        let one = ConfigError::elsewhere("a");
+        assert_eq!(ConfigErrors::new(vec![one.clone()]).to_string(), "error: a");
+        assert_eq!(ConfigErrors::new(vec![one.clone(), one]).to_string(), "error: a\nerror: a\n2 errors");
+    }
+}

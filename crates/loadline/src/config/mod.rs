@@ -1,0 +1,221 @@
+//! Configuration: from file, environment and arguments to checked [`settings::Settings`].
+//!
+//! One table (`table.rs`) says which settings exist. Sources become assignments (`document.rs` reads files, `layers.rs` the
+//! rest), assignments are read in the table's order by each setting's codec (`codecs.rs` and its neighbours), and `rules.rs` adds
+//! what spans several settings. Every mistake is collected before any is reported.
+//!
+//! [`load`] only reads the file it is told to; it can run again at any time, which is what a reload is. It changes nothing:
+//! whoever calls it decides whether the result replaces the old settings ([`needs_restart`] names what cannot be replaced).
+
+mod address;
+mod codecs;
+mod defaults;
+mod document;
+mod endpoints;
+mod error;
+mod key;
+mod layers;
+mod logging;
+pub mod render;
+mod rules;
+pub mod settings;
+mod table;
+pub mod units;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+
+pub use error::{ConfigError, ConfigErrors, Origin, closest};
+use layers::{Assignment, Layers};
+use settings::Settings;
+use table::KEYS;
+
+/// Where settings may come from. Keeping it allows to [`load`] again.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// A configuration file; TOML, or JSON when its name ends in `.json`.
+    pub file: Option<PathBuf>,
+    /// The environment, unfiltered.
+    pub environment: Vec<(OsString, OsString)>,
+    /// `--set key=value`, in order; the last one wins.
+    pub set: Vec<String>,
+    /// First positional argument.
+    pub upstream: Option<String>,
+    /// Second positional argument.
+    pub concurrency: Option<String>,
+}
+
+/// A configuration that holds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Loaded {
+    /// The values.
+    pub settings: Settings,
+    /// Where each value came from.
+    pub origins: Origins,
+    /// What is odd but harmless, one sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// Where each effective value came from, by dotted name.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Origins(BTreeMap<&'static str, Origin>);
+
+impl Origins {
+    /// The origin of a setting's value.
+    pub fn of(&self, key: &str) -> &Origin {
+        self.0.get(key).unwrap_or(&Origin::Default)
+    }
+
+    /// Whether anybody set it.
+    pub fn is_set(&self, key: &str) -> bool {
+        self.0.contains_key(key)
+    }
+
+    /// How many settings were set.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// Reads all sources and resolves them.
+///
+/// # Errors
+/// Every mistake that was found, never an empty list.
+pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
+    resolve(sources, read(sources), Need::Everything)
+}
+
+/// Like [`load`], for commands that only need to find a running loadline: upstream and limit may be missing.
+///
+/// # Errors
+/// Every mistake that was found, never an empty list.
+pub fn load_partial(sources: &Sources) -> Result<Loaded, ConfigErrors> {
+    resolve(sources, read(sources), Need::Anything)
+}
+
+/// Settings that differ and cannot change in a running process, by dotted name.
+pub fn needs_restart(old: &Settings, new: &Settings) -> Vec<&'static str> {
+    let changed = KEYS.iter().filter(|key| key.restart && key.literal(old) != key.literal(new));
+    changed.map(|key| key.name).collect()
+}
+
+/// What became of reading the file, if there is one.
+type FileText = Option<io::Result<String>>;
+
+fn read(sources: &Sources) -> FileText {
+    sources.file.as_ref().map(std::fs::read_to_string)
+}
+
+/// What a command cannot do without.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Need {
+    /// Upstream and limit.
+    Everything,
+    /// Whatever is there.
+    Anything,
+}
+
+fn resolve(sources: &Sources, text: FileText, need: Need) -> Result<Loaded, ConfigErrors> {
+    let mut layers = Layers::default();
+    let file_is_sound = match (&sources.file, text) {
+        (Some(path), Some(text)) => add_file(&mut layers, path, text),
+        _ => true,
+    };
+    layers.environment(&sources.environment);
+    sources.set.iter().for_each(|text| layers.flag(text));
+    if let Some(text) = &sources.upstream {
+        layers.argument("upstream", text);
+    }
+    if let Some(text) = &sources.concurrency {
+        layers.argument("limit.concurrency", text);
+    }
+
+    let Layers { assignments, mut errors, mut warnings } = layers;
+    let (mut settings, mut origins) = apply(&assignments, &mut errors);
+    if is_lone_log_format(&assignments) {
+        settings.log.access = None;
+        origins.0.remove("log.access");
+        warnings.push("LOG_FORMAT has no effect without LOG_ADDRESS (try LOG_ADDRESS=stdout)".to_owned());
+    }
+    rules::derive(&mut settings, &origins);
+    // A contradiction with a value that was not understood would only confuse, and so would asking for what a broken file holds.
+    if errors.is_empty() {
+        errors.extend(rules::contradictions(&settings, &origins));
+        warnings.extend(rules::doubts(&settings));
+    }
+    if need == Need::Everything && file_is_sound {
+        errors.extend(rules::missing(&settings, &origins, sources.file.as_deref()));
+    }
+    if errors.is_empty() {
+        Ok(Loaded { settings, origins, warnings })
+    } else {
+        Err(ConfigErrors::new(errors))
+    }
+}
+
+/// Reads every assignment in the table's order, lower layers first.
+fn apply(assignments: &[Assignment], errors: &mut Vec<ConfigError>) -> (Settings, Origins) {
+    let mut settings = Settings::default();
+    let mut origins = Origins::default();
+    for key in KEYS.iter() {
+        for Assignment { raw, origin, .. } in assignments.iter().filter(|one| one.key == key.name) {
+            // No setting needs a control character, and in a log line or a header it is an injection.
+            let read = match raw.control_character() {
+                Some((character, position)) => {
+                    Err(format!("the value holds a control character ({character:?} at position {position})"))
+                }
+                None => key.set(&mut settings, raw),
+            };
+            if let Err(message) = read {
+                errors.push(ConfigError::in_value(origin, key.name, &message));
+            }
+            origins.0.insert(key.name, origin.clone());
+        }
+    }
+    (settings, origins)
+}
+
+/// Adds the file's values; false when there are none because the file cannot be read or parsed.
+fn add_file(layers: &mut Layers, path: &Path, text: io::Result<String>) -> bool {
+    let shown = path.display().to_string();
+    let text = match text {
+        Ok(text) => text,
+        Err(error) => {
+            layers.errors.push(ConfigError::elsewhere(format_args!("cannot read {shown}: {error}")));
+            return false;
+        }
+    };
+    let is_json = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
+    let parsed = if is_json { document::parse_json(&text) } else { document::parse_toml(&text) };
+    match parsed {
+        Ok(nodes) => {
+            layers.file(&shown, &text, &nodes);
+            true
+        }
+        Err(errors) => {
+            layers.errors.extend(errors.iter().map(|error| {
+                ConfigError::in_file(&shown, document::line_and_column(&text, error.at), &error.message)
+            }));
+            false
+        }
+    }
+}
+
+/// Spillway logs nothing without `LOG_ADDRESS`, even if `LOG_FORMAT` is set; a format that somebody wrote elsewhere asks for a log
+/// by itself.
+fn is_lone_log_format(assignments: &[Assignment]) -> bool {
+    let is_spillways =
+        |one: &Assignment| matches!(&one.origin, Origin::Variable(name) if name == "LOG_FORMAT");
+    let asks_for_a_log = |one: &Assignment| match one.key {
+        "log.address" => true,
+        "log.access" => !is_spillways(one),
+        _ => false,
+    };
+    assignments.iter().any(is_spillways) && !assignments.iter().any(asks_for_a_log)
+}

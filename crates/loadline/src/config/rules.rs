@@ -1,0 +1,147 @@
+//! What no single setting can say: defaults that follow from others, what must not be missing, and combinations that make no sense.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+
+use loadline_http::syslog::LogTarget;
+
+use super::error::{ConfigError, Origin};
+use super::settings::{Settings, Upstream};
+use super::{Origins, units};
+
+/// Fills in what nobody set and what follows from other settings.
+pub(super) fn derive(settings: &mut Settings, origins: &Origins) {
+    if !origins.is_set("queue.depth") {
+        settings.queue.depth = settings.max_connections;
+    }
+    if !origins.is_set("limit.abandon_timeout") {
+        settings.limit.abandon_timeout = settings.timeouts.upstream;
+    }
+    if !origins.is_set("log.access") && origins.is_set("log.address") {
+        settings.log.access = Some("spillway".to_owned());
+    }
+    // An address that was refused keeps the defaults; its mistake is reported elsewhere.
+    if let Ok(target) = LogTarget::parse(&settings.log.address) {
+        if !origins.is_set("log.syslog_format") {
+            settings.log.syslog_format = target.header_format();
+        }
+        if !origins.is_set("log.max_len") {
+            settings.log.max_len = target.line_max();
+        }
+    }
+}
+
+/// What must be there and is not. With no upstream and no file at all the demo app stands in.
+pub(super) fn missing(settings: &Settings, origins: &Origins, file: Option<&Path>) -> Vec<ConfigError> {
+    let mut errors = Vec::new();
+    if let (Some(file), false) = (file, origins.is_set("upstream")) {
+        errors.push(ConfigError::elsewhere(format_args!(
+            "the upstream is missing\n  in {}:  upstream = \"app:8080\"\n  or as an argument:  loadline app:8080 3",
+            file.display()
+        )));
+    }
+    if origins.is_set("upstream") && !origins.is_set("limit.concurrency") {
+        errors.push(match origins.of("upstream") {
+            Origin::Argument => {
+                let upstream = match &settings.upstream {
+                    Upstream::Demo => "app:8080".to_owned(),
+                    upstream => upstream.to_string(),
+                };
+                ConfigError::elsewhere(format_args!(
+                    "the concurrency argument is missing\n  \
+                     loadline {upstream} <concurrency>     for example: loadline {upstream} 3"
+                ))
+            }
+            _ => ConfigError::elsewhere(
+                "limit.concurrency is missing\n  in a file:         [limit] and below it concurrency = 3\n  \
+                 or as a variable:  LOADLINE_LIMIT_CONCURRENCY=3",
+            ),
+        });
+    }
+    errors
+}
+
+/// Combinations that cannot work.
+pub(super) fn contradictions(settings: &Settings, origins: &Origins) -> Vec<ConfigError> {
+    let mut errors = Vec::new();
+    let mut refuse = |key: &'static str, message: String| {
+        errors.push(ConfigError::in_value(origins.of(key), key, &message));
+    };
+    let buffer = &settings.buffer;
+    if buffer.total < buffer.request.saturating_add(buffer.response) {
+        let total = units::format_size(buffer.total);
+        refuse(
+            "buffer.total",
+            format!("{total} is less than buffer.request and buffer.response of a single request"),
+        );
+    }
+    if settings.http.max_target_bytes > settings.http.max_header_bytes {
+        refuse(
+            "http.max_target_bytes",
+            format!(
+                "{} is more than http.max_header_bytes ({}), which includes the target",
+                units::format_size(settings.http.max_target_bytes),
+                units::format_size(settings.http.max_header_bytes)
+            ),
+        );
+    }
+    if let Some(admin) = settings.admin.listen
+        && settings.listen.iter().any(|listen| collide(*listen, admin))
+    {
+        refuse("admin.listen", format!("{admin} is taken by listen"));
+    }
+    if points_at_itself(settings) {
+        refuse(
+            "upstream",
+            format!(
+                "{} is where loadline itself listens; requests would go round in circles",
+                settings.upstream
+            ),
+        );
+    }
+    errors
+}
+
+/// What works, and is probably not what was meant.
+pub(super) fn doubts(settings: &Settings) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if settings.queue.timeout.is_none() && settings.queue.depth > 0 {
+        warnings.push(
+            "queue.timeout is 0: requests wait for ever (to reject at once, set queue.depth = 0)".to_owned(),
+        );
+    }
+    if settings.limit.concurrency.get() > settings.max_connections {
+        warnings.push(format!(
+            "limit.concurrency ({}) is more than max_connections ({}), so that HTTP/1.1 clients never reach it",
+            settings.limit.concurrency, settings.max_connections
+        ));
+    }
+    if let Some(admin) = settings.admin.listen
+        && !admin.ip().is_loopback()
+        && settings.admin.token.is_none()
+    {
+        warnings.push(format!("admin.listen is {admin}: everyone who reaches it reads metrics and status; drain and reload stay \
+             limited to this machine until admin.token is set"));
+    }
+    warnings
+}
+
+/// Whether both cannot be bound at once. Port 0 never collides: the system picks another.
+fn collide(one: SocketAddr, other: SocketAddr) -> bool {
+    let overlap = one.ip() == other.ip()
+        || (one.is_ipv4() == other.is_ipv4() && (one.ip().is_unspecified() || other.ip().is_unspecified()));
+    one.port() == other.port() && one.port() != 0 && overlap
+}
+
+/// Whether the upstream is one of our own listeners, as far as it can be told without resolving names.
+fn points_at_itself(settings: &Settings) -> bool {
+    let Upstream::Tcp { host, port } = &settings.upstream else { return false };
+    let address: Option<IpAddr> =
+        if host == "localhost" { "127.0.0.1".parse().ok() } else { host.parse().ok() };
+    let Some(address) = address else { return false };
+    settings.listen.iter().any(|listen| {
+        let all_of_this_machine =
+            listen.ip().is_unspecified() && listen.is_ipv4() == address.is_ipv4() && address.is_loopback();
+        listen.port() == *port && (listen.ip() == address || all_of_this_machine)
+    })
+}

@@ -1,0 +1,376 @@
+//! The resolved settings: what the proxy runs with, after defaults, file, environment and flags were merged.
+//!
+//! Everything here is plain data in its final unit: durations are [`Duration`], sizes are bytes, choices are enums, and values
+//! that follow from others (the queue's depth, an upstream's port) are filled in. Every field is named like its setting, so
+//! `queue.timeout` in a file is [`Queue::timeout`] here. Ranges and documentation for users stand in one place, the table in
+//! `table.rs`; a value that reaches this type has passed them.
+//!
+//! Out of scope: parsing (`value.rs`, `address.rs`), precedence (`layers.rs`), and anything that touches the network.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use loadline_http::syslog::{Facility, HeaderFormat, HeaderWord};
+
+/// One kibibyte, in bytes.
+pub const KIB: u64 = 1024;
+/// One mebibyte, in bytes.
+pub const MIB: u64 = 1024 * KIB;
+
+/// Limit before the embedded demo app: as many as it has workers to serve.
+pub const DEMO_CONCURRENCY: NonZeroU32 = NonZeroU32::new(3).expect("3 is not zero");
+
+/// The cores this process may use, as the system says (affinity and control groups included); 1 when it does not say.
+pub fn available_cores() -> NonZeroUsize {
+    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
+
+/// Everything that can be set, resolved and checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// Addresses that accept clients; never empty. Port 0 asks the system for a free port. Default `0.0.0.0:8000`.
+    pub listen: Vec<SocketAddr>,
+    /// The application behind the proxy. Default: the embedded demo app, only when nothing at all was configured.
+    pub upstream: Upstream,
+    /// Open client connections at one time, 1 to 1,000,000. Default 2000.
+    pub max_connections: u32,
+    /// Worker threads, one listener and upstream pool each. Default: the number of available cores.
+    pub workers: NonZeroUsize,
+    /// How many requests the upstream is asked for at once.
+    pub limit: Limit,
+    /// Where requests wait for a free slot.
+    pub queue: Queue,
+    /// Requests that skip limit and queue.
+    pub bypass: Bypass,
+    /// How long each phase may take.
+    pub timeouts: Timeouts,
+    /// How much of a message may be held so that a slow peer holds no slot.
+    pub buffer: Buffer,
+    /// What is accepted from clients and added for the upstream.
+    pub http: Http,
+    /// What a rejection looks like.
+    pub response: Response,
+    /// The operator's listener.
+    pub admin: Admin,
+    /// The request log.
+    pub log: Log,
+    /// Who is believed.
+    pub trust: Trust,
+}
+
+/// Where requests are sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Upstream {
+    /// The demo app inside this process.
+    Demo,
+    /// A TCP address; the name is resolved, and resolved again, at run time.
+    Tcp {
+        /// Host name, IPv4 or IPv6 address (without brackets).
+        host: String,
+        /// TCP port, 1 to 65535.
+        port: u16,
+    },
+    /// A stream socket in the file system; an absolute path.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Upstream {
+    /// The shortest form that parses back: `app:8080`, `[::1]:8080`, `unix:/run/app.sock`; `demo app` for the embedded one.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Demo => f.write_str("demo app"),
+            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// `[limit]`: how many requests are in service at the upstream at one time, over the whole process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// Requests in service at once. Required; [`DEMO_CONCURRENCY`] before the demo app.
+    pub concurrency: NonZeroU32,
+    /// When a slot is free again. Default [`Release::Body`].
+    pub release: Release,
+    /// What happens to a request whose client left while it was in service. Default [`OnAbort::Finish`].
+    pub on_abort: OnAbort,
+    /// Longest time an abandoned exchange (client gone, or timed out) may keep its slot. Default: `timeouts.upstream`.
+    pub abandon_timeout: Duration,
+}
+
+/// When a request's slot is given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Release {
+    /// When the last byte of the response body came from the upstream.
+    Body,
+    /// When the response headers came from the upstream.
+    Headers,
+}
+
+/// What happens to the upstream exchange when its client leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnAbort {
+    /// It runs to its end unseen and keeps its slot until then, at most [`Limit::abandon_timeout`].
+    Finish,
+    /// The upstream connection is closed and the slot freed at once; for apps that notice disconnects.
+    Cancel,
+}
+
+/// `[queue]`: requests that wait for a slot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Queue {
+    /// Longest wait; `None` means for ever (written `0`). Default 5 s.
+    pub timeout: Option<Duration>,
+    /// Most requests waiting; 0 rejects at once when no slot is free. Default: `max_connections`.
+    pub depth: u32,
+    /// Who is next. Default [`Discipline::Adaptive`].
+    pub discipline: Discipline,
+}
+
+/// The order in which waiting requests are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Discipline {
+    /// Oldest first while healthy, newest first while overloaded.
+    Adaptive,
+    /// Oldest first, always.
+    Fifo,
+    /// Newest first, always.
+    Lifo,
+}
+
+/// `[bypass]`: health checks, which are forwarded without waiting and without taking a slot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bypass {
+    /// Exact, case-sensitive paths, each beginning with `/`; the query is ignored. Default `/healthcheck`.
+    pub path: Vec<String>,
+    /// Bypass requests in service at once, 1 to 10,000. Default 16.
+    pub concurrency: NonZeroU32,
+}
+
+/// `[timeouts]`: each is at least 1 ms, except `drain`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Until the connection to the upstream stands. Default 5 s.
+    pub connect: Duration,
+    /// Until a request's head is complete, from its first byte. Default 10 s.
+    pub header: Duration,
+    /// Until a request's body is complete while it is buffered before admission. Default 30 s.
+    pub body: Duration,
+    /// Until the upstream's response headers; afterwards the longest silence in its body. Default 30 s.
+    pub upstream: Duration,
+    /// Longest silence of a client that owes body bytes or does not read its response. Default 30 s.
+    pub client: Duration,
+    /// Longest time a client connection is kept between requests. Default 75 s.
+    pub idle: Duration,
+    /// Longest time in which requests in flight may finish at shutdown; 0 ends at once. Default 30 s.
+    pub drain: Duration,
+    /// Longest time an unused upstream connection is kept. Default 60 s.
+    pub upstream_idle: Duration,
+}
+
+/// `[buffer]`: sizes in bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Buffer {
+    /// Request body read before admission; larger ones stream. Default 64 KiB.
+    pub request: u64,
+    /// Response read ahead of a slow client. Default 256 KiB.
+    pub response: u64,
+    /// All buffers of the process together; beyond it everything streams. Default 256 MiB.
+    pub total: u64,
+    /// Bytes per second below which a peer that ties a slot is dropped; 0 switches the rule off. Default 1 KiB.
+    pub min_rate: u64,
+    /// How long a peer may stay below `min_rate` before the rule applies. Default 2 s.
+    pub grace: Duration,
+}
+
+/// `[http]`: limits and extras of the protocol.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Http {
+    /// Largest request head in bytes, request line included; beyond it 431. Default 32 KiB.
+    pub max_header_bytes: u64,
+    /// Most header fields of a request; beyond it 431. Default 100.
+    pub max_header_count: u32,
+    /// Longest request target in bytes; beyond it 414. Default 8 KiB.
+    pub max_target_bytes: u64,
+    /// Whether HTTP/2 with prior knowledge is accepted beside HTTP/1.1. Default true.
+    pub http2: bool,
+    /// Whether the client's address is appended to `X-Forwarded-For`. Default false.
+    pub forwarded: bool,
+}
+
+/// `[response]`: rejections.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Response {
+    /// Status of a rejection: 503 or 429. Default 503.
+    pub status: u16,
+    /// Status of a passed deadline: 504 or 419. Default 504.
+    pub deadline_status: u16,
+    /// What `Retry-After` says. Default [`RetryAfter::Auto`].
+    pub retry_after: RetryAfter,
+    /// Form of the body. Default [`BodyFormat::ProblemJson`].
+    pub format: BodyFormat,
+    /// Whether `Proxy-Status` (RFC 9209) names the reason. Default true.
+    pub proxy_status: bool,
+}
+
+/// Source of the `Retry-After` value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RetryAfter {
+    /// Computed from the backlog, jittered.
+    Auto,
+    /// This many seconds, jittered; 1 to 86,400.
+    Seconds(u32),
+}
+
+/// Form of a rejection's body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyFormat {
+    /// `application/problem+json` (RFC 9457).
+    ProblemJson,
+    /// The small HTML page that HAProxy sends.
+    Html,
+    /// One line of plain text.
+    Text,
+}
+
+/// `[admin]`: metrics, status, drain and reload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admin {
+    /// Address of the admin listener; `None` when it is `off`. Default `127.0.0.1:8001`.
+    pub listen: Option<SocketAddr>,
+    /// Bearer token that allows drain and reload from elsewhere than loopback. Default none.
+    pub token: Option<Secret>,
+}
+
+/// A value that is compared, never printed: `Debug` and `Display` hide it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Keeps `text` secret.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself, for comparison or for a request's header.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(hidden)")
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(hidden)")
+    }
+}
+
+/// `[log]`: the request log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// A text that [`loadline_http::log::LogFormat::parse`] takes; `None` when it is `off`.
+    /// Default `off`; `spillway` as soon as an address is set.
+    pub access: Option<String>,
+    /// A text that [`loadline_http::syslog::LogTarget::parse`] takes. Default `stdout`.
+    pub address: String,
+    /// Header before each line. Default: `raw` for stdout, stderr and `fd@N`, `rfc5424` for syslog.
+    pub syslog_format: HeaderFormat,
+    /// Syslog facility. Default `local0`.
+    pub facility: Facility,
+    /// Program name in syslog headers. Default `loadline`.
+    pub tag: HeaderWord,
+    /// Longest line in bytes, header included, line feed not; `None` cuts nothing. Default: `None` for streams and descriptors,
+    /// 1024 for datagrams, or the address's own `len`.
+    pub max_len: Option<usize>,
+    /// Whether 5xx and errors get severity `err` instead of `info`. Default false.
+    pub separate_errors: bool,
+}
+
+/// `[trust]`: whose forwarding headers are believed.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Trust {
+    /// Networks of proxies in front of this one. Default none.
+    pub proxies: Vec<Cidr>,
+}
+
+/// A network: all addresses that share its first `prefix` bits. Host bits are zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cidr {
+    network: IpAddr,
+    prefix: u8,
+}
+
+impl Cidr {
+    /// The network of `address`, its host bits cleared; `None` when `prefix` is too long for the address family.
+    pub fn new(address: IpAddr, prefix: u8) -> Option<Self> {
+        let network = match address {
+            IpAddr::V4(v4) if prefix <= 32 => {
+                IpAddr::V4((u32::from(v4) & u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0)).into())
+            }
+            IpAddr::V6(v6) if prefix <= 128 => IpAddr::V6(
+                (u128::from(v6) & u128::MAX.checked_shl(128 - u32::from(prefix)).unwrap_or(0)).into(),
+            ),
+            IpAddr::V4(_) | IpAddr::V6(_) => return None,
+        };
+        Some(Self { network, prefix })
+    }
+
+    /// The network's first address.
+    pub fn network(&self) -> IpAddr {
+        self.network
+    }
+
+    /// Whether `address` lies in the network. An IPv4 address written as IPv6 (`::ffff:10.0.0.1`) counts as IPv4.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        Self::new(address.to_canonical(), self.prefix).is_some_and(|other| other.network == self.network)
+    }
+}
+
+impl fmt::Display for Cidr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.network, self.prefix)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn an_upstream_prints_as_it_is_written() {
+        let tcp = |host: &str| Upstream::Tcp { host: host.to_owned(), port: 8080 };
+        assert_eq!(tcp("app").to_string(), "app:8080");
+        assert_eq!(tcp("::1").to_string(), "[::1]:8080");
+        assert_eq!(Upstream::Unix("/run/app.sock".into()).to_string(), "unix:/run/app.sock");
+    }
+
+    #[test]
+    fn a_network_contains_its_addresses_only() {
+        let ten = Cidr::new(ip("10.1.2.3"), 8).unwrap();
+        assert_eq!(ten.to_string(), "10.0.0.0/8");
+        assert!(ten.contains(ip("10.255.0.1")) && ten.contains(ip("::ffff:10.0.0.1")));
+        assert!(!ten.contains(ip("11.0.0.1")) && !ten.contains(ip("::1")));
+        let all = Cidr::new(ip("::"), 0).unwrap();
+        assert!(all.contains(ip("fe80::1")) && !all.contains(ip("10.0.0.1")));
+        assert_eq!(Cidr::new(ip("10.0.0.0"), 33), None);
+    }
+
+    #[test]
+    fn a_secret_is_never_printed() {
+        let secret = Secret::new("hunter2");
+        assert!(!format!("{secret:?} {secret}").contains("hunter2"));
+    }
+}

@@ -1,0 +1,207 @@
+//! One client connection, from accept to close: idle, a head, the pipeline, and again.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Poll, ready};
+use std::time::Duration;
+
+use loadline_h1::{Refusal, Status};
+use tokio::time::Instant;
+
+use crate::buffers::Scratch;
+use crate::client::{Client, ClientIo, Peer, Slot};
+use crate::exchange::Exchange;
+use crate::observe;
+use crate::pipeline::{self, After};
+use crate::reply::{self, LocalError};
+use crate::live::Live;
+use crate::worker::Worker;
+
+/// What an HTTP/2 client with prior knowledge says first (RFC 9113, 3.4).
+pub(crate) const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// How long a connection beyond the limit may stay silent: the reserve is small, and a health check speaks at once.
+const RESERVE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// A connection that turned out to speak HTTP/2: its stream, and what was read from it.
+pub(crate) struct Http2<S> {
+    pub(crate) io: S,
+    pub(crate) peer: Peer,
+    pub(crate) read: Box<Scratch>,
+}
+
+/// What the connection is counted as.
+pub(crate) struct Place {
+    pub(crate) slot: Rc<Slot>,
+    /// Beyond `max_connections`, within the reserve for health checks.
+    pub(crate) over_limit: bool,
+}
+
+/// Serves HTTP/1.1 on `io` until it is closed. Returns the connection if its client speaks HTTP/2.
+pub(crate) async fn serve<S: ClientIo>(
+    io: S,
+    peer: Peer,
+    place: Place,
+    worker: Rc<Worker>,
+) -> Option<Http2<S>> {
+    let mut client = Client::new(io, peer);
+    let accepted = Instant::now();
+    let mut since = accepted;
+    let mut first = true;
+    let mut kept: Option<Box<Scratch>> = None;
+    loop {
+        let live = worker.live();
+        if kept.is_none() {
+            if !wait_readable(&mut client, &place, &live, since, first).await {
+                return None;
+            }
+        }
+        let mut scratch = kept.take().unwrap_or_else(|| worker.scratches.take());
+        let began = Instant::now();
+        let http2 = first && live.settings.http.http2 && !peer.http2;
+        let after = match read_head(&mut client, &mut scratch, &live, began, http2).await {
+            Head::Http2 => return Some(Http2 { io: client.io, peer, read: scratch }),
+            Head::Closed => After::Close,
+            Head::Bad(error) => {
+                let mut exchange = Exchange::new(accepted, began - since, began, Instant::now());
+                exchange.failed(&error);
+                reply::unreadable(&mut scratch, &live, &error);
+                exchange.bytes_out = scratch.to_client.pending() as u64;
+                let sent = client.flush(&mut scratch.to_client, live.settings.timeouts.client).await;
+                observe::unreadable(&worker, &live, &client.peer, &exchange);
+                if sent.is_ok() { After::Linger } else { After::Close }
+            }
+            Head::Complete(done) => {
+                let mut exchange = Exchange::new(accepted, began - since, began, done);
+                let after = pipeline::handle(
+                    &mut client,
+                    &mut scratch,
+                    &worker,
+                    &live,
+                    &mut exchange,
+                    place.over_limit,
+                )
+                .await;
+                observe::request(&worker, &live, &client.peer, &scratch, &exchange);
+                after
+            }
+        };
+        first = false;
+        match after {
+            After::Keep if !client.gone => {
+                scratch.inbox.drain(..scratch.head.len.min(scratch.inbox.len()));
+                since = Instant::now();
+                if scratch.inbox.is_empty() {
+                    worker.scratches.give(scratch);
+                } else {
+                    kept = Some(scratch);
+                }
+            }
+            After::Linger => {
+                client.linger(&mut scratch).await;
+                worker.scratches.give(scratch);
+                return None;
+            }
+            After::Keep | After::Close => {
+                worker.scratches.give(scratch);
+                return None;
+            }
+        }
+    }
+}
+
+/// Waits for the first byte of a request without holding a buffer. A new connection has less patience than one that
+/// has already sent a request: it exists in order to send one.
+async fn wait_readable<S: ClientIo>(
+    client: &mut Client<S>,
+    place: &Place,
+    live: &Live,
+    since: Instant,
+    new: bool,
+) -> bool {
+    let timeouts = &live.settings.timeouts;
+    let due = since
+        + match (place.over_limit, new) {
+            (true, _) => timeouts.header.min(RESERVE_PATIENCE),
+            (false, true) => timeouts.header.min(timeouts.idle),
+            (false, false) => timeouts.idle,
+        };
+    poll_fn(|cx| {
+        // What has arrived is served even when the proxy drains: its client cannot know that yet.
+        if client.io.poll_readable(cx).is_ready() {
+            return Poll::Ready(true);
+        }
+        if place.slot.poll_closing(cx).is_ready() {
+            return Poll::Ready(false);
+        }
+        ready!(client.watchdog.poll(cx, Instant::now(), due));
+        Poll::Ready(false)
+    })
+    .await
+}
+
+enum Head {
+    /// A request's head, complete at this moment.
+    Complete(Instant),
+    Bad(LocalError),
+    Closed,
+    Http2,
+}
+
+async fn read_head<S: ClientIo>(
+    client: &mut Client<S>,
+    scratch: &mut Scratch,
+    live: &Live,
+    began: Instant,
+    http2: bool,
+) -> Head {
+    let due = began + live.settings.timeouts.header;
+    let (mut seen, mut reads) = (0, 0);
+    poll_fn(|cx| {
+        loop {
+            let inbox = &mut scratch.inbox;
+            if inbox.len() > seen {
+                seen = inbox.len();
+                reads += 1;
+                if http2 && speaks_http2(inbox) {
+                    if seen >= HTTP2_PREFACE.len() {
+                        return Poll::Ready(Head::Http2);
+                    }
+                } else {
+                    match scratch.head.parse(inbox, &live.limits) {
+                        Ok(Status::Complete) => {
+                            // Where one read made it, the clock need not be asked again.
+                            return Poll::Ready(Head::Complete(if reads == 1 { began } else { Instant::now() }));
+                        }
+                        Ok(Status::Partial) => {}
+                        Err(refusal) => return Poll::Ready(Head::Bad(refusal.into())),
+                    }
+                }
+            }
+            match client.poll_fill(cx, inbox) {
+                Poll::Ready(true) => {}
+                Poll::Ready(false) => return Poll::Ready(Head::Closed),
+                Poll::Pending => {
+                    ready!(client.watchdog.poll(cx, Instant::now(), due));
+                    return Poll::Ready(if inbox.is_empty() {
+                        Head::Closed
+                    } else {
+                        Head::Bad(LocalError::request_timeout())
+                    });
+                }
+            }
+        }
+    })
+    .await
+}
+
+fn speaks_http2(received: &[u8]) -> bool {
+    let known = received.len().min(HTTP2_PREFACE.len());
+    received[..known] == HTTP2_PREFACE[..known] && known > 2
+}
+
+impl From<Refusal> for LocalError {
+    fn from(refusal: Refusal) -> Self {
+        Self::refused(&refusal)
+    }
+}

@@ -1,0 +1,176 @@
+//! What happened to one request: filled in along the pipeline, read once at its end by metrics and access log.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use loadline_core::{Class, Rejection};
+use loadline_tower::Permit;
+use tokio::time::Instant;
+
+use crate::reply::LocalError;
+use crate::upstream::Connection;
+
+/// Where a client was when it left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gone {
+    /// Before its request was complete.
+    InRequest,
+    /// Waiting for a slot.
+    InQueue,
+    /// It had a slot, but nothing was sent upstream yet.
+    BeforeUpstream,
+    /// The upstream was working on it.
+    InService,
+    /// Its response was under way.
+    InBody,
+}
+
+/// How the exchange with the upstream ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum UpstreamResult {
+    /// A complete response below 500.
+    Ok,
+    /// A 5xx, or no valid response.
+    Error,
+    /// None in time.
+    Timeout,
+    /// The client left first.
+    Canceled,
+}
+
+/// The record of one request.
+pub(crate) struct Exchange {
+    /// When the connection was accepted.
+    pub(crate) accepted: Instant,
+    /// How long the connection had been idle before the request's first byte.
+    pub(crate) idle: Duration,
+    /// First byte of the request.
+    pub(crate) began: Instant,
+    /// End of the request's head.
+    pub(crate) head_done: Instant,
+    pub(crate) class: Class,
+    /// Whether it asked for a slot and got one.
+    pub(crate) was_admitted: bool,
+    /// Time spent waiting for a slot; `None` when it never came to the question.
+    pub(crate) queued: Option<Duration>,
+    /// Its place in the queue as Spillway counts: 0 if it never waited, else 1 for the first.
+    pub(crate) depth: u32,
+    /// Time to get a new upstream connection; zero for a kept one.
+    pub(crate) connect: Option<Duration>,
+    /// When the request began to go to the upstream.
+    pub(crate) sent: Option<Instant>,
+    /// When the upstream's final response head had come.
+    pub(crate) answered: Option<Instant>,
+    /// When the upstream's part was over.
+    pub(crate) upstream_done: Option<Instant>,
+    /// Status given to the client; 0 when there was none.
+    pub(crate) status: u16,
+    pub(crate) bytes_in: u64,
+    pub(crate) bytes_out: u64,
+    /// Why it was rejected, or what failed.
+    pub(crate) reason: Option<&'static str>,
+    pub(crate) was_shed: bool,
+    pub(crate) retries: u32,
+    pub(crate) upstream_result: Option<UpstreamResult>,
+    pub(crate) gone: Option<Gone>,
+    /// The proxy's own address and the upstream's.
+    pub(crate) upstream: (Option<SocketAddr>, Option<SocketAddr>),
+    /// How the session ended, in HAProxy's two letters: who ended it, and in which phase.
+    pub(crate) termination: [u8; 2],
+}
+
+impl Exchange {
+    pub(crate) fn new(accepted: Instant, idle: Duration, began: Instant, head_done: Instant) -> Self {
+        Self {
+            accepted,
+            idle,
+            began,
+            head_done,
+            class: Class::Normal,
+            was_admitted: false,
+            queued: None,
+            depth: 0,
+            connect: None,
+            sent: None,
+            answered: None,
+            upstream_done: None,
+            status: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+            reason: None,
+            was_shed: false,
+            retries: 0,
+            upstream_result: None,
+            gone: None,
+            upstream: (None, None),
+            termination: *b"--",
+        }
+    }
+
+    pub(crate) fn admitted(&mut self, permit: &Permit) {
+        self.was_admitted = true;
+        self.queued = Some(permit.queued());
+        self.depth = permit.depth();
+    }
+
+    pub(crate) fn shed(&mut self, rejection: &Rejection, status: u16) {
+        self.was_shed = true;
+        self.status = status;
+        self.reason = Some(rejection.reason.as_str());
+        self.depth = rejection.depth;
+        self.queued = Some(rejection.waited);
+        self.termination = if rejection.depth > 0 { *b"sQ" } else { *b"PQ" };
+    }
+
+    pub(crate) fn failed(&mut self, error: &LocalError) {
+        self.status = error.status;
+        self.reason = Some(error.reason);
+        self.termination = error.termination;
+    }
+
+    /// `fresh`: the connection was opened for this request, at `now`.
+    pub(crate) fn connected(&mut self, now: Instant, fresh: bool, connection: &Connection) {
+        let since = self.head_done + self.queued.unwrap_or_default();
+        self.connect =
+            Some(if fresh { now.saturating_duration_since(since) } else { Duration::ZERO });
+        self.sent = Some(now);
+        if fresh || self.upstream.1.is_none() {
+            self.upstream = connection.addresses;
+        }
+    }
+
+    pub(crate) fn answered(&mut self, status: u16) {
+        self.status = status;
+        self.answered = Some(Instant::now());
+        self.upstream_result = Some(if status < 500 { UpstreamResult::Ok } else { UpstreamResult::Error });
+    }
+
+    pub(crate) fn upstream_over(&mut self) {
+        self.upstream_done = Some(Instant::now());
+    }
+
+    /// The response broke off.
+    pub(crate) fn upstream_broke(&mut self) {
+        self.upstream_result = Some(UpstreamResult::Error);
+        self.termination = *b"SD";
+    }
+
+    pub(crate) fn timed_out(&mut self, answered: bool) {
+        self.upstream_result = Some(UpstreamResult::Timeout);
+        self.termination = if answered { *b"sD" } else { *b"sH" };
+    }
+
+    pub(crate) fn client_gone(&mut self, stage: Gone) {
+        self.gone = Some(stage);
+        self.termination = match stage {
+            Gone::InRequest => *b"CR",
+            Gone::InQueue => *b"CQ",
+            Gone::BeforeUpstream => *b"CC",
+            Gone::InService => *b"CH",
+            Gone::InBody => *b"CD",
+        };
+        if self.upstream_done.is_none() && self.sent.is_some() {
+            self.upstream_result = Some(UpstreamResult::Canceled);
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! The settings in force, and what the request path needs of them in ready form.
+
+use std::sync::Arc;
+
+use loadline_core as core;
+use loadline_core::Class;
+use loadline_h1::Limits;
+use loadline_http::log::LogFormat;
+use loadline_http::rejection::{BodyFormat, StatusCodes};
+use loadline_http::syslog::LogTarget;
+
+use crate::access_log::{AccessLog, LogSettings};
+use crate::config::settings::{self, Discipline, Settings};
+use crate::upstream::Upstream;
+
+/// Settings, resolved for the request path. Replaced as a whole by a reload.
+#[derive(Clone)]
+pub(crate) struct Live {
+    pub(crate) settings: Settings,
+    /// For the admission core.
+    pub(crate) admission: core::Settings,
+    /// For the codec.
+    pub(crate) limits: Limits,
+    /// `buffer.response`, in the machine's word.
+    pub(crate) read_ahead: usize,
+    /// `buffer.total`, in the machine's word.
+    pub(crate) buffer_total: usize,
+    /// Host for the upstream when an HTTP/1.0 client names none.
+    pub(crate) host: String,
+    /// Connections to the upstream that may be open: one for each slot and each bypass request.
+    pub(crate) connections_allowed: usize,
+    pub(crate) status_codes: StatusCodes,
+    pub(crate) body_format: BodyFormat,
+    pub(crate) upstream: Arc<Upstream>,
+    pub(crate) log: Arc<AccessLog>,
+}
+
+impl Live {
+    /// Resolves `settings`. `seed` varies the jitter of this process.
+    pub(crate) fn new(settings: Settings, seed: u64, upstream: Arc<Upstream>, log: Arc<AccessLog>) -> Self {
+        let word = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+        let limits = Limits {
+            head_bytes: word(settings.http.max_header_bytes),
+            target_bytes: word(settings.http.max_target_bytes),
+            fields: settings.http.max_header_count as usize,
+            ..Limits::default()
+        };
+        Self {
+            admission: admission(&settings, seed),
+            limits,
+            read_ahead: word(settings.buffer.response),
+            buffer_total: word(settings.buffer.total),
+            host: settings.upstream.to_string(),
+            connections_allowed: settings.limit.concurrency.get() as usize
+                + settings.bypass.concurrency.get() as usize,
+            status_codes: StatusCodes {
+                shed: settings.response.status,
+                deadline: settings.response.deadline_status,
+            },
+            body_format: match settings.response.format {
+                settings::BodyFormat::ProblemJson => BodyFormat::ProblemJson,
+                settings::BodyFormat::Html => BodyFormat::Html,
+                settings::BodyFormat::Text => BodyFormat::Text,
+            },
+            upstream,
+            log,
+            settings,
+        }
+    }
+
+    /// The class of a request by its path, exactly as written: neither decoded nor normalised, for what looks like a
+    /// health check only after decoding is no health check.
+    pub(crate) fn classify(&self, path: &[u8]) -> Class {
+        if self.settings.bypass.path.iter().any(|bypass| bypass.as_bytes() == path) {
+            Class::Bypass
+        } else {
+            Class::Normal
+        }
+    }
+}
+
+/// Starts the request log as configured, as the successor of an `earlier` one if there is one.
+///
+/// # Errors
+/// What is wrong with it; a configuration that was checked has nothing wrong but a thread that cannot start.
+pub(crate) fn start_log(log: &settings::Log, earlier: Option<&AccessLog>) -> Result<AccessLog, String> {
+    let settings = log.access.as_deref().map(|access| log_settings(log, access)).transpose()?;
+    let started = match (earlier, settings) {
+        (Some(earlier), settings) => earlier.successor(settings),
+        (None, Some(settings)) => AccessLog::start(settings),
+        (None, None) => Ok(AccessLog::off()),
+    };
+    started.map_err(|error| format!("cannot start the log's writer: {error}"))
+}
+
+fn log_settings(log: &settings::Log, access: &str) -> Result<LogSettings, String> {
+    let format = LogFormat::parse(access).map_err(|error| format!("log.access: {error}"))?;
+    let mut target = LogTarget::parse(&log.address).map_err(|error| format!("log.address: {error}"))?;
+    if log.max_len.is_some() {
+        target.max_len = log.max_len;
+    }
+    let mut settings = LogSettings::new(target, format);
+    settings.syslog.format = log.syslog_format;
+    settings.syslog.facility = log.facility;
+    settings.syslog.tag = log.tag.clone();
+    settings.separate_errors = log.separate_errors;
+    Ok(settings)
+}
+
+fn admission(settings: &Settings, seed: u64) -> core::Settings {
+    let mut admission = core::Settings::new(settings.limit.concurrency);
+    admission.bypass_limit = settings.bypass.concurrency;
+    admission.queue.depth = settings.queue.depth;
+    admission.queue.timeout = settings.queue.timeout;
+    admission.queue.discipline = match settings.queue.discipline {
+        Discipline::Adaptive => core::Discipline::Adaptive,
+        Discipline::Fifo => core::Discipline::Fifo,
+        Discipline::Lifo => core::Discipline::Lifo,
+    };
+    admission.seed = seed;
+    admission
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_exact_path_bypasses() {
+        let settings = Settings::default();
+        let upstream = Upstream::new(settings.upstream.clone(), 1);
+        let live = Live::new(settings, 1, upstream, Arc::new(AccessLog::off()));
+        assert_eq!(live.classify(b"/healthcheck"), Class::Bypass);
+        for other in ["/healthcheck/", "/HEALTHCHECK", "//healthcheck", "/a/../healthcheck", "/health%63heck"] {
+            assert_eq!(live.classify(other.as_bytes()), Class::Normal, "{other}");
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! What is counted, and where: one set of numbers per worker, added up when somebody asks.
+//!
+//! A worker's numbers are behind a lock that only a scrape contends for, so a request costs one uncontended lock and
+//! some additions. Label values are closed sets (known methods, configured routes, status codes that were sent): no
+//! request can create a series of its own.
+
+mod exposition;
+mod histogram;
+
+use std::collections::BTreeMap;
+
+use loadline_core::Class;
+
+pub(crate) use self::exposition::{Format, render};
+use self::histogram::Histogram;
+use crate::exchange::{Exchange, Gone, UpstreamResult};
+
+/// Bounds of `http_queue_latency_seconds`, in seconds: the ones existing dashboards expect.
+pub(crate) const QUEUE_BOUNDS: &[f64] = &[0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+/// Bounds of the duration histograms, in seconds: those of the OpenTelemetry semantic conventions.
+pub(crate) const DURATION_BOUNDS: &[f64] =
+    &[0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
+
+/// The request methods that have a name in labels; any other is `_OTHER`.
+const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "_OTHER"];
+
+/// Index into [`METHODS`].
+pub(crate) type Method = u8;
+
+/// The label of a method.
+pub(crate) fn method_of(method: &[u8]) -> Method {
+    let known = METHODS.iter().position(|known| known.as_bytes() == method);
+    known.unwrap_or(METHODS.len() - 1) as Method
+}
+
+/// Where a request went, for the label `path`: raw paths would let a client create series at will.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Route {
+    Healthcheck,
+    Other,
+}
+
+impl Route {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Healthcheck => "healthcheck",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// One worker's numbers; adding two sets gives the process's.
+#[derive(Clone)]
+pub(crate) struct WorkerMetrics {
+    /// Responses by method, route and status.
+    requests: BTreeMap<(Method, Route, u16), u64>,
+    durations: BTreeMap<(Method, Route), Histogram>,
+    /// By [`UpstreamResult`].
+    upstream: [Histogram; 4],
+    queue: Histogram,
+    /// By [`Gone`].
+    disconnects: [u64; 5],
+    retries: u64,
+    /// Requests refused for their framing or size, or for not arriving.
+    refused: BTreeMap<u16, u64>,
+    requests_seen: u64,
+}
+
+impl Default for WorkerMetrics {
+    fn default() -> Self {
+        Self {
+            requests: BTreeMap::new(),
+            durations: BTreeMap::new(),
+            upstream: std::array::from_fn(|_| Histogram::new(DURATION_BOUNDS)),
+            queue: Histogram::new(QUEUE_BOUNDS),
+            disconnects: [0; 5],
+            retries: 0,
+            refused: BTreeMap::new(),
+            requests_seen: 0,
+        }
+    }
+}
+
+impl WorkerMetrics {
+    /// Counts one request. `seconds`: from its first byte to the last of its response.
+    pub(crate) fn record(&mut self, method: Method, exchange: &Exchange, seconds: f64) {
+        self.requests_seen += 1;
+        let route = if exchange.class == Class::Bypass { Route::Healthcheck } else { Route::Other };
+        if exchange.status > 0 {
+            *self.requests.entry((method, route, exchange.status)).or_default() += 1;
+            self.durations
+                .entry((method, route))
+                .or_insert_with(|| Histogram::new(DURATION_BOUNDS))
+                .observe(seconds);
+        }
+        if let Some(result) = exchange.upstream_result {
+            let from = exchange.sent.unwrap_or(exchange.began);
+            let to = exchange.upstream_done.or(exchange.answered);
+            let took = to.map_or(seconds, |to| to.saturating_duration_since(from).as_secs_f64());
+            self.upstream[result as usize].observe(took);
+        }
+        if let (Some(queued), false) = (exchange.queued, exchange.class == Class::Bypass) {
+            self.queue.observe(queued.as_secs_f64());
+        }
+        if let Some(gone) = exchange.gone {
+            self.disconnects[gone as usize] += 1;
+        }
+        self.retries += u64::from(exchange.retries);
+    }
+
+    /// Counts what could not be read as a request.
+    pub(crate) fn record_refused(&mut self, status: u16) {
+        self.requests_seen += 1;
+        *self.refused.entry(status).or_default() += 1;
+    }
+
+    pub(crate) fn requests_seen(&self) -> u64 {
+        self.requests_seen
+    }
+
+    /// Adds another worker's numbers.
+    pub(crate) fn add(&mut self, other: &Self) {
+        for (key, count) in &other.requests {
+            *self.requests.entry(*key).or_default() += count;
+        }
+        for (key, histogram) in &other.durations {
+            self.durations
+                .entry(*key)
+                .or_insert_with(|| Histogram::new(DURATION_BOUNDS))
+                .add(histogram);
+        }
+        for (own, other) in self.upstream.iter_mut().zip(&other.upstream) {
+            own.add(other);
+        }
+        self.queue.add(&other.queue);
+        for (own, other) in self.disconnects.iter_mut().zip(&other.disconnects) {
+            *own += other;
+        }
+        self.retries += other.retries;
+        for (status, count) in &other.refused {
+            *self.refused.entry(*status).or_default() += count;
+        }
+        self.requests_seen += other.requests_seen;
+    }
+}
+
+impl Gone {
+    const ALL: [Self; 5] =
+        [Self::InRequest, Self::InQueue, Self::BeforeUpstream, Self::InService, Self::InBody];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::InRequest => "request",
+            Self::InQueue => "queue",
+            Self::BeforeUpstream => "connect",
+            Self::InService => "upstream",
+            Self::InBody => "response",
+        }
+    }
+}
+
+impl UpstreamResult {
+    const ALL: [Self; 4] = [Self::Ok, Self::Error, Self::Timeout, Self::Canceled];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Error => "error",
+            Self::Timeout => "timeout",
+            Self::Canceled => "canceled",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_method_has_no_name_of_its_own() {
+        assert_eq!(METHODS[method_of(b"GET") as usize], "GET");
+        assert_eq!(METHODS[method_of(b"get") as usize], "_OTHER");
+        assert_eq!(METHODS[method_of(b"BREW") as usize], "_OTHER");
+    }
+}

@@ -1,0 +1,262 @@
+//! `/metrics`: every family, in Prometheus' text format or in OpenMetrics.
+//!
+//! Both are written here because the formats differ in one point that a library for either gets wrong for the other:
+//! OpenMetrics names a counter's family without `_total`, Prometheus' own format with it.
+
+use std::fmt::{Display, Write as _};
+use std::sync::atomic::Ordering;
+
+use loadline_core::{Class, Reason};
+
+use super::{Gone, Histogram, METHODS, UpstreamResult, WorkerMetrics};
+use crate::live::Live;
+use crate::process::{self, Process};
+use crate::worker::Shared;
+
+/// Which of the two text formats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    Prometheus,
+    OpenMetrics,
+}
+
+impl Format {
+    /// The best one that `accept` allows.
+    pub(crate) fn from_accept(accept: &str) -> Self {
+        if accept.contains("application/openmetrics-text") { Self::OpenMetrics } else { Self::Prometheus }
+    }
+
+    pub(crate) fn content_type(self) -> &'static str {
+        match self {
+            Self::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
+}
+
+/// All metrics of the process.
+pub(crate) fn render(shared: &Shared, format: Format) -> String {
+    let (process, live) = (&shared.process, shared.live());
+    let mut total = WorkerMetrics::default();
+    for worker in 0..shared.metrics.len() {
+        total.add(&shared.metrics_of(worker));
+    }
+    let mut page = Page { text: String::with_capacity(16 * 1024), format, family: "" };
+    requests(&mut page, &total);
+    admission(&mut page, shared, process, &total);
+    connections(&mut page, shared, &live);
+    own(&mut page, process, &live);
+    if format == Format::OpenMetrics {
+        page.text.push_str("# EOF\n");
+    }
+    page.text
+}
+
+fn requests(page: &mut Page, total: &WorkerMetrics) {
+    page.counter("http_requests_total", "Responses sent, rejections included, by method, route and status.");
+    for ((method, route, status), count) in &total.requests {
+        let method = METHODS[*method as usize];
+        page.sample(&[("method", method), ("path", route.as_str()), ("status", &status.to_string())], count);
+    }
+    page.histogram(
+        "http_request_duration_seconds",
+        "From the first byte of a request to the last byte of its response, waiting included.",
+    );
+    for ((method, route), histogram) in &total.durations {
+        page.buckets(&[("method", METHODS[*method as usize]), ("path", route.as_str())], histogram);
+    }
+    page.counter("upstream_requests_total", "Exchanges with the upstream, by how they ended.");
+    for result in UpstreamResult::ALL {
+        page.sample(&[("result", result.as_str())], total.upstream[result as usize].count());
+    }
+    page.histogram(
+        "upstream_request_duration_seconds",
+        "From the request's first byte to the upstream to the last byte of its response.",
+    );
+    for result in UpstreamResult::ALL {
+        page.buckets(&[("result", result.as_str())], &total.upstream[result as usize]);
+    }
+    page.counter("loadline_requests_refused_total", "Requests that broke a rule of HTTP or a size or time limit.");
+    for (status, count) in &total.refused {
+        page.sample(&[("status", &status.to_string())], count);
+    }
+    page.counter("loadline_upstream_retries_total", "Requests sent again after a kept connection had died.");
+    page.sample(&[], total.retries);
+    page.counter("loadline_client_disconnects_total", "Clients that left before they had their answer.");
+    for stage in Gone::ALL {
+        page.sample(&[("stage", stage.as_str())], total.disconnects[stage as usize]);
+    }
+}
+
+fn admission(page: &mut Page, shared: &Shared, process: &Process, total: &WorkerMetrics) {
+    let gate = shared.gate.snapshot();
+    page.counter("http_requests_shed_total", "Rejected requests, by class and reason.");
+    for class in Class::ALL {
+        let counters = gate.counters.of(class);
+        for reason in Reason::ALL {
+            let labels = [("priority", class.as_str()), ("reason", reason.as_str())];
+            page.sample(&labels, counters.shed[reason.index()]);
+        }
+    }
+    page.gauge("http_requests_active", "Requests that hold a slot.");
+    page.sample(&[], gate.in_flight);
+    page.gauge("http_inflight_requests", "Requests that hold a slot, health checks included.");
+    page.sample(&[], gate.in_flight + gate.bypass_in_flight);
+    page.gauge("http_shed_rate", "Share of requests rejected in the last 10 seconds, 0 to 1.");
+    page.sample(&[], process.shed_rate());
+    page.histogram("http_queue_latency_seconds", "Time that requests waited for a slot, health checks excluded.");
+    page.buckets(&[], &total.queue);
+
+    for (name, help, value) in [
+        ("loadline_requests_offered_total", "Requests that asked for a slot.", Count::Offered),
+        ("loadline_requests_admitted_total", "Requests that got a slot.", Count::Admitted),
+        ("loadline_requests_abandoned_total", "Requests whose client left while they waited.", Count::Abandoned),
+    ] {
+        page.counter(name, help);
+        for class in Class::ALL {
+            let counters = gate.counters.of(class);
+            let count = match value {
+                Count::Offered => counters.offered,
+                Count::Admitted => counters.admitted,
+                Count::Abandoned => counters.abandoned,
+            };
+            page.sample(&[("priority", class.as_str())], count);
+        }
+    }
+    page.counter("loadline_outcomes_total", "Admitted requests, by how their slot was given back.");
+    for class in Class::ALL {
+        let counters = gate.counters.of(class);
+        for (outcome, count) in [
+            ("completed", counters.completed),
+            ("failed", counters.failed),
+            ("timed_out", counters.timed_out),
+            ("aborted", counters.aborted),
+        ] {
+            page.sample(&[("priority", class.as_str()), ("outcome", outcome)], count);
+        }
+    }
+    page.gauge("loadline_concurrency_limit", "Requests that may hold a slot at once.");
+    page.sample(&[], gate.limit);
+    page.gauge("loadline_bypass_active", "Health checks in service.");
+    page.sample(&[], gate.bypass_in_flight);
+    page.gauge("loadline_queue_depth", "Requests that wait for a slot.");
+    page.sample(&[], gate.queued);
+    page.gauge("loadline_queue_capacity", "Requests that may wait for a slot.");
+    page.sample(&[], gate.queue_depth);
+    page.gauge("loadline_queue_oldest_seconds", "How long the oldest waiting request has waited.");
+    page.sample(&[], gate.oldest_wait.unwrap_or_default().as_secs_f64());
+    page.gauge("loadline_utilization_ratio", "Slots in use, as a share of the limit.");
+    page.sample(&[], gate.utilization);
+    page.gauge("loadline_demand_ratio", "Work asked for in the last 10 seconds, as a share of what the limit can do.");
+    page.sample(&[], process.rates().demand);
+    page.gauge("loadline_abandoned_exchanges", "Exchanges that run to their end without a client, and hold a slot.");
+    page.sample(&[], shared.abandoned.load(Ordering::Relaxed));
+}
+
+enum Count {
+    Offered,
+    Admitted,
+    Abandoned,
+}
+
+fn connections(page: &mut Page, shared: &Shared, live: &Live) {
+    page.gauge("loadline_connections", "Open connections, by side.");
+    page.sample(&[("side", "client")], shared.connections.load(Ordering::Relaxed));
+    page.sample(&[("side", "upstream")], live.upstream.pool.open());
+    page.gauge("loadline_max_connections", "Client connections that may be open.");
+    page.sample(&[], live.settings.max_connections);
+    page.gauge("loadline_tunnels", "Upgraded connections.");
+    page.sample(&[], shared.tunnels.load(Ordering::Relaxed));
+    page.gauge("loadline_buffer_used_bytes", "Memory held for slow peers.");
+    page.sample(&[], shared.budget.used());
+    page.gauge("loadline_buffer_limit_bytes", "Memory that may be held for slow peers.");
+    page.sample(&[], shared.budget.total());
+    page.gauge("loadline_draining", "1 while the proxy drains.");
+    page.sample(&[], u8::from(shared.is_draining()));
+}
+
+fn own(page: &mut Page, process: &Process, live: &Live) {
+    page.counter("loadline_log_lines_total", "Request log lines, by what became of them.");
+    page.sample(&[("result", "written")], live.log.written());
+    page.sample(&[("result", "dropped")], live.log.dropped());
+    page.counter("loadline_config_reloads_total", "Attempts to reload the configuration, by result.");
+    page.sample(&[("result", "ok")], process.reloads_ok());
+    page.sample(&[("result", "failed")], process.reloads_failed());
+    page.gauge("loadline_config_last_reload_successful", "1 unless the last reload failed.");
+    page.sample(&[], u8::from(process.last_reload_ok()));
+    page.gauge("loadline_build_info", "Always 1; the version is a label.");
+    page.sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
+    let usage = process::usage();
+    page.counter("process_cpu_seconds_total", "CPU time used by the process.");
+    page.sample(&[], usage.cpu_seconds);
+    page.gauge("process_resident_memory_bytes", "Memory in use.");
+    page.sample(&[], usage.resident_bytes);
+    page.gauge("process_open_fds", "Open file descriptors.");
+    page.sample(&[], usage.open_descriptors);
+    page.gauge("process_max_fds", "File descriptors that may be open.");
+    page.sample(&[], usage.max_descriptors);
+    page.gauge("process_start_time_seconds", "When the process started, in seconds since the Unix epoch.");
+    page.sample(&[], process.started_unix_seconds());
+}
+
+/// The text being written.
+struct Page {
+    text: String,
+    format: Format,
+    family: &'static str,
+}
+
+impl Page {
+    fn counter(&mut self, name: &'static str, help: &str) {
+        let family = match self.format {
+            Format::Prometheus => name,
+            Format::OpenMetrics => name.trim_end_matches("_total"),
+        };
+        self.describe(family, help, "counter");
+        self.family = name;
+    }
+
+    fn gauge(&mut self, name: &'static str, help: &str) {
+        self.describe(name, help, "gauge");
+        self.family = name;
+    }
+
+    fn histogram(&mut self, name: &'static str, help: &str) {
+        self.describe(name, help, "histogram");
+        self.family = name;
+    }
+
+    fn describe(&mut self, family: &str, help: &str, kind: &str) {
+        let _ = writeln!(self.text, "# HELP {family} {help}\n# TYPE {family} {kind}");
+    }
+
+    fn sample(&mut self, labels: &[(&str, &str)], value: impl Display) {
+        self.line("", labels, None, value);
+    }
+
+    fn buckets(&mut self, labels: &[(&str, &str)], histogram: &Histogram) {
+        for (bound, count) in histogram.cumulative() {
+            // Both formats' canonical numbers: a bound of one is "1.0".
+            self.line("_bucket", labels, Some(&format!("{bound:?}")), count);
+        }
+        self.line("_bucket", labels, Some("+Inf"), histogram.count());
+        self.line("_sum", labels, None, histogram.sum());
+        self.line("_count", labels, None, histogram.count());
+    }
+
+    fn line(&mut self, suffix: &str, labels: &[(&str, &str)], bound: Option<&str>, value: impl Display) {
+        self.text.push_str(self.family);
+        self.text.push_str(suffix);
+        let all = labels.iter().copied().chain(bound.map(|bound| ("le", bound)));
+        let mut open = '{';
+        for (name, value) in all {
+            // Label values are names of ours: nothing to escape.
+            let _ = write!(self.text, "{open}{name}=\"{value}\"");
+            open = ',';
+        }
+        if open == ',' {
+            self.text.push('}');
+        }
+        let _ = writeln!(self.text, " {value}");
+    }
+}

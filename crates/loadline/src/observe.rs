@@ -1,0 +1,173 @@
+//! The end of a request: numbers for the metrics, a line for the log.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use loadline_core::Class;
+use loadline_h1::{RequestHead, Version};
+use loadline_http::log::{Counters, HeaderLookup, Record, Timers};
+use tokio::time::Instant;
+
+use crate::buffers::Scratch;
+use crate::client::Peer;
+use crate::exchange::Exchange;
+use crate::live::Live;
+use crate::metrics;
+use crate::worker::Worker;
+
+/// Records a request that was served, rejected or abandoned.
+pub(crate) fn request(worker: &Worker, live: &Live, peer: &Peer, scratch: &Scratch, exchange: &Exchange) {
+    let now = Instant::now();
+    let method = metrics::method_of(scratch.head.method.of(&scratch.inbox));
+    let seconds = now.saturating_duration_since(exchange.began).as_secs_f64();
+    worker.shared.metrics_of(worker.id).record(method, exchange, seconds);
+    if live.log.is_on() {
+        log(worker, live, peer, Some(scratch), exchange, now);
+    }
+}
+
+/// Records what could not be read as a request.
+pub(crate) fn unreadable(worker: &Worker, live: &Live, peer: &Peer, exchange: &Exchange) {
+    worker.shared.metrics_of(worker.id).record_refused(exchange.status);
+    if live.log.is_on() {
+        log(worker, live, peer, None, exchange, Instant::now());
+    }
+}
+
+fn log(
+    worker: &Worker,
+    live: &Live,
+    peer: &Peer,
+    scratch: Option<&Scratch>,
+    exchange: &Exchange,
+    now: Instant,
+) {
+    let shared = &worker.shared;
+    let gate = shared.gate.snapshot();
+    let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let ago = |at: Instant| nanos(wall.saturating_sub(now.saturating_duration_since(at)));
+    let connections = shared.connections.load(std::sync::atomic::Ordering::Relaxed) as u64;
+    let bypass = exchange.class == Class::Bypass;
+    let request = scratch.map(|scratch| Headers { head: &scratch.head, bytes: &scratch.inbox });
+    let mut record = Record {
+        now_ns: nanos(wall),
+        accepted_at_ns: ago(exchange.accepted),
+        started_at_ns: ago(exchange.began),
+        timers: timers(exchange, now, request.is_some()),
+        frontend: "http",
+        backend: match (request.is_some(), bypass) {
+            (false, _) => "",
+            (true, true) => "healthcheck",
+            (true, false) => "app",
+        },
+        server: exchange.sent.is_some().then_some("main"),
+        client: Some(peer.client),
+        local: Some(peer.local),
+        source: exchange.upstream.0,
+        upstream: exchange.upstream.1,
+        status: (exchange.status > 0).then_some(exchange.status),
+        bytes_in: exchange.bytes_in,
+        bytes_out: exchange.bytes_out,
+        queue_position: u64::from(exchange.depth),
+        counters: Counters {
+            active_connections: connections,
+            frontend_connections: connections,
+            backend_connections: u64::from(gate.in_flight + gate.queued),
+            server_connections: u64::from(gate.in_flight),
+            retries: exchange.retries,
+            redispatched: false,
+            log_counter: live.log.written(),
+            request_counter: worker.shared.metrics_of(worker.id).requests_seen(),
+        },
+        termination: exchange.termination,
+        hostname: &shared.process.hostname,
+        pid: std::process::id(),
+        decision: decision(exchange),
+        reason: exchange.reason,
+        class: exchange.class.as_str(),
+        limit: u64::from(if bypass { gate.bypass_limit } else { gate.limit }),
+        in_flight: u64::from(if bypass { gate.bypass_in_flight } else { gate.in_flight }),
+        entropy: shared.process.entropy(),
+        ..Record::default()
+    };
+    if let Some(Headers { head, bytes }) = &request {
+        record.method = head.method.of(bytes);
+        record.target = head.target.of(bytes);
+        record.version = match (peer.http2, head.version) {
+            (true, _) => b"HTTP/2.0",
+            (false, Version::Http11) => b"HTTP/1.1",
+            (false, Version::Http10) => b"HTTP/1.0",
+        };
+        record.request_id = text(head.field(bytes, "x-request-id"));
+        record.trace_id = trace_id(text(head.field(bytes, "traceparent")));
+        record.request_headers = request.as_ref().map(|headers| headers as &dyn HeaderLookup);
+    }
+    if exchange.answered.is_some() {
+        record.response_version = b"HTTP/1.1";
+    }
+    live.log.record(&record);
+}
+
+fn timers(exchange: &Exchange, now: Instant, read: bool) -> Timers {
+    let since = |from: Instant, to: Instant| to.saturating_duration_since(from);
+    Timers {
+        handshake: Duration::ZERO,
+        idle: exchange.idle,
+        request: read.then(|| since(exchange.began, exchange.head_done)),
+        queue: exchange.queued,
+        connect: exchange.connect,
+        response: exchange.sent.zip(exchange.answered).map(|(sent, answered)| since(sent, answered)),
+        transfer: exchange.answered.map(|answered| since(answered, now)),
+        total: since(exchange.began, now),
+    }
+}
+
+fn decision(exchange: &Exchange) -> &'static str {
+    match exchange {
+        Exchange { was_shed: true, .. } => "shed",
+        Exchange { was_admitted: false, .. } => "",
+        Exchange { class: Class::Bypass, .. } => "bypass",
+        Exchange { depth: 0, .. } => "admitted",
+        Exchange { .. } => "queued",
+    }
+}
+
+/// A request's headers, looked up in the bytes that they came in.
+struct Headers<'a> {
+    head: &'a RequestHead,
+    bytes: &'a [u8],
+}
+
+impl HeaderLookup for Headers<'_> {
+    fn last(&self, name: &str) -> Option<&[u8]> {
+        let wanted = name.as_bytes();
+        self.head.iter(self.bytes).filter(|(name, _)| name.eq_ignore_ascii_case(wanted)).last().map(|at| at.1)
+    }
+}
+
+/// A header's value if it is text; what is not cannot be an id.
+fn text(value: Option<&[u8]>) -> &str {
+    value.and_then(|value| std::str::from_utf8(value).ok()).unwrap_or_default()
+}
+
+/// The trace id of a `traceparent`: its second field, 32 hexadecimal digits (W3C Trace Context, 3.2).
+fn trace_id(traceparent: &str) -> &str {
+    let id = traceparent.split('-').nth(1).unwrap_or_default();
+    if id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()) { id } else { "" }
+}
+
+fn nanos(since_epoch: Duration) -> i64 {
+    i64::try_from(since_epoch.as_nanos()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_id_is_taken_only_from_a_well_formed_header() {
+        let id = "0af7651916cd43dd8448eb211c80319c";
+        assert_eq!(trace_id(&format!("00-{id}-b7ad6b7169203331-01")), id);
+        assert_eq!(trace_id("00-short-b7ad6b7169203331-01"), "");
+        assert_eq!(trace_id(""), "");
+    }
+}

@@ -1,0 +1,181 @@
+//! The path of one request, from its head to its log line.
+//!
+//! Read this file first. Each stage is one call; what it decides is decided there and nowhere else. Deadlines,
+//! priorities and further endpoints are further stages, not further paths.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Poll, ready};
+
+use loadline_core::{Class, Reason, Rejection, Request};
+use loadline_h1::BodyDecoder;
+use loadline_tower::{Attempt, Permit, Waiting};
+
+use crate::buffers::Scratch;
+use crate::client::{Client, ClientIo, RequestBody};
+use crate::exchange::{Exchange, Gone};
+use crate::forward::{self, Forwarded};
+use crate::hold::{self, Held};
+use crate::reply::{self, LocalError};
+use crate::live::Live;
+use crate::worker::Worker;
+
+/// What becomes of the client's connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum After {
+    /// It may carry another request.
+    Keep,
+    /// It is closed in the usual way: the client has its answer.
+    Close,
+    /// It is closed once the client had the time to read its answer, for bytes of it are still arriving.
+    Linger,
+}
+
+/// Serves the request whose head stands parsed in `scratch`.
+pub(crate) async fn handle<S: ClientIo>(
+    client: &mut Client<S>,
+    scratch: &mut Scratch,
+    worker: &Rc<Worker>,
+    live: &Rc<Live>,
+    exchange: &mut Exchange,
+    over_limit: bool,
+) -> After {
+    // 1. Identify: the framing of the body, before anything else is believed of the request.
+    let head = &scratch.head;
+    let mut body = RequestBody::new(
+        BodyDecoder::new(head.framing, &live.limits),
+        head.len,
+        matches!(head.framing, loadline_h1::Framing::Chunked),
+    );
+
+    // 2. Classify: health checks pass the limit by; they have a cap of their own.
+    exchange.class = live.classify(head.path.of(&scratch.inbox));
+
+    // 3. Connections beyond the limit are only there so that health checks still get through.
+    if over_limit && exchange.class != Class::Bypass {
+        let rejection = worker.shared.gate.record_shed(exchange.class, Reason::ConnectionLimit);
+        return shed(client, scratch, live, exchange, &mut body, &rejection).await;
+    }
+
+    // 4. Hold: the body is read before a slot is taken, so that a slow upload ties none.
+    let _charge = match hold::body(client, scratch, worker, live, &mut body).await {
+        Held::Ready(charge) => charge,
+        Held::Gone => {
+            exchange.client_gone(Gone::InRequest);
+            return After::Close;
+        }
+        Held::Failed(error) => return fail(client, scratch, live, exchange, &mut body, error).await,
+    };
+
+    // 5. Admit: at once, after waiting, or not at all. Nothing has been asked of the upstream yet.
+    let permit = match worker.shared.gate.try_admit(Request::new(exchange.class)) {
+        Attempt::Admitted(permit) => permit,
+        Attempt::Shed(rejection) => return shed(client, scratch, live, exchange, &mut body, &rejection).await,
+        Attempt::Queued(waiting) => match wait(client, scratch, waiting).await {
+            Some(Ok(permit)) => permit,
+            Some(Err(rejection)) => return shed(client, scratch, live, exchange, &mut body, &rejection).await,
+            None => {
+                exchange.client_gone(Gone::InQueue);
+                return After::Close;
+            }
+        },
+    };
+    exchange.admitted(&permit);
+
+    // 6. Forward: a connection, the exchange, the answer. The slot is given back inside, at the moment when the
+    // upstream is done, which is earlier than the client's last byte. Boxed: an idle connection should not carry it.
+    let forwarding = forward::forward(client, scratch, worker, live, exchange, &mut body, permit);
+    match Box::pin(forwarding).await {
+        Forwarded::Done { keep: true } => After::Keep,
+        Forwarded::Done { keep: false } if body.done() => After::Close,
+        Forwarded::Done { keep: false } => After::Linger,
+        Forwarded::Failed(error) => fail(client, scratch, live, exchange, &mut body, error).await,
+        Forwarded::Broken | Forwarded::Gone => After::Close,
+    }
+}
+
+/// Waits for a slot. `None` when the client leaves first: it is out of the queue then, and never forwarded.
+async fn wait<S: ClientIo>(
+    client: &mut Client<S>,
+    scratch: &mut Scratch,
+    mut waiting: Waiting,
+) -> Option<Result<Permit, Rejection>> {
+    poll_fn(|cx| {
+        if let Poll::Ready(decided) = std::pin::Pin::new(&mut waiting).poll(cx) {
+            return Poll::Ready(Some(decided));
+        }
+        client.poll_gone(cx, &mut scratch.inbox).map(|()| None)
+    })
+    .await
+}
+
+/// Answers with a rejection.
+async fn shed<S: ClientIo>(
+    client: &mut Client<S>,
+    scratch: &mut Scratch,
+    live: &Live,
+    exchange: &mut Exchange,
+    body: &mut RequestBody,
+    rejection: &Rejection,
+) -> After {
+    let close = rejection.reason == Reason::ConnectionLimit || reply::must_close(scratch, body);
+    let status = reply::rejection(scratch, live, rejection, close);
+    exchange.shed(rejection, status);
+    send(client, scratch, live, exchange, body, close).await
+}
+
+/// Answers with an error of ours or the upstream's.
+async fn fail<S: ClientIo>(
+    client: &mut Client<S>,
+    scratch: &mut Scratch,
+    live: &Live,
+    exchange: &mut Exchange,
+    body: &mut RequestBody,
+    error: LocalError,
+) -> After {
+    exchange.failed(&error);
+    let close = error.closes() || reply::must_close(scratch, body);
+    reply::local_error(scratch, live, &error, close);
+    send(client, scratch, live, exchange, body, close).await
+}
+
+async fn send<S: ClientIo>(
+    client: &mut Client<S>,
+    scratch: &mut Scratch,
+    live: &Live,
+    exchange: &mut Exchange,
+    body: &mut RequestBody,
+    close: bool,
+) -> After {
+    exchange.bytes_out += scratch.to_client.pending() as u64;
+    if client.flush(&mut scratch.to_client, live.settings.timeouts.client).await.is_err() {
+        return After::Close;
+    }
+    match (close, body.done()) {
+        (true, true) if scratch.inbox.len() <= scratch.head.len => After::Close,
+        (true, _) => After::Linger,
+        (false, true) => After::Keep,
+        (false, false) => drain(client, scratch, live, body).await,
+    }
+}
+
+/// Reads the rest of a body that nobody wants, so that the connection can be kept.
+async fn drain<S: ClientIo>(
+    client: &mut Client<S>,
+    scratch: &mut Scratch,
+    live: &Live,
+    body: &mut RequestBody,
+) -> After {
+    let Scratch { inbox, to_upstream, .. } = scratch;
+    let rest = poll_fn(|cx| {
+        loop {
+            to_upstream.clear();
+            match ready!(client.poll_body(cx, body, inbox, &mut to_upstream.bytes)) {
+                Ok(true) => return Poll::Ready(After::Keep),
+                Ok(false) => {}
+                Err(_) => return Poll::Ready(After::Close),
+            }
+        }
+    });
+    tokio::time::timeout(live.settings.timeouts.client, rest).await.unwrap_or(After::Close)
+}

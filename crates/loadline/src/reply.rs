@@ -1,0 +1,166 @@
+//! The one place that turns a decision or an error of ours into a response.
+
+use loadline_core::{Class, Reason, Rejection};
+use loadline_h1::{Refusal, Version};
+use loadline_http::rejection::{Description, Failure, RejectionView, describe, write_h1};
+
+use crate::buffers::Scratch;
+use crate::client::RequestBody;
+use crate::config::settings::RetryAfter;
+use crate::hold;
+use crate::live::Live;
+
+/// Of an unread request body, how much is read and dropped to keep a connection after a rejection. Beyond it, closing
+/// is cheaper for both sides.
+const DRAIN_AT_MOST: u64 = 64 * 1024;
+
+/// A request that failed for another reason than being shed: what the client is told, and what the log says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LocalError {
+    failure: Failure,
+    pub(crate) status: u16,
+    pub(crate) reason: &'static str,
+    /// HAProxy's two letters: who ended the exchange, in which phase.
+    pub(crate) termination: [u8; 2],
+    details: &'static str,
+}
+
+impl LocalError {
+    pub(crate) fn upstream_refused() -> Self {
+        Self::new(Failure::UpstreamRefused, *b"SC")
+    }
+
+    pub(crate) fn upstream_unresolved() -> Self {
+        Self::new(Failure::UpstreamUnresolved, *b"SC")
+    }
+
+    pub(crate) fn connect_timeout() -> Self {
+        Self::new(Failure::UpstreamConnectTimeout, *b"sC")
+    }
+
+    pub(crate) fn upstream_closed() -> Self {
+        Self::new(Failure::UpstreamClosed, *b"SH")
+    }
+
+    pub(crate) fn upstream_invalid() -> Self {
+        Self::new(Failure::UpstreamInvalid, *b"PH")
+    }
+
+    pub(crate) fn upstream_timeout() -> Self {
+        Self::new(Failure::UpstreamTimeout, *b"sH")
+    }
+
+    /// The request's head or body did not come in time.
+    pub(crate) fn request_timeout() -> Self {
+        Self::new(Failure::RequestTimeout, *b"cR")
+    }
+
+    /// The codec refused the request.
+    pub(crate) fn refused(refusal: &Refusal) -> Self {
+        let failure = match refusal.status {
+            413 => Failure::ContentTooLarge,
+            414 => Failure::UriTooLong,
+            417 => Failure::ExpectationFailed,
+            431 => Failure::HeaderTooLarge,
+            501 => Failure::NotImplemented,
+            505 => Failure::VersionNotSupported,
+            _ => Failure::BadRequest,
+        };
+        Self { details: refusal.kind.text(), ..Self::new(failure, *b"PR") }
+    }
+
+    fn new(failure: Failure, termination: [u8; 2]) -> Self {
+        let Description { status, reason, .. } = failure.describe();
+        Self { failure, status, reason, termination, details: "" }
+    }
+
+    /// Whether the connection cannot be used after it: where the next request begins is not known.
+    pub(crate) fn closes(&self) -> bool {
+        self.status < 500 || matches!(self.failure, Failure::NotImplemented | Failure::VersionNotSupported)
+    }
+}
+
+/// Writes the answer to a shed request.
+pub(crate) fn rejection(scratch: &mut Scratch, live: &Live, rejection: &Rejection, close: bool) -> u16 {
+    let description = describe(rejection.reason, &live.status_codes);
+    let view = RejectionView {
+        class: Some(rejection.class),
+        retry_after: Some(retry_after(live, rejection)),
+        ..view(&description, live)
+    };
+    write(scratch, view, close);
+    description.status
+}
+
+/// Writes the answer to a request that failed.
+pub(crate) fn local_error(scratch: &mut Scratch, live: &Live, error: &LocalError, close: bool) {
+    let description = error.failure.describe();
+    let view = RejectionView { details: error.details, ..view(&description, live) };
+    write(scratch, view, close);
+}
+
+/// Writes the answer to what could not be read as a request; the connection ends with it.
+pub(crate) fn unreadable(scratch: &mut Scratch, live: &Live, error: &LocalError) {
+    let description = error.failure.describe();
+    let view = RejectionView { details: error.details, close: true, ..view(&description, live) };
+    scratch.to_client.clear();
+    write_h1(&view, &mut scratch.to_client.bytes);
+}
+
+/// Writes the answer to a connection that is one too many.
+pub(crate) fn connection_limit(live: &Live, out: &mut Vec<u8>) {
+    let description = describe(Reason::ConnectionLimit, &live.status_codes);
+    let view = RejectionView {
+        class: Some(Class::Normal),
+        retry_after: Some(1),
+        close: true,
+        ..view(&description, live)
+    };
+    write_h1(&view, out);
+}
+
+/// Whether the connection has to close after an answer of ours: the client asked for it, or more of its request is
+/// still to come than is worth reading. What is not read to its end is never followed by another request.
+pub(crate) fn must_close(scratch: &Scratch, body: &RequestBody) -> bool {
+    let Scratch { head, inbox, .. } = scratch;
+    !head.keep_alive
+        || head.upgrade.is_some() && inbox.len() > head.len
+        || !body.done()
+            && (hold::expects_continue(head, inbox)
+                || body.remaining().is_none_or(|remaining| remaining > DRAIN_AT_MOST))
+}
+
+fn view<'a>(description: &Description, live: &Live) -> RejectionView<'a> {
+    RejectionView {
+        status: description.status,
+        error: description.error,
+        reason: description.reason,
+        proxy_error: description.proxy_error,
+        format: live.body_format,
+        ..RejectionView::default()
+    }
+}
+
+fn write(scratch: &mut Scratch, view: RejectionView<'_>, close: bool) {
+    let Scratch { head, inbox, to_client, .. } = scratch;
+    let view = RejectionView {
+        close,
+        head_request: head.method.of(inbox) == b"HEAD",
+        grpc: head.is_grpc(inbox),
+        http10: head.version == Version::Http10,
+        ..view
+    };
+    to_client.clear();
+    write_h1(&view, &mut to_client.bytes);
+}
+
+/// Whole seconds, rounded up: a client must not come back early.
+fn retry_after(live: &Live, rejection: &Rejection) -> u32 {
+    match live.settings.response.retry_after {
+        RetryAfter::Auto => {
+            let whole = rejection.retry_after.as_secs() + u64::from(rejection.retry_after.subsec_nanos() > 0);
+            u32::try_from(whole).unwrap_or(u32::MAX).clamp(1, 30)
+        }
+        RetryAfter::Seconds(seconds) => seconds,
+    }
+}

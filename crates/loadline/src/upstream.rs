@@ -1,0 +1,166 @@
+//! The upstream: where it is, how it is reached, and the connections kept to it.
+//!
+//! Names are resolved again while running, so that a re-scheduled app is found without a restart, and a name that
+//! does not resolve (yet) does not stop start-up: requests fail at once with the reason until it does.
+
+mod io;
+mod pool;
+
+use std::future::poll_fn;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::config::settings::Upstream as Target;
+
+use self::io::UpstreamIo;
+pub(crate) use self::pool::{Connection, Pool};
+
+/// How often a name is resolved again. Short enough that a moved app is found within a client's patience, long
+/// enough not to matter to a name server.
+const RESOLVE_EVERY: Duration = Duration::from_secs(5);
+
+/// Pause before a refused connection is tried once more: an app that restarts is often back by then, and a client
+/// still learns of an outage within a tenth of a second.
+const RETRY_AFTER: Duration = Duration::from_millis(50);
+
+/// Why no connection could be had.
+#[derive(Debug)]
+pub(crate) enum ConnectError {
+    /// The name has no address.
+    Unresolved,
+    /// Nobody listens, or the network says no.
+    Refused,
+    /// No answer within `timeouts.connect`.
+    TimedOut,
+}
+
+/// One upstream and its addresses.
+pub(crate) struct Upstream {
+    target: Target,
+    addresses: ArcSwap<Vec<SocketAddr>>,
+    /// Set when the target is a name.
+    named: bool,
+    resolve_now: Notify,
+    resolved: Notify,
+    pub(crate) pool: Pool,
+    ever_reached: std::sync::atomic::AtomicBool,
+}
+
+impl Upstream {
+    pub(crate) fn new(target: Target, workers: usize) -> Arc<Self> {
+        let literal = match &target {
+            Target::Tcp { host, port } => host.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, *port)),
+            Target::Unix(_) | Target::Demo => None,
+        };
+        let named = literal.is_none() && matches!(target, Target::Tcp { .. });
+        Arc::new(Self {
+            target,
+            addresses: ArcSwap::from_pointee(literal.into_iter().collect()),
+            named,
+            resolve_now: Notify::new(),
+            resolved: Notify::new(),
+            pool: Pool::new(workers),
+            ever_reached: false.into(),
+        })
+    }
+
+    pub(crate) fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// Whether a connection has ever been made: until then there is nothing to send traffic to.
+    pub(crate) fn ever_reached(&self) -> bool {
+        self.ever_reached.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// Keeps the addresses of a name up to date; never returns for a name, at once for an address or a socket path.
+    pub(crate) async fn keep_resolved(self: Arc<Self>) {
+        let Target::Tcp { host, port } = &self.target else { return };
+        if !self.named {
+            return;
+        }
+        loop {
+            if let Ok(found) = tokio::net::lookup_host((host.as_str(), *port)).await {
+                let mut found: Vec<SocketAddr> = found.collect();
+                found.sort_unstable();
+                found.dedup();
+                // An empty or failed answer keeps the last good addresses: a name server's hiccup is not an outage.
+                if !found.is_empty() && **self.addresses.load() != found {
+                    self.addresses.store(Arc::new(found));
+                }
+            }
+            self.resolved.notify_waiters();
+            let _ = tokio::time::timeout(RESOLVE_EVERY, self.resolve_now.notified()).await;
+            // Failing connections ask for a fresh answer; once in a while is enough.
+            tokio::time::sleep(RETRY_AFTER).await;
+        }
+    }
+
+    /// An idle connection, if there is one. `allowed`: connections the process may have open.
+    pub(crate) fn idle(&self, worker: usize, allowed: usize) -> Option<Connection> {
+        if self.named {
+            self.pool.checkout(worker, &self.addresses.load(), allowed)
+        } else {
+            self.pool.checkout(worker, &[], allowed)
+        }
+    }
+
+    /// A new connection, within `patience`.
+    pub(crate) async fn connect(&self, patience: Duration) -> Result<Connection, ConnectError> {
+        let deadline = Instant::now() + patience;
+        let attempt = async {
+            match self.connect_once().await {
+                Err(ConnectError::Refused | ConnectError::Unresolved) => {
+                    self.resolve_now.notify_one();
+                    tokio::time::sleep(RETRY_AFTER).await;
+                    self.connect_once().await
+                }
+                done => done,
+            }
+        };
+        let connection =
+            tokio::time::timeout_at(deadline, attempt).await.unwrap_or(Err(ConnectError::TimedOut))?;
+        self.ever_reached.store(true, std::sync::atomic::Ordering::Relaxed);
+        Ok(connection)
+    }
+
+    async fn connect_once(&self) -> Result<Connection, ConnectError> {
+        if let Target::Unix(path) = &self.target {
+            let io = UnixStream::connect(path).await.map_err(|_| ConnectError::Refused)?;
+            return Ok(self.pool.adopt(UpstreamIo::Unix(io), None));
+        }
+        let mut addresses = self.addresses.load_full();
+        if addresses.is_empty() {
+            // Only before the first answer: wait for the one under way, but not for ever.
+            let answer = self.resolved.notified();
+            self.resolve_now.notify_one();
+            let _ = tokio::time::timeout(RETRY_AFTER * 4, answer).await;
+            addresses = self.addresses.load_full();
+        }
+        let mut last = ConnectError::Unresolved;
+        for address in addresses.iter() {
+            match TcpStream::connect(address).await {
+                Ok(io) => {
+                    // Small writes must not wait for the acknowledgement of earlier ones.
+                    let _ = io.set_nodelay(true);
+                    return Ok(self.pool.adopt(UpstreamIo::Tcp(io), Some(*address)));
+                }
+                Err(_) => last = ConnectError::Refused,
+            }
+        }
+        Err(last)
+    }
+
+    /// Whether a fresh connection can be made right now; used by the readiness check until the first success.
+    pub(crate) async fn probe(&self, patience: Duration) -> bool {
+        let connecting = self.connect(patience);
+        let mut connecting = std::pin::pin!(connecting);
+        poll_fn(|cx| connecting.as_mut().poll(cx)).await.is_ok()
+    }
+}

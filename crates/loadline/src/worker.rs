@@ -1,0 +1,333 @@
+//! Workers: one thread, one runtime, one share of the connections each. The only file that knows the runtime.
+//!
+//! A request stays on the thread that accepted its connection, both sides of it: no channel, no second task, no lock
+//! but the gate's. What must be process-wide is in [`Shared`]: the gate (a limit of N means N, at any number of
+//! workers), the budget, the counters of connections.
+//!
+//! All workers accept from the same socket, so a port that is taken is noticed, and no connection waits in the backlog
+//! of a worker that has ended. A worker that has clearly more connections than another hands new ones over.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::io::{self, Write as _};
+use std::net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use loadline_core::{Class, Reason};
+use loadline_tower::Gate;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::spawn_local;
+use tokio::time::{Instant, MissedTickBehavior};
+
+use crate::buffers::{Budget, Scratches};
+use crate::client::{Peer, Slot};
+use crate::connection::{self, Place};
+use crate::http2;
+use crate::live::Live;
+use crate::metrics::WorkerMetrics;
+use crate::process::Process;
+
+/// Connections accepted beyond `max_connections`, so that a health check still gets an answer and others get a 503
+/// instead of silence.
+const RESERVE: usize = 128;
+
+/// Pause after a failed accept: out of descriptors, say. Long enough not to spin, short enough to recover at once.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+
+/// How often a worker looks after its kept upstream connections.
+const HOUSEKEEPING: Duration = Duration::from_secs(1);
+
+/// What all workers share.
+pub(crate) struct Shared {
+    pub(crate) gate: Gate,
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) metrics: Box<[Mutex<WorkerMetrics>]>,
+    /// Client connections that are open, the reserve included.
+    pub(crate) connections: AtomicUsize,
+    /// Exchanges that run on without a client.
+    pub(crate) abandoned: AtomicUsize,
+    /// Upgraded connections.
+    pub(crate) tunnels: AtomicUsize,
+    pub(crate) process: Process,
+    live: ArcSwap<Live>,
+    version: AtomicU64,
+    draining: AtomicBool,
+    /// Connections per worker, and the way to hand one over.
+    loads: Box<[AtomicUsize]>,
+    handovers: Box<[mpsc::UnboundedSender<Accepted>]>,
+}
+
+type Accepted = (StdStream, SocketAddr);
+
+/// The receiving ends that go with [`Shared`]: one for each worker.
+pub(crate) type Handovers = Vec<mpsc::UnboundedReceiver<Accepted>>;
+
+impl Shared {
+    pub(crate) fn new(live: Live, gate: Gate) -> (Arc<Self>, Handovers) {
+        let workers = live.settings.workers.get();
+        let (handovers, receivers) = (0..workers).map(|_| mpsc::unbounded_channel()).unzip();
+        let shared = Self {
+            gate,
+            budget: Budget::new(live.buffer_total),
+            metrics: (0..workers).map(|_| Mutex::default()).collect(),
+            connections: AtomicUsize::new(0),
+            abandoned: AtomicUsize::new(0),
+            tunnels: AtomicUsize::new(0),
+            process: Process::new(),
+            live: ArcSwap::from_pointee(live),
+            version: AtomicU64::new(0),
+            draining: AtomicBool::new(false),
+            loads: (0..workers).map(|_| AtomicUsize::new(0)).collect(),
+            handovers: Vec::into_boxed_slice(handovers),
+        };
+        (Arc::new(shared), receivers)
+    }
+
+    /// The settings in force.
+    pub(crate) fn live(&self) -> Arc<Live> {
+        self.live.load_full()
+    }
+
+    /// Puts new settings in force: for each request that begins from now on.
+    pub(crate) fn replace(&self, live: Live) {
+        self.budget.set_total(live.buffer_total);
+        self.gate.reconfigure(live.admission.clone());
+        self.live.store(Arc::new(live));
+        self.version.fetch_add(1, Ordering::Release);
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// While draining, connections close after their answer and nobody new begins to wait.
+    pub(crate) fn set_draining(&self, draining: bool) {
+        self.draining.store(draining, Ordering::Relaxed);
+        self.gate.set_draining(draining);
+    }
+
+    pub(crate) fn metrics_of(&self, worker: usize) -> MutexGuard<'_, WorkerMetrics> {
+        self.metrics[worker].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One worker's own state; never leaves its thread.
+pub(crate) struct Worker {
+    pub(crate) id: usize,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) scratches: Scratches,
+    live: RefCell<(u64, Rc<Live>)>,
+    slots: RefCell<HashMap<u64, Rc<Slot>>>,
+    next_slot: Cell<u64>,
+    all_closed: Notify,
+}
+
+/// What the workers are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Accept and serve.
+    Serving,
+    /// Accept no more, finish what is under way, end at this moment at the latest.
+    Stopping(Instant),
+}
+
+impl Worker {
+    fn new(id: usize, shared: Arc<Shared>) -> Rc<Self> {
+        let live = Rc::new(Live::clone(&shared.live()));
+        Rc::new(Self {
+            id,
+            scratches: Scratches::default(),
+            live: RefCell::new((shared.version.load(Ordering::Acquire), live)),
+            slots: RefCell::default(),
+            next_slot: Cell::new(0),
+            all_closed: Notify::new(),
+            shared,
+        })
+    }
+
+    /// The settings in force, without a shared counter that all workers would write.
+    pub(crate) fn live(&self) -> Rc<Live> {
+        let version = self.shared.version.load(Ordering::Acquire);
+        let mut live = self.live.borrow_mut();
+        if live.0 != version {
+            *live = (version, Rc::new(Live::clone(&self.shared.live())));
+        }
+        Rc::clone(&live.1)
+    }
+
+    /// Closes every connection that idles, and the others after their answer.
+    fn close_idle(&self) {
+        for slot in self.slots.borrow().values() {
+            slot.close();
+        }
+    }
+
+    /// Serves a new connection here, or hands it to a worker that has clearly fewer.
+    fn place(self: &Rc<Self>, stream: TcpStream, client: SocketAddr) {
+        let loads = &self.shared.loads;
+        let mine = loads[self.id].load(Ordering::Relaxed);
+        let fewest = loads.iter().map(|load| load.load(Ordering::Relaxed)).enumerate().min_by_key(|at| at.1);
+        let Some((other, _)) = fewest.filter(|(_, fewest)| mine > fewest + mine / 8) else {
+            loads[self.id].fetch_add(1, Ordering::Relaxed);
+            return self.serve(stream, client);
+        };
+        if let Ok(stream) = stream.into_std() {
+            loads[other].fetch_add(1, Ordering::Relaxed);
+            // A worker ends only when all do; then the connection is closed, as any new one is.
+            let _ = self.shared.handovers[other].send((stream, client));
+        }
+    }
+
+    /// Serves a connection that is counted in this worker's load already.
+    fn serve(self: &Rc<Self>, stream: TcpStream, client: SocketAddr) {
+        let open = self.shared.connections.fetch_add(1, Ordering::Relaxed) + 1;
+        let live = self.live();
+        let most = live.settings.max_connections as usize;
+        let leave = Leaving { worker: Rc::clone(self), id: self.next_slot.get() };
+        if open > most + RESERVE {
+            self.refuse(stream, &live);
+            return;
+        }
+        // Answers are written whole: waiting to fill a segment would only delay them.
+        let _ = stream.set_nodelay(true);
+        let local = stream.local_addr().unwrap_or(client);
+        let peer = Peer { client, local, http2: false };
+        self.next_slot.set(leave.id + 1);
+        let slot = Rc::new(Slot::default());
+        if self.shared.is_draining() {
+            slot.close();
+        }
+        self.slots.borrow_mut().insert(leave.id, Rc::clone(&slot));
+        let worker = Rc::clone(self);
+        let place = Place { slot: Rc::clone(&slot), over_limit: open > most };
+        spawn_local(async move {
+            let leave = leave;
+            if let Some(upgraded) = connection::serve(stream, peer, place, Rc::clone(&worker)).await {
+                // Boxed: most connections never become one.
+                Box::pin(http2::serve(upgraded, slot, worker)).await;
+            }
+            drop(leave);
+        });
+    }
+
+    /// Tells a connection for which there is not even a place in the reserve, without a task of its own.
+    fn refuse(&self, stream: TcpStream, live: &Live) {
+        self.shared.gate.record_shed(Class::Normal, Reason::ConnectionLimit);
+        let mut answer = Vec::new();
+        crate::reply::connection_limit(live, &mut answer);
+        if let Ok(mut stream) = stream.into_std() {
+            let _ = stream.write_all(&answer);
+        }
+    }
+}
+
+/// Counts a connection out when it ends, however it ends.
+struct Leaving {
+    worker: Rc<Worker>,
+    id: u64,
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        let worker = &self.worker;
+        worker.shared.connections.fetch_sub(1, Ordering::Relaxed);
+        worker.shared.loads[worker.id].fetch_sub(1, Ordering::Relaxed);
+        let mut slots = worker.slots.borrow_mut();
+        slots.remove(&self.id);
+        if slots.is_empty() {
+            worker.all_closed.notify_one();
+        }
+    }
+}
+
+/// Runs worker `id` on the calling thread until it has stopped. `listeners` are shared by all workers.
+pub(crate) fn run(
+    id: usize,
+    shared: Arc<Shared>,
+    listeners: Vec<StdListener>,
+    handovers: mpsc::UnboundedReceiver<Accepted>,
+    mut phase: watch::Receiver<Phase>,
+) -> io::Result<()> {
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+    runtime.block_on(async move {
+        let worker = Worker::new(id, shared);
+        let mut accepting = Vec::new();
+        for listener in listeners {
+            let listener = TcpListener::from_std(listener)?;
+            accepting.push(spawn_local(accept(Rc::clone(&worker), listener)));
+        }
+        spawn_local(take_over(Rc::clone(&worker), handovers));
+        spawn_local(keep_house(Rc::clone(&worker)));
+
+        let stopping = phase.wait_for(|phase| *phase != Phase::Serving).await;
+        let deadline = match stopping.as_deref() {
+            Ok(Phase::Stopping(deadline)) => *deadline,
+            _ => Instant::now(),
+        };
+        drop(stopping);
+        for task in accepting {
+            task.abort();
+            let _ = task.await;
+        }
+        worker.close_idle();
+        let closed = async {
+            while !worker.slots.borrow().is_empty() {
+                worker.all_closed.notified().await;
+            }
+        };
+        // A second signal shortens the deadline.
+        let hurried = phase.wait_for(|phase| *phase != Phase::Serving && *phase != Phase::Stopping(deadline));
+        tokio::select! {
+            () = closed => {}
+            () = tokio::time::sleep_until(deadline) => {}
+            _ = hurried => {}
+        }
+        Ok(())
+    })
+}
+
+async fn accept(worker: Rc<Worker>, listener: TcpListener) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, client)) => worker.place(stream, client),
+            Err(error) if is_about_one_connection(&error) => {}
+            Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+        }
+    }
+}
+
+/// Errors of `accept` that concern the connection that was about to come, not the listener.
+fn is_about_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+    )
+}
+
+async fn take_over(worker: Rc<Worker>, mut handovers: mpsc::UnboundedReceiver<Accepted>) {
+    while let Some((stream, client)) = handovers.recv().await {
+        match TcpStream::from_std(stream) {
+            Ok(stream) => worker.serve(stream, client),
+            Err(_) => {
+                worker.shared.loads[worker.id].fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+async fn keep_house(worker: Rc<Worker>) {
+    let mut ticks = tokio::time::interval(HOUSEKEEPING);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let live = worker.live();
+        live.upstream.pool.prune(worker.id, live.settings.timeouts.upstream_idle);
+        worker.shared.gate.tick();
+    }
+}
