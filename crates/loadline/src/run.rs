@@ -133,6 +133,7 @@ impl Proxy {
             shared: Arc::clone(&shared),
             phase,
             style,
+            log_trouble: false,
         };
         let ended = runtime.block_on(control.serve(admin, workers));
         // Lines of the last requests are worth a moment; a dead target is not worth more.
@@ -155,6 +156,8 @@ struct Control {
     reloader: Reloader,
     state: StateLine,
     style: Style,
+    /// Whether the log's target was in trouble when last looked at.
+    log_trouble: bool,
 }
 
 impl Control {
@@ -199,6 +202,14 @@ impl Control {
         self.shared.process.sample(&gate);
         if let Some(line) = self.state.next(&gate, &self.shared.process) {
             say(&line);
+        }
+        let trouble = self.shared.live().log.trouble();
+        if trouble.is_some() != self.log_trouble {
+            self.log_trouble = trouble.is_some();
+            self.note(&trouble.map_or_else(
+                || "request log: its target can be written to again".to_owned(),
+                |trouble| format!("request log: {trouble}; lines are dropped and counted"),
+            ));
         }
         if self.reloader.file_changed() {
             let _ = self.reload();
