@@ -78,6 +78,21 @@ fn what_may_be_accepted_is_never_two_requests() {
     }
 }
 
+#[test]
+fn connect_and_trace_are_not_for_applications() {
+    let upstream = Upstream::hello();
+    let proxy = Setup::to(&upstream, 16).start();
+    for request in [
+        "CONNECT x:80 HTTP/1.1\r\nHost: x:80\r\n\r\n",
+        "CONNECT x HTTP/1.1\r\nHost: x\r\n\r\n",
+        "TRACE / HTTP/1.1\r\nHost: x\r\n\r\n",
+    ] {
+        let response = proxy.connect().send(request).read();
+        assert!(matches!(response.status, 400 | 405 | 501), "{request:?}: {response:?}");
+    }
+    assert_eq!(upstream.seen(), 0);
+}
+
 fn cases() -> Vec<(String, Vec<u8>)> {
     let mut cases = Vec::new();
     for fields in FRAMING_FIELDS {
@@ -187,6 +202,4 @@ const HEADS: &[&[u8]] = &[
     b"GET /benign HTTP/1.1\r\nHost: x, y\r\n\r\n",
     b"GET /benign HTTP/1.1\r\nHost : x\r\n\r\n",
     b"POST /benign HTTP/1.0\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
-    b"CONNECT x:80 HTTP/1.1\r\nHost: x:80\r\n\r\n",
-    b"TRACE /benign HTTP/1.1\r\nHost: x\r\n\r\n",
 ];

@@ -6,10 +6,10 @@ use std::time::Duration;
 use crate::support::{Client, Setup, Upstream, find};
 
 const REQUEST: &str = "GET /socket HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-                       Sec-WebSocket-Key: dGVzdA==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+                       Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
 
 const SWITCHED: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-                        Sec-WebSocket-Accept: x\r\n\r\n";
+                        Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 
 /// Switches, greets, and returns every four bytes reversed until the tunnel is closed.
 fn application() -> Upstream {
@@ -59,7 +59,7 @@ fn a_tunnel_both_ways_holds_one_slot_until_the_client_closes() {
     let request = &upstream.requests()[0];
     assert_eq!(request.header("upgrade").as_deref(), Some("websocket"));
     assert_eq!(request.header("connection").unwrap().to_lowercase(), "upgrade");
-    assert_eq!(request.header("sec-websocket-key").as_deref(), Some("dGVzdA=="));
+    assert_eq!(request.header("sec-websocket-key").as_deref(), Some("dGhlIHNhbXBsZSBub25jZQ=="));
 }
 
 #[test]
