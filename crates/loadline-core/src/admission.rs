@@ -242,15 +242,22 @@ impl Admission {
     }
 
     fn reject(&mut self, now: Instant, class: Class, reason: Reason) -> Rejection {
-        self.drain.advance(now, self.in_flight);
         self.counters.shed(class, reason);
+        if self.retry_after.is_stale(now) {
+            self.estimate_return(now);
+        }
+        Rejection::new(reason, class, self.retry_after.next(now, self.queue.waiting()))
+    }
+
+    #[cold]
+    fn estimate_return(&mut self, now: Instant) {
+        self.drain.advance(now, self.in_flight);
         let load = Load {
             limit: self.settings.limit.get(),
-            queued: self.queue.waiting(),
             service_nanos: self.service_time.mean_nanos(),
             mean_in_flight: self.drain.mean_in_flight(),
         };
-        Rejection::new(reason, class, self.retry_after.next(now, &load))
+        self.retry_after.estimate(now, &load);
     }
 
     fn target(&self) -> crate::Duration {

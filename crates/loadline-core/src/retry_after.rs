@@ -21,7 +21,7 @@
 //! Under lasting overload nothing is spare, so the answer soon is 15 to 30 s: those who return would only be turned away
 //! again. Out of scope: whether clients obey.
 
-use crate::{Duration, Instant};
+use crate::{Duration, Instant, time::nanos};
 
 /// The shortest wait: `Retry-After` is in whole seconds, and 0 would mean "at once".
 const MIN_SECS: f64 = 1.0;
@@ -33,6 +33,8 @@ const PROMISED: f64 = 0.8;
 const MIN_SPARE: f64 = 0.1;
 /// Jitter adds up to this share of the wait.
 const JITTER: f64 = 0.25;
+/// How long an estimate of the spare rate is used: it is an average over seconds, and turning away a flood must stay cheap.
+const ESTIMATE_LASTS: Duration = Duration::from_millis(10);
 /// Before the first request has ended: a guess on the slow side of web services, corrected within a few completions.
 const UNKNOWN_SERVICE_SECS: f64 = 1.0;
 
@@ -40,7 +42,6 @@ const UNKNOWN_SERVICE_SECS: f64 = 1.0;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Load {
     pub(crate) limit: u32,
-    pub(crate) queued: u32,
     /// Mean service time in nanoseconds, if any request has ended yet.
     pub(crate) service_nanos: Option<u64>,
     /// Mean number of slots in use.
@@ -50,7 +51,7 @@ pub(crate) struct Load {
 impl Load {
     /// Spare slots per second; see the module.
     fn spare(&self) -> f64 {
-        let service = self.service_nanos.map_or(UNKNOWN_SERVICE_SECS, |nanos| nanos.max(1) as f64 * 1e-9);
+        let service = self.service_nanos.map_or(UNKNOWN_SERVICE_SECS, |nanos| seconds(nanos.max(1)));
         let limit = f64::from(self.limit);
         (limit - self.mean_in_flight).max(limit * MIN_SPARE) / service
     }
@@ -60,22 +61,44 @@ impl Load {
 #[derive(Debug)]
 pub(crate) struct RetryAfter {
     returning: f64,
+    /// Up to when `returning` is accounted for.
     seen: Instant,
+    /// Clients per second that may come back; 0 before the first rejection.
+    promised: f64,
+    /// When `promised` was estimated.
+    estimated: Instant,
     jitter: Jitter,
 }
 
 impl RetryAfter {
     pub(crate) const fn new(seed: u64) -> Self {
-        Self { returning: 0.0, seen: Instant::ORIGIN, jitter: Jitter { state: seed } }
+        Self {
+            returning: 0.0,
+            seen: Instant::ORIGIN,
+            promised: 0.0,
+            estimated: Instant::ORIGIN,
+            jitter: Jitter { state: seed },
+        }
     }
 
-    /// The wait for one more rejected client.
-    pub(crate) fn next(&mut self, now: Instant, load: &Load) -> Duration {
-        let promised = load.spare() * PROMISED;
-        let elapsed = now.nanos_since(self.seen) as f64 * 1e-9;
+    /// Whether [`Self::estimate`] is due before the next [`Self::next`].
+    pub(crate) fn is_stale(&self, now: Instant) -> bool {
+        self.promised == 0.0 || now.nanos_since(self.estimated) >= nanos(ESTIMATE_LASTS)
+    }
+
+    /// Takes note of the load.
+    pub(crate) fn estimate(&mut self, now: Instant, load: &Load) {
+        self.promised = load.spare() * PROMISED;
+        self.estimated = now;
+    }
+
+    /// The wait for one more rejected client, while so many are queued.
+    pub(crate) fn next(&mut self, now: Instant, queued: u32) -> Duration {
+        let promised = self.promised;
+        let elapsed = seconds(now.nanos_since(self.seen));
         self.seen = now;
         self.returning = (self.returning - promised * elapsed).max(0.0) + 1.0;
-        let wait = (f64::from(load.queued) + self.returning) / promised;
+        let wait = (f64::from(queued) + self.returning) / promised;
         let jitter = self.jitter.unit();
         let secs = if wait < MAX_SECS {
             (wait.max(MIN_SECS) * (1.0 + JITTER * jitter)).min(MAX_SECS)
@@ -85,6 +108,10 @@ impl RetryAfter {
         };
         Duration::from_nanos((secs * 1e9) as u64)
     }
+}
+
+fn seconds(nanos: u64) -> f64 {
+    nanos as f64 * 1e-9
 }
 
 /// SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014): a few instructions, any seed
@@ -111,8 +138,14 @@ impl Jitter {
 mod tests {
     use super::*;
 
-    const HALF_BUSY: Load =
-        Load { limit: 4, queued: 30, service_nanos: Some(200_000_000), mean_in_flight: 2.0 };
+    const HALF_BUSY: Load = Load { limit: 4, service_nanos: Some(200_000_000), mean_in_flight: 2.0 };
+
+    fn next(retry: &mut RetryAfter, now: Instant, load: &Load, queued: u32) -> Duration {
+        if retry.is_stale(now) {
+            retry.estimate(now, load);
+        }
+        retry.next(now, queued)
+    }
 
     fn secs(duration: Duration) -> f64 {
         duration.as_secs_f64()
@@ -122,19 +155,19 @@ mod tests {
     fn the_worked_number() {
         let mut retry = RetryAfter::new(7);
         retry.returning = 9.0;
-        let wait = secs(retry.next(Instant::ORIGIN, &HALF_BUSY));
+        let wait = secs(next(&mut retry, Instant::ORIGIN, &HALF_BUSY, 30));
         assert!((5.0..=6.25).contains(&wait), "{wait}");
     }
 
     #[test]
     fn a_crowd_turned_away_at_once_returns_at_most_at_the_promised_rate() {
-        let load = Load { limit: 10, queued: 0, service_nanos: Some(100_000_000), mean_in_flight: 5.0 };
+        let load = Load { limit: 10, service_nanos: Some(100_000_000), mean_in_flight: 5.0 };
         let (spare, crowd) = (50.0, 800);
         for seed in 0..20 {
             let mut retry = RetryAfter::new(seed);
             let mut per_second = [0_i32; 31];
             for _ in 0..crowd {
-                let whole = secs(retry.next(Instant::ORIGIN, &load)).ceil() as usize;
+                let whole = secs(next(&mut retry, Instant::ORIGIN, &load, 0)).ceil() as usize;
                 per_second[whole] += 1;
             }
             assert_eq!(per_second.iter().sum::<i32>(), crowd);
@@ -152,14 +185,14 @@ mod tests {
 
     #[test]
     fn appointments_fall_due() {
-        let load = Load { queued: 0, ..HALF_BUSY };
+        let load = HALF_BUSY;
         let mut retry = RetryAfter::new(1);
         for _ in 0..80 {
-            let _ = retry.next(Instant::ORIGIN, &load);
+            let _ = next(&mut retry, Instant::ORIGIN, &load, 0);
         }
-        let soon = secs(retry.next(Instant::ORIGIN, &load));
+        let soon = secs(next(&mut retry, Instant::ORIGIN, &load, 0));
         assert!((10.0..=12.7).contains(&soon), "81 ÷ 8 per second: {soon}");
-        let later = secs(retry.next(Instant::from_nanos(60_000_000_000), &load));
+        let later = secs(next(&mut retry, Instant::from_nanos(60_000_000_000), &load, 0));
         assert!((1.0..=1.25).contains(&later), "{later}");
     }
 
@@ -170,8 +203,9 @@ mod tests {
         for service_nanos in [None, Some(0), Some(1), Some(60_000_000_000), Some(u64::MAX)] {
             for mean_in_flight in [0.0, 4.0, 400.0] {
                 for queued in [0, 1, u32::MAX] {
-                    let load = Load { limit: 4, queued, service_nanos, mean_in_flight };
-                    let wait = secs(retry.next(Instant::ORIGIN, &load));
+                    let load = Load { limit: 4, service_nanos, mean_in_flight };
+                    retry.estimate(Instant::ORIGIN, &load);
+                    let wait = secs(retry.next(Instant::ORIGIN, queued));
                     assert!((1.0..=30.0).contains(&wait), "{wait} for {load:?}");
                     waits.push(wait);
                 }
@@ -184,7 +218,7 @@ mod tests {
     fn same_seed_same_answers_other_seed_others() {
         let run = |seed| {
             let mut retry = RetryAfter::new(seed);
-            (0..10).map(|_| retry.next(Instant::ORIGIN, &HALF_BUSY)).collect::<Vec<_>>()
+            (0..10).map(|_| next(&mut retry, Instant::ORIGIN, &HALF_BUSY, 30)).collect::<Vec<_>>()
         };
         assert_eq!(run(42), run(42));
         assert_ne!(run(42), run(43));

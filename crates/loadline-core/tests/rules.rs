@@ -175,6 +175,19 @@ fn expiry_wins_over_a_slot_that_frees_at_the_same_moment() {
 }
 
 #[test]
+fn a_newcomer_does_not_overtake_who_waits_for_a_slot_that_is_free_already() {
+    let mut m = Machine::new(queueing(1, 10, 5_000, Discipline::Fifo));
+    let permit = m.admit(0, NORMAL);
+    let first = m.queue(0, NORMAL);
+    m.complete(1, permit);
+    let newcomer = m.queue(1, NORMAL);
+    let permit = m.dispatched(1, first);
+    m.complete(2, permit);
+    let permit = m.dispatched(2, newcomer);
+    m.end(3, [permit]);
+}
+
+#[test]
 fn without_a_timeout_one_waits_for_ever() {
     let mut m = Machine::new(queueing(1, 10, 0, Discipline::Fifo));
     let permit = m.admit(0, NORMAL);
@@ -268,9 +281,10 @@ fn warmed_up(settings: Settings, service: u64) -> Machine {
 fn adaptive_is_fifo_until_the_oldest_was_too_old_for_an_interval_then_newest_first() {
     let mut m = warmed_up(queueing(1, 100, 5_000, Discipline::Adaptive), 20);
     let permit = m.admit(1_000, NORMAL);
-    let [a, b, c, d] = [1_000, 1_000, 1_000, 1_030].map(|t| m.queue(t, NORMAL));
+    let [a, b, c] = [1_000, 1_000, 1_000].map(|t| m.queue(t, NORMAL));
     m.complete(1_020, permit);
     let permit = m.dispatched(1_020, a);
+    let d = m.queue(1_030, NORMAL);
     m.complete(1_040, permit);
     let permit = m.dispatched(1_040, b);
     // Above the target of 20 ms since 1,020 (`a`, then `b`, then `c`, always older than 20 ms): overloaded from 1,120 on.

@@ -11,6 +11,7 @@ mod tunnel;
 
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 
 use loadline_core::Outcome;
@@ -207,7 +208,7 @@ async fn obtain<S: ClientIo>(
     live: &Live,
     kept: bool,
 ) -> Obtained {
-    let upstream = &worker.shared.upstream;
+    let upstream = &live.upstream;
     if kept && let Some(connection) = upstream.idle(worker.id, live.connections_allowed) {
         return Obtained::Connection(connection, false);
     }
@@ -254,6 +255,7 @@ fn abandon(unseen: Abandoned, scratch: &mut Scratch, worker: &Rc<Worker>, live: 
         phase,
         kind,
         limits: live.limits,
+        upstream: Arc::clone(&live.upstream),
         permit,
         outcome,
         until: Instant::now() + limit.abandon_timeout,

@@ -1,12 +1,15 @@
 //! The settings in force, and what the request path needs of them in ready form.
 
+use std::sync::Arc;
+
 use loadline_core as core;
 use loadline_core::Class;
 use loadline_h1::Limits;
-use loadline_http::log::LogFormat;
 use loadline_http::rejection::{BodyFormat, StatusCodes};
 
+use crate::access_log::AccessLog;
 use crate::config::settings::{self, Discipline, Settings};
+use crate::upstream::Upstream;
 
 /// Settings, resolved for the request path. Replaced as a whole by a reload.
 #[derive(Clone)]
@@ -26,17 +29,13 @@ pub(crate) struct Live {
     pub(crate) connections_allowed: usize,
     pub(crate) status_codes: StatusCodes,
     pub(crate) body_format: BodyFormat,
-    /// The request log's format; `None` when it is off.
-    pub(crate) log: Option<LogFormat>,
+    pub(crate) upstream: Arc<Upstream>,
+    pub(crate) log: Arc<AccessLog>,
 }
 
 impl Live {
     /// Resolves `settings`. `seed` varies the jitter of this process.
-    ///
-    /// # Errors
-    /// The log format's, which the configuration's check has already ruled out.
-    pub(crate) fn new(settings: Settings, seed: u64) -> Result<Self, loadline_http::log::LogFormatError> {
-        let log = settings.log.access.as_deref().map(LogFormat::parse).transpose()?;
+    pub(crate) fn new(settings: Settings, seed: u64, upstream: Arc<Upstream>, log: Arc<AccessLog>) -> Self {
         let word = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
         let limits = Limits {
             head_bytes: word(settings.http.max_header_bytes),
@@ -44,7 +43,7 @@ impl Live {
             fields: settings.http.max_header_count as usize,
             ..Limits::default()
         };
-        Ok(Self {
+        Self {
             admission: admission(&settings, seed),
             limits,
             read_ahead: word(settings.buffer.response),
@@ -61,9 +60,10 @@ impl Live {
                 settings::BodyFormat::Html => BodyFormat::Html,
                 settings::BodyFormat::Text => BodyFormat::Text,
             },
+            upstream,
             log,
             settings,
-        })
+        }
     }
 
     /// The class of a request by its path, exactly as written: neither decoded nor normalised, for what looks like a
@@ -97,7 +97,9 @@ mod tests {
 
     #[test]
     fn only_the_exact_path_bypasses() {
-        let live = Live::new(Settings::default(), 1).expect("the defaults are valid");
+        let settings = Settings::default();
+        let upstream = Upstream::new(settings.upstream.clone(), 1);
+        let live = Live::new(settings, 1, upstream, Arc::new(AccessLog::off()));
         assert_eq!(live.classify(b"/healthcheck"), Class::Bypass);
         for other in ["/healthcheck/", "/HEALTHCHECK", "//healthcheck", "/a/../healthcheck", "/health%63heck"] {
             assert_eq!(live.classify(other.as_bytes()), Class::Normal, "{other}");

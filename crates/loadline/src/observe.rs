@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use loadline_core::Class;
 use loadline_h1::{RequestHead, Version};
-use loadline_http::log::{Counters, HeaderLookup, LogFormat, Record, Timers};
+use loadline_http::log::{Counters, HeaderLookup, Record, Timers};
 use tokio::time::Instant;
 
 use crate::buffers::Scratch;
@@ -20,23 +20,22 @@ pub(crate) fn request(worker: &Worker, live: &Live, peer: &Peer, scratch: &Scrat
     let method = metrics::method_of(scratch.head.method.of(&scratch.inbox));
     let seconds = now.saturating_duration_since(exchange.began).as_secs_f64();
     worker.shared.metrics_of(worker.id).record(method, exchange, seconds);
-    if let Some(format) = &live.log {
-        log(worker, live, format, peer, Some(scratch), exchange, now);
+    if live.log.is_on() {
+        log(worker, live, peer, Some(scratch), exchange, now);
     }
 }
 
 /// Records what could not be read as a request.
 pub(crate) fn unreadable(worker: &Worker, live: &Live, peer: &Peer, exchange: &Exchange) {
     worker.shared.metrics_of(worker.id).record_refused(exchange.status);
-    if let Some(format) = &live.log {
-        log(worker, live, format, peer, None, exchange, Instant::now());
+    if live.log.is_on() {
+        log(worker, live, peer, None, exchange, Instant::now());
     }
 }
 
 fn log(
     worker: &Worker,
     live: &Live,
-    format: &LogFormat,
     peer: &Peer,
     scratch: Option<&Scratch>,
     exchange: &Exchange,
@@ -76,7 +75,7 @@ fn log(
             server_connections: u64::from(gate.in_flight),
             retries: exchange.retries,
             redispatched: false,
-            log_counter: shared.process.log_written(),
+            log_counter: live.log.written(),
             request_counter: worker.shared.metrics_of(worker.id).requests_seen(),
         },
         termination: exchange.termination,
@@ -105,8 +104,7 @@ fn log(
     if exchange.answered.is_some() {
         record.response_version = b"HTTP/1.1";
     }
-    let severe = exchange.status >= 500 && live.settings.log.separate_errors;
-    shared.process.log(severe, |line| format.render(&record, line));
+    live.log.record(&record);
 }
 
 fn timers(exchange: &Exchange, now: Instant, read: bool) -> Timers {

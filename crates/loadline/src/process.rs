@@ -1,6 +1,7 @@
 //! The process as a whole: rates over the last seconds, what it uses of the machine, how its reloads went.
 
 use std::collections::VecDeque;
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -19,6 +20,10 @@ const MOST_DEMAND: f64 = 10.0;
 pub(crate) struct Process {
     pub(crate) started: Instant,
     started_wall: SystemTime,
+    /// This machine's name, for logs.
+    pub(crate) hostname: String,
+    random: RandomState,
+    drawn: AtomicU64,
     window: Mutex<VecDeque<Sample>>,
     reloads_ok: AtomicU64,
     reloads_failed: AtomicU64,
@@ -62,6 +67,9 @@ impl Process {
         Self {
             started: Instant::now(),
             started_wall: SystemTime::now(),
+            hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            random: RandomState::new(),
+            drawn: AtomicU64::new(0),
             window: Mutex::default(),
             reloads_ok: AtomicU64::new(0),
             reloads_failed: AtomicU64::new(0),
@@ -136,6 +144,11 @@ impl Process {
 
     pub(crate) fn started_unix_seconds(&self) -> f64 {
         self.started_wall.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+    }
+
+    /// A number that nobody can guess, a new one each time.
+    pub(crate) fn entropy(&self) -> u64 {
+        self.random.hash_one(self.drawn.fetch_add(1, Ordering::Relaxed))
     }
 
     fn window(&self) -> MutexGuard<'_, VecDeque<Sample>> {

@@ -31,7 +31,7 @@ use crate::connection::{self, Place};
 use crate::http2;
 use crate::live::Live;
 use crate::metrics::WorkerMetrics;
-use crate::upstream::Upstream;
+use crate::process::Process;
 
 /// Connections accepted beyond `max_connections`, so that a health check still gets an answer and others get a 503
 /// instead of silence.
@@ -46,7 +46,6 @@ const HOUSEKEEPING: Duration = Duration::from_secs(1);
 /// What all workers share.
 pub(crate) struct Shared {
     pub(crate) gate: Gate,
-    pub(crate) upstream: Arc<Upstream>,
     pub(crate) budget: Arc<Budget>,
     pub(crate) metrics: Box<[Mutex<WorkerMetrics>]>,
     /// Client connections that are open, the reserve included.
@@ -55,6 +54,7 @@ pub(crate) struct Shared {
     pub(crate) abandoned: AtomicUsize,
     /// Upgraded connections.
     pub(crate) tunnels: AtomicUsize,
+    pub(crate) process: Process,
     live: ArcSwap<Live>,
     version: AtomicU64,
     draining: AtomicBool,
@@ -69,17 +69,17 @@ type Accepted = (StdStream, SocketAddr);
 pub(crate) type Handovers = Vec<mpsc::UnboundedReceiver<Accepted>>;
 
 impl Shared {
-    pub(crate) fn new(live: Live, gate: Gate, upstream: Arc<Upstream>) -> (Arc<Self>, Handovers) {
+    pub(crate) fn new(live: Live, gate: Gate) -> (Arc<Self>, Handovers) {
         let workers = live.settings.workers.get();
         let (handovers, receivers) = (0..workers).map(|_| mpsc::unbounded_channel()).unzip();
         let shared = Self {
             gate,
-            upstream,
             budget: Budget::new(live.buffer_total),
             metrics: (0..workers).map(|_| Mutex::default()).collect(),
             connections: AtomicUsize::new(0),
             abandoned: AtomicUsize::new(0),
             tunnels: AtomicUsize::new(0),
+            process: Process::new(),
             live: ArcSwap::from_pointee(live),
             version: AtomicU64::new(0),
             draining: AtomicBool::new(false),
@@ -326,8 +326,8 @@ async fn keep_house(worker: Rc<Worker>) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let keep = worker.live().settings.timeouts.upstream_idle;
-        worker.shared.upstream.pool.prune(worker.id, keep);
+        let live = worker.live();
+        live.upstream.pool.prune(worker.id, live.settings.timeouts.upstream_idle);
         worker.shared.gate.tick();
     }
 }

@@ -57,11 +57,14 @@ impl Expiry {
             self.sink(position);
             self.rise(position);
         }
-        if self.heap.is_empty() {
-            self.heap.shrink_to(KEPT_SLOTS);
-            self.positions.clear();
-            self.positions.shrink_to(KEPT_SLOTS);
-        }
+    }
+
+    /// Gives back what a spike took. To be called when nobody is left.
+    pub(super) fn give_back(&mut self) {
+        debug_assert!(self.heap.is_empty(), "nobody is left");
+        self.heap.shrink_to(KEPT_SLOTS);
+        self.positions.clear();
+        self.positions.shrink_to(KEPT_SLOTS);
     }
 
     pub(super) const fn len(&self) -> usize {

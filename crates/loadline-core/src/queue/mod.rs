@@ -239,6 +239,9 @@ impl Queue {
         }
         let ticket = self.entries.ticket(index);
         let entry = self.entries.remove(index);
+        if self.entries.len() == 0 {
+            self.expiry.give_back();
+        }
         let passed = self.dispatched - entry.dispatched_before + 1;
         Left {
             ticket,

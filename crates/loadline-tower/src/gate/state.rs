@@ -123,8 +123,9 @@ pub(super) struct WakeList {
 }
 
 impl WakeList {
-    /// A limit raised by many, or a crowd that expires together, takes several rounds.
-    const LEN: usize = 16;
+    /// Few, because every decision pays for setting them up; a limit raised by many, or a crowd that expires together, takes
+    /// several rounds.
+    const LEN: usize = 4;
 
     pub(super) const fn new() -> Self {
         Self { wakers: [const { None }; Self::LEN], len: 0 }

@@ -17,6 +17,8 @@ use super::{Permit, Shared, state::Vacated};
 /// Dropping it gives up the place: it is counted as abandoned and never dispatched afterwards. If it had been dispatched
 /// already but not polled since, its slot goes on to the next waiter, and is counted as [`Outcome::Aborted`].
 ///
+/// Its timer belongs to the runtime in which it is first polled: that one must be running for it to expire on time.
+///
 /// # Panics
 /// Polling panics outside of a tokio runtime with time enabled, and after it has resolved.
 #[derive(Debug)]

@@ -7,6 +7,7 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 
@@ -17,13 +18,15 @@ use tokio::time::Instant;
 
 use super::response::Phase;
 use crate::buffers::{BUFFER, Outbox, poll_read_into};
-use crate::upstream::Connection;
+use crate::upstream::{Connection, Upstream};
 use crate::watchdog::Watchdog;
 use crate::worker::Worker;
 
 /// An exchange without a client.
 pub(crate) struct Ghost {
     pub(crate) connection: Connection,
+    /// Whose pool it goes back to.
+    pub(crate) upstream: Arc<Upstream>,
     /// The complete rest of the request.
     pub(crate) to_upstream: Outbox,
     pub(crate) from_upstream: Vec<u8>,
@@ -50,7 +53,7 @@ impl Ghost {
                 permit.complete(self.outcome);
             }
             if reusable {
-                worker.shared.upstream.pool.give(worker.id, self.connection);
+                self.upstream.pool.give(worker.id, self.connection);
             }
         });
     }

@@ -403,7 +403,7 @@ impl<'a, S: ClientIo> Pump<'a, S> {
             && !self.spoiled
             && self.scratch.response.keep_alive
         {
-            self.worker.shared.upstream.pool.give(self.worker.id, connection);
+            self.live.upstream.pool.give(self.worker.id, connection);
         }
         self.exchange.upstream_over();
         self.free_slot(outcome);

@@ -9,7 +9,8 @@ use std::sync::atomic::Ordering;
 use loadline_core::{Class, Reason};
 
 use super::{Gone, Histogram, METHODS, UpstreamResult, WorkerMetrics};
-use crate::process::Process;
+use crate::live::Live;
+use crate::process::{self, Process};
 use crate::worker::Shared;
 
 /// Which of the two text formats.
@@ -34,7 +35,8 @@ impl Format {
 }
 
 /// All metrics of the process.
-pub(crate) fn render(shared: &Shared, process: &Process, format: Format) -> String {
+pub(crate) fn render(shared: &Shared, format: Format) -> String {
+    let (process, live) = (&shared.process, shared.live());
     let mut total = WorkerMetrics::default();
     for worker in 0..shared.metrics.len() {
         total.add(&shared.metrics_of(worker));
@@ -42,8 +44,8 @@ pub(crate) fn render(shared: &Shared, process: &Process, format: Format) -> Stri
     let mut page = Page { text: String::with_capacity(16 * 1024), format, family: "" };
     requests(&mut page, &total);
     admission(&mut page, shared, process, &total);
-    connections(&mut page, shared);
-    own(&mut page, process);
+    connections(&mut page, shared, &live);
+    own(&mut page, process, &live);
     if format == Format::OpenMetrics {
         page.text.push_str("# EOF\n");
     }
@@ -146,7 +148,7 @@ fn admission(page: &mut Page, shared: &Shared, process: &Process, total: &Worker
     page.gauge("loadline_utilization_ratio", "Slots in use, as a share of the limit.");
     page.sample(&[], gate.utilization);
     page.gauge("loadline_demand_ratio", "Work asked for in the last 10 seconds, as a share of what the limit can do.");
-    page.sample(&[], process.demand_ratio());
+    page.sample(&[], process.rates().demand);
     page.gauge("loadline_abandoned_exchanges", "Exchanges that run to their end without a client, and hold a slot.");
     page.sample(&[], shared.abandoned.load(Ordering::Relaxed));
 }
@@ -157,12 +159,12 @@ enum Count {
     Abandoned,
 }
 
-fn connections(page: &mut Page, shared: &Shared) {
+fn connections(page: &mut Page, shared: &Shared, live: &Live) {
     page.gauge("loadline_connections", "Open connections, by side.");
     page.sample(&[("side", "client")], shared.connections.load(Ordering::Relaxed));
-    page.sample(&[("side", "upstream")], shared.upstream.pool.open());
+    page.sample(&[("side", "upstream")], live.upstream.pool.open());
     page.gauge("loadline_max_connections", "Client connections that may be open.");
-    page.sample(&[], shared.live().settings.max_connections);
+    page.sample(&[], live.settings.max_connections);
     page.gauge("loadline_tunnels", "Upgraded connections.");
     page.sample(&[], shared.tunnels.load(Ordering::Relaxed));
     page.gauge("loadline_buffer_used_bytes", "Memory held for slow peers.");
@@ -173,10 +175,10 @@ fn connections(page: &mut Page, shared: &Shared) {
     page.sample(&[], u8::from(shared.is_draining()));
 }
 
-fn own(page: &mut Page, process: &Process) {
+fn own(page: &mut Page, process: &Process, live: &Live) {
     page.counter("loadline_log_lines_total", "Request log lines, by what became of them.");
-    page.sample(&[("result", "written")], process.log_written());
-    page.sample(&[("result", "dropped")], process.log_dropped());
+    page.sample(&[("result", "written")], live.log.written());
+    page.sample(&[("result", "dropped")], live.log.dropped());
     page.counter("loadline_config_reloads_total", "Attempts to reload the configuration, by result.");
     page.sample(&[("result", "ok")], process.reloads_ok());
     page.sample(&[("result", "failed")], process.reloads_failed());
@@ -184,7 +186,7 @@ fn own(page: &mut Page, process: &Process) {
     page.sample(&[], u8::from(process.last_reload_ok()));
     page.gauge("loadline_build_info", "Always 1; the version is a label.");
     page.sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
-    let usage = process.usage();
+    let usage = process::usage();
     page.counter("process_cpu_seconds_total", "CPU time used by the process.");
     page.sample(&[], usage.cpu_seconds);
     page.gauge("process_resident_memory_bytes", "Memory in use.");

@@ -1,0 +1,119 @@
+//! HTTP/2 from clients, cleartext with prior knowledge.
+//!
+//! Each stream becomes one HTTP/1.1 exchange on a pipe inside the process, served by the same code as any other
+//! connection: the same strict head, the same pipeline, the same log line, and nothing that only one of the two
+//! protocols can do. What the translation costs is a copy; HTTP/2 itself is hyper's.
+
+mod pipe;
+mod request;
+mod response;
+
+use std::io;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::task::{AbortHandle, spawn_local};
+
+use self::pipe::Rewound;
+use self::response::StreamBody;
+use crate::client::{Peer, Slot};
+use crate::connection::{self, Http2, Place};
+use crate::worker::Worker;
+
+/// Streams that one client connection may have open, as its peers among proxies allow.
+const STREAMS: u32 = 100;
+
+/// Resets by the client that are tolerated before the connection is cut: a client that opens and resets streams in a
+/// loop costs work and gets none done.
+const RESETS: usize = 64;
+
+/// Bytes that a stream's pipe holds in each direction.
+const PIPE: usize = 64 * 1024;
+
+/// Silence after which the client is asked whether it is still there.
+const PING_AFTER: Duration = Duration::from_secs(30);
+
+/// Serves an HTTP/2 connection until it is closed, or until it idles while the proxy drains.
+pub(crate) async fn serve(upgraded: Http2<TcpStream>, slot: Rc<Slot>, worker: Rc<Worker>) {
+    let Http2 { io, peer, mut read } = upgraded;
+    let io = Rewound::new(io, std::mem::take(&mut read.inbox));
+    worker.scratches.give(read);
+    let live = worker.live();
+    let head_bytes = u32::try_from(live.limits.head_bytes).unwrap_or(u32::MAX);
+    let service = {
+        let worker = Rc::clone(&worker);
+        service_fn(move |request| stream(request, peer, Rc::clone(&worker)))
+    };
+    let mut builder = hyper::server::conn::http2::Builder::new(LocalExecutor);
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS)
+        .max_local_error_reset_streams(RESETS)
+        .max_pending_accept_reset_streams(RESETS)
+        .max_header_list_size(head_bytes)
+        .keep_alive_interval(PING_AFTER)
+        .keep_alive_timeout(live.settings.timeouts.client);
+    let mut serving = std::pin::pin!(builder.serve_connection(TokioIo::new(io), service));
+    let mut told = false;
+    // What ends it, an error of the client included, ends the connection and concerns nobody else.
+    let _ = std::future::poll_fn(|cx| {
+        if !told && slot.poll_closing(cx).is_ready() {
+            told = true;
+            serving.as_mut().graceful_shutdown();
+        }
+        serving.as_mut().poll(cx)
+    })
+    .await;
+}
+
+/// Serves one stream.
+async fn stream(
+    request: Request<Incoming>,
+    peer: Peer,
+    worker: Rc<Worker>,
+) -> io::Result<Response<StreamBody>> {
+    let (near, far) = tokio::io::duplex(PIPE);
+    let place = Place { slot: Rc::default(), over_limit: false };
+    let peer = Peer { http2: true, ..peer };
+    spawn_local(connection::serve(far, peer, place, worker));
+    let (from_proxy, mut to_proxy) = tokio::io::split(near);
+    let (parts, body) = request.into_parts();
+    let kind = request::kind(&parts);
+    let sending = spawn_local(async move { request::send(&parts, body, &mut to_proxy).await });
+    // A reset stream drops the response or this future, and with it the request that is still under way.
+    let upload = AbortOnDrop(sending.abort_handle());
+    // Without an answer the stream is reset, as an HTTP/1.1 connection would be closed.
+    response::receive(from_proxy, kind, upload).await.ok_or_else(|| io::ErrorKind::ConnectionAborted.into())
+}
+
+/// Ends the sending half when the receiving one is gone.
+pub(crate) struct AbortOnDrop(AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Runs hyper's stream tasks on this worker.
+#[derive(Clone, Copy)]
+struct LocalExecutor;
+
+impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for LocalExecutor {
+    fn execute(&self, task: F) {
+        spawn_local(task);
+    }
+}
+
+impl crate::client::ClientIo for tokio::io::DuplexStream {
+    fn poll_readable(&self, _: &mut std::task::Context<'_>) -> Poll<()> {
+        // Its only request is under way already.
+        Poll::Ready(())
+    }
+}

@@ -1,0 +1,110 @@
+//! The state of the proxy in one document, and in one word.
+
+use std::sync::atomic::Ordering;
+
+use loadline_core::{Class, Reason, Snapshot};
+use serde_json::{Map, Value, json};
+
+use crate::process::Rates;
+use crate::worker::Shared;
+
+/// What the proxy is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Every request has a slot at once.
+    Ok,
+    /// Requests wait for a slot.
+    Queueing,
+    /// Requests are rejected.
+    Shedding,
+    /// The proxy finishes what is under way.
+    Draining,
+}
+
+impl State {
+    /// `shedding`: whether something was shed just now.
+    pub(crate) fn of(gate: &Snapshot, shedding: bool) -> Self {
+        if gate.draining {
+            Self::Draining
+        } else if shedding {
+            Self::Shedding
+        } else if gate.queued > 0 {
+            Self::Queueing
+        } else {
+            Self::Ok
+        }
+    }
+
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "OK",
+            Self::Queueing => "QUEUEING",
+            Self::Shedding => "SHEDDING",
+            Self::Draining => "DRAINING",
+        }
+    }
+}
+
+/// The document of `/api/v1/status`.
+pub(crate) fn json(shared: &Shared) -> Value {
+    let gate = shared.gate.snapshot();
+    let live = shared.live();
+    let Rates { offered, admitted, shed, demand } = shared.process.rates();
+    let millis = |wait: std::time::Duration| (wait.as_secs_f64() * 1e6).round() / 1e3;
+    let total = gate.counters.total();
+    let mut by_reason = Map::new();
+    for reason in Reason::ALL {
+        by_reason.insert(reason.as_str().to_owned(), total.shed[reason.index()].into());
+    }
+    let mut by_class = Map::new();
+    for class in Class::ALL {
+        let counters = gate.counters.of(class);
+        let row = json!({
+            "offered": counters.offered,
+            "admitted": counters.admitted,
+            "shed": counters.shed_total(),
+            "abandoned": counters.abandoned,
+            "queued": gate.class(class).queued,
+            "overloaded": gate.class(class).overloaded,
+        });
+        by_class.insert(class.as_str().to_owned(), row);
+    }
+    json!({
+        "state": State::of(&gate, shared.process.shed_just_now()).as_str(),
+        "version": env!("CARGO_PKG_VERSION"),
+        "uptime_seconds": shared.process.started.elapsed().as_secs(),
+        "upstream": live.upstream.target().to_string(),
+        "limit": gate.limit,
+        "in_flight": gate.in_flight,
+        "peak_in_flight": gate.peak_in_flight,
+        "bypass_limit": gate.bypass_limit,
+        "bypass_in_flight": gate.bypass_in_flight,
+        "queued": gate.queued,
+        "queue_depth": gate.queue_depth,
+        "oldest_wait_ms": gate.oldest_wait.map(millis),
+        "mean_service_ms": gate.mean_service.map(millis),
+        "utilization": gate.utilization,
+        "demand_ratio": demand,
+        "rates_per_second": { "offered": offered, "admitted": admitted, "shed": shed },
+        "counters": {
+            "offered": total.offered,
+            "admitted": total.admitted,
+            "shed": total.shed_total(),
+            "abandoned": total.abandoned,
+            "completed": total.completed,
+            "failed": total.failed,
+            "timed_out": total.timed_out,
+            "aborted": total.aborted,
+        },
+        "shed_by_reason": by_reason,
+        "classes": by_class,
+        "connections": {
+            "client": shared.connections.load(Ordering::Relaxed),
+            "upstream": live.upstream.pool.open(),
+            "tunnels": shared.tunnels.load(Ordering::Relaxed),
+        },
+        "abandoned_exchanges": shared.abandoned.load(Ordering::Relaxed),
+        "buffer": { "used_bytes": shared.budget.used(), "limit_bytes": shared.budget.total() },
+        "log": { "written": live.log.written(), "dropped": live.log.dropped() },
+    })
+}
