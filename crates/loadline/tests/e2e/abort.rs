@@ -98,8 +98,7 @@ fn a_server_timeout_answers_at_once_and_keeps_the_slot() {
         Setup::to(&upstream, 1).set("timeouts.upstream", "100ms").set("limit.abandon_timeout", "20s").start();
     let mut client = proxy.connect();
     assert_eq!(client.get("/late").status, 504);
-    let status = proxy.status();
-    assert_eq!((status.in_flight, status.counters.timed_out), (1, 1), "{status:?}");
+    assert_eq!(proxy.status().in_flight, 1, "the slot was freed while the application works on");
     // The client's connection is free for another request, which has to wait for the ghost.
     client.send_get("/next");
     proxy.wait_load(1, 1);
@@ -108,6 +107,7 @@ fn a_server_timeout_answers_at_once_and_keeps_the_slot() {
     assert_eq!(client.read().status, 200);
     assert_eq!(upstream.peak(), 1);
     proxy.wait_load(0, 0);
+    assert_eq!(proxy.status().counters.timed_out, 1);
 }
 
 #[test]

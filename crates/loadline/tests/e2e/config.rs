@@ -36,10 +36,12 @@ fn a_negative_concurrency_argument() {
 
 #[test]
 fn wrong_times() {
-    for value in ["5 sec", "abc", "-1", "1.5", "5x", "", "99999999999999999999"] {
+    for value in ["5 sec", "abc", "-1", "1.5", "5x", "99999999999999999999"] {
         refused(good().env("QUEUE_TIMEOUT", value), &["QUEUE_TIMEOUT"]);
         refused(good().set("queue.timeout", value), &["queue.timeout"]);
     }
+    // An empty variable counts as unset, as in Spillway; an empty setting is a mistake.
+    refused(good().set("queue.timeout", ""), &["queue.timeout"]);
     refused(good().env("SERVER_TIMEOUT", "5 sec"), &["SERVER_TIMEOUT", "5 sec"]);
 }
 
@@ -51,7 +53,7 @@ fn wrong_numbers() {
     for value in ["abc", "65536", "-1"] {
         refused(Setup::new("127.0.0.1:9", "3").env("PORT", value), &["PORT", value]);
     }
-    refused(good().set("workers", 0), &["workers"]);
+    refused(good().set("workers", -1), &["workers", "-1"]);
     refused(good().set("bypass.concurrency", 0), &["bypass.concurrency"]);
 }
 

@@ -104,7 +104,7 @@ fn connection_close_is_honoured() {
 }
 
 #[test]
-fn http10_is_answered_with_close_or_kept_when_asked() {
+fn http10_is_answered_with_close() {
     let upstream = Upstream::hello();
     let proxy = Setup::to(&upstream, 1).start();
     let mut client = proxy.connect();

@@ -7,8 +7,10 @@
 mod client;
 mod gate;
 mod h2;
+mod process;
 mod proxy;
 mod refused;
+mod setup;
 mod upstream;
 
 use std::time::{Duration, Instant};
@@ -16,8 +18,9 @@ use std::time::{Duration, Instant};
 pub(crate) use client::{Client, Framing, Response, get, parallel};
 pub(crate) use gate::Gate;
 pub(crate) use h2::H2;
-pub(crate) use proxy::{Proxy, Setup};
+pub(crate) use proxy::Proxy;
 pub(crate) use refused::RefusedPort;
+pub(crate) use setup::Setup;
 pub(crate) use upstream::{Recorded, Upstream};
 
 /// Bound on every single wait.
