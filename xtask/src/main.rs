@@ -1,3 +1,36 @@
 //! `cargo xtask`: benchmarks and checks that need more than `cargo test`.
+//!
+//! Each task is one module; this file only parses the command line. A task prints what it found on stdout, its progress
+//! on stderr, and ends with 0 when everything ran and held, 1 when something did not.
 
-fn main() {}
+mod bench;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Tasks of the repository.
+#[derive(Parser)]
+#[command(name = "cargo xtask", disable_version_flag = true)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Measure loadline beside HAProxy and nginx.
+    #[command(subcommand)]
+    Bench(bench::Bench),
+}
+
+fn main() -> ExitCode {
+    let Task::Bench(bench) = Cli::parse().task;
+    match bench::run(&bench) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

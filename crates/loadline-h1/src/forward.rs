@@ -1,8 +1,9 @@
 //! Rewriting a head for the other side (RFC 9110 section 7.6).
 //!
 //! Field names go out in lower case, values byte for byte. What concerns one connection only is left out: Connection
-//! and what it names, Keep-Alive, Proxy-Connection, TE, Transfer-Encoding, Upgrade, Expect, HTTP2-Settings; and written anew where the
-//! next hop needs it. Framing is never copied but written from what the caller will send. Nothing else is added.
+//! and what it names, Keep-Alive, Proxy-Connection, TE, Transfer-Encoding, Upgrade, Expect, HTTP2-Settings. Some of it
+//! is written anew where the next hop needs it. Framing is never copied but written from what the caller will send.
+//! Nothing else is added.
 
 use crate::framing::Version;
 use crate::request::RequestHead;
@@ -115,7 +116,8 @@ impl ResponseHead {
         );
         out.reserve(self.len + opts.extra.len() + ADDED);
         out.extend_from_slice(b"HTTP/1.1 ");
-        text::push_decimal(out, u64::from(self.status));
+        // `HTTP/1.x ` is nine bytes, the status three; the space behind it may be missing where the phrase is.
+        out.extend_from_slice(&buf[9..12]);
         out.push(b' ');
         out.extend_from_slice(self.reason.of(buf));
         out.extend_from_slice(b"\r\n");
@@ -184,16 +186,13 @@ fn write_line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
 #[inline]
 fn write_fields(fields: &[Field], buf: &[u8], out: &mut Vec<u8>, keep: impl Fn(&Field) -> bool) {
     for field in fields.iter().filter(|field| keep(field)) {
-        let (start, end) = (field.name.start(), field.value.end());
         let at = out.len();
-        if &buf[field.name.end()..field.value.start()] == b": " && buf[end..].starts_with(b"\r\n") {
+        let (start, end) = (field.name.start(), field.value.end());
+        if buf[field.name.end()..field.value.start()] == *b": " && buf[end] == b'\r' {
             out.extend_from_slice(&buf[start..end + 2]);
-            text::lower(&mut out[at..at + field.name.len()]);
         } else {
-            text::push_lower(out, field.name.of(buf));
-            out.extend_from_slice(b": ");
-            out.extend_from_slice(field.value.of(buf));
-            out.extend_from_slice(b"\r\n");
+            write_line(out, field.name.of(buf), field.value.of(buf));
         }
+        text::lower_start(&mut out[at..], field.name.len());
     }
 }

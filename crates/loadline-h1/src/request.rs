@@ -129,7 +129,6 @@ impl RequestHead {
         self.asterisk = target.asterisk;
         self.version = if request.version == Some(0) { Version::Http10 } else { Version::Http11 };
 
-        self.fields.clear();
         let survey = Survey::read(head, request.headers, &mut self.fields)?;
         self.host = match (survey.host, self.version) {
             (Single::Once(host), _) if target::is_authority(host.of(head)) => host,
@@ -157,7 +156,7 @@ impl RequestHead {
             }
             _ => None,
         };
-        self.te_trailers = survey.te_trailers;
+        self.te_trailers = survey.te_trailers && self.version == Version::Http11;
         Ok(())
     }
 }

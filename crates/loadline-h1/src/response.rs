@@ -107,7 +107,6 @@ impl ResponseHead {
         }
         self.reason = reason(head, response.reason.unwrap_or_default());
         self.version = if response.version == Some(0) { Version::Http10 } else { Version::Http11 };
-        self.fields.clear();
         let survey = Survey::read(head, response.headers, &mut self.fields)?;
         let announced = survey.framing(head, self.version)?;
         self.keep_alive = survey.persists(self.version);

@@ -1,5 +1,7 @@
 //! Places in a buffer, kept as offsets: the owner of the buffer may go on appending to it, which a slice would forbid.
 
+use crate::text;
+
 /// A range of bytes in the buffer that a head was parsed from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Span {
@@ -87,19 +89,19 @@ impl Role {
     /// The role of a field by its name alone. `name` is never empty.
     #[inline]
     pub(crate) fn of(name: &[u8]) -> Self {
-        let (known, role): (&[u8], Self) = match (name.len(), name[0] | 0x20) {
-            (4, b'h') => (b"host", Self::Host),
-            (10, b'c') => (b"connection", Self::Connection),
-            (10, b'k') => (b"keep-alive", Self::HopByHop),
-            (14, b'c') => (b"content-length", Self::ContentLength),
-            (17, b't') => (b"transfer-encoding", Self::TransferEncoding),
-            (6, b'e') => (b"expect", Self::Expect),
-            (7, b'u') => (b"upgrade", Self::Upgrade),
-            (2, b't') => (b"te", Self::Te),
-            (14, b'h') => (b"http2-settings", Self::HopByHop),
-            (16, b'p') => (b"proxy-connection", Self::HopByHop),
+        let (matches, role) = match (name.len(), name[0] | 0x20) {
+            (4, b'h') => (text::is(name, b"host"), Self::Host),
+            (10, b'c') => (text::is(name, b"connection"), Self::Connection),
+            (10, b'k') => (text::is(name, b"keep-alive"), Self::HopByHop),
+            (14, b'c') => (text::is(name, b"content-length"), Self::ContentLength),
+            (17, b't') => (text::is(name, b"transfer-encoding"), Self::TransferEncoding),
+            (6, b'e') => (text::is(name, b"expect"), Self::Expect),
+            (7, b'u') => (text::is(name, b"upgrade"), Self::Upgrade),
+            (2, b't') => (text::is(name, b"te"), Self::Te),
+            (14, b'h') => (text::is(name, b"http2-settings"), Self::HopByHop),
+            (16, b'p') => (text::is(name, b"proxy-connection"), Self::HopByHop),
             _ => return Self::EndToEnd,
         };
-        if name.eq_ignore_ascii_case(known) { role } else { Self::EndToEnd }
+        if matches { role } else { Self::EndToEnd }
     }
 }

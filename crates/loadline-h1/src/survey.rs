@@ -50,7 +50,7 @@ impl Single {
 }
 
 impl Survey {
-    /// Fills `fields` from what the token parser found in `head`, which ends with the empty line.
+    /// Replaces what `fields` holds by what the token parser found in `head`, which ends with the empty line.
     ///
     /// The token parser also takes LF alone for the end of a line. Every line begins where the one before it ended, so
     /// it is enough to look at the byte before the LF that precedes each name, and at the last four bytes.
@@ -63,19 +63,21 @@ impl Survey {
         if !head.ends_with(b"\r\n\r\n") {
             return Err(RefusalKind::BareLf);
         }
-        let mut survey = Self::default();
-        fields.reserve(lines.len());
-        for line in lines {
+        let mut every_line_has_cr = true;
+        fields.clear();
+        fields.extend(lines.iter().map(|line| {
             let name = Span::locate(head, line.name.as_bytes());
-            let value = Span::locate(head, line.value);
-            if head[name.start() - 2] != b'\r' {
-                return Err(RefusalKind::BareLf);
+            every_line_has_cr &= head[name.start() - 2] == b'\r';
+            Field { name, value: Span::locate(head, line.value), role: Role::of(line.name.as_bytes()) }
+        }));
+        if !every_line_has_cr {
+            return Err(RefusalKind::BareLf);
+        }
+        let mut survey = Self::default();
+        for field in fields.iter() {
+            if !matches!(field.role, Role::EndToEnd | Role::HopByHop) {
+                survey.note(field.role, field.value, field.value.of(head))?;
             }
-            let role = Role::of(line.name.as_bytes());
-            if !matches!(role, Role::EndToEnd | Role::HopByHop) {
-                survey.note(role, value, line.value)?;
-            }
-            fields.push(Field { name, value, role });
         }
         if survey.nominates {
             strip_nominated(head, fields);
@@ -114,9 +116,7 @@ impl Survey {
             Role::TransferEncoding => self.coding.note(value),
             Role::Upgrade => self.upgrade.note(value),
             Role::Expect => self.expect.note(value),
-            Role::Te => {
-                self.te_trailers |= text::elements(bytes).any(|e| e.eq_ignore_ascii_case(b"trailers"))
-            }
+            Role::Te => self.te_trailers |= text::elements(bytes).any(|e| text::is(e, b"trailers")),
             Role::Connection => self.note_connection(bytes)?,
             Role::EndToEnd | Role::HopByHop => {}
         }
@@ -124,16 +124,21 @@ impl Survey {
     }
 
     fn note_connection(&mut self, options: &[u8]) -> Result<(), RefusalKind> {
+        // By far the most common value, spared the walk over a list.
+        if text::is(options, b"keep-alive") {
+            self.keep_alive = true;
+            return Ok(());
+        }
         for option in text::elements(options) {
             self.options += 1;
             if self.options > MAX_CONNECTION_OPTIONS {
                 return Err(RefusalKind::ConnectionOptions);
             }
-            if option.eq_ignore_ascii_case(b"keep-alive") {
+            if text::is(option, b"keep-alive") {
                 self.keep_alive = true;
-            } else if option.eq_ignore_ascii_case(b"close") {
+            } else if text::is(option, b"close") {
                 self.close = true;
-            } else if option.eq_ignore_ascii_case(b"upgrade") {
+            } else if text::is(option, b"upgrade") {
                 self.upgrade_named = true;
             } else {
                 self.nominates = true;

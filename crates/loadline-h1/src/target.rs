@@ -23,13 +23,10 @@ pub(crate) struct Target {
 /// them on: so do we, byte for byte. A fragment (`#`) and bytes from 0x80 up are refused.
 pub(crate) fn split(buf: &[u8], method: &[u8], target: Span) -> Result<Target, RefusalKind> {
     let text = target.of(buf);
-    if text.iter().any(|&b| b >= 0x80 || b == b'#') {
-        return Err(RefusalKind::Target);
-    }
     match text {
-        [b'/', ..] => Ok(path_and_query(buf, target.start(), target.end())),
+        [b'/', ..] => path_and_query(buf, target.start(), target.end()),
         b"*" if method == b"OPTIONS" => {
-            Ok(Target { asterisk: true, ..path_and_query(buf, target.start(), target.end()) })
+            Ok(Target { asterisk: true, ..path_and_query(buf, target.start(), target.end())? })
         }
         _ => absolute(buf, method, target),
     }
@@ -44,38 +41,66 @@ fn absolute(buf: &[u8], method: &[u8], target: Span) -> Result<Target, RefusalKi
     if !is_http || !text[scheme..].starts_with(b"://") {
         return Err(RefusalKind::TargetForm);
     }
-    let from = target.start() + scheme + 3;
-    let to = buf[from..target.end()]
-        .iter()
-        .position(|&b| b == b'/' || b == b'?')
-        .map_or(target.end(), |length| from + length);
+    let (from, end) = (target.start() + scheme + 3, target.end());
+    let to = buf[from..end].iter().position(|&b| b == b'/' || b == b'?').map_or(end, |length| from + length);
     if !is_authority(&buf[from..to]) {
         return Err(RefusalKind::HostInvalid);
     }
-    let mut parts = path_and_query(buf, to, target.end());
+    let mut parts = path_and_query(buf, to, end)?;
     parts.authority = Some(Span::new(from, to));
     if parts.path.is_empty() {
         // An empty path means "/" (RFC 9110 section 4.2.3). The last slash of "://" lends its place for it.
         parts.path = Span::new(from - 1, from);
-        parts.asterisk = method == b"OPTIONS" && to == target.end();
+        parts.asterisk = method == b"OPTIONS" && to == end;
     }
     Ok(parts)
 }
 
-fn path_and_query(buf: &[u8], start: usize, end: usize) -> Target {
-    let question = buf[start..end].iter().position(|&b| b == b'?').map(|length| start + length);
-    Target {
-        path: Span::new(start, question.unwrap_or(end)),
-        query: Span::new(question.map_or(end, |q| q + 1), end),
+fn path_and_query(buf: &[u8], start: usize, end: usize) -> Result<Target, RefusalKind> {
+    let path_end = plain_end(buf, start, end);
+    let (query_start, query_end) = match buf[path_end..end] {
+        [] => (end, end),
+        // A query may hold `?` as well.
+        [b'?', ..] => (path_end + 1, end),
+        _ => return Err(RefusalKind::Target),
+    };
+    let mut at = query_start;
+    while at < query_end {
+        at = plain_end(buf, at, query_end);
+        match buf[at..query_end] {
+            [] => {}
+            [b'?', ..] => at += 1,
+            _ => return Err(RefusalKind::Target),
+        }
+    }
+    Ok(Target {
+        path: Span::new(start, path_end),
+        query: Span::new(query_start, query_end),
         origin: Span::new(start, end),
         authority: None,
         asterisk: false,
-    }
+    })
 }
 
+/// Where in `buf[start..end]` the first byte that is not plain lies: `?`, or one that a target may not hold.
+#[inline]
+fn plain_end(buf: &[u8], start: usize, end: usize) -> usize {
+    buf[start..end].iter().position(|&b| !PLAIN_BYTE[b as usize]).map_or(end, |length| start + length)
+}
+
+static PLAIN_BYTE: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = b'!';
+    while byte < 0x7f {
+        table[byte as usize] = byte != b'?' && byte != b'#';
+        byte += 1;
+    }
+    table
+};
+
 /// Whether `text` is `uri-host [":" port]` (RFC 9110 section 7.2) as real hosts are written: no user information, no
-/// white space, no comma (which would make it a list), `%` only before two hex digits, an IPv6 address in brackets
-/// without zone, a port up to 65535 or empty.
+/// white space, no comma (which would make it a list), no `%` (allowed by RFC 3986, but decoded by some recipients and
+/// not by others, and in no real host), an IPv6 address in brackets without zone, a port up to 65535 or empty.
 pub(crate) fn is_authority(text: &[u8]) -> bool {
     let (host_is_good, rest) = match text {
         [b'[', inside @ ..] => {
@@ -84,7 +109,7 @@ pub(crate) fn is_authority(text: &[u8]) -> bool {
         }
         _ => {
             let end = text.iter().position(|&b| !HOST_BYTE[b as usize]).unwrap_or(text.len());
-            (end > 0 && escapes_are_whole(&text[..end]), &text[end..])
+            (end > 0, &text[end..])
         }
     };
     host_is_good
@@ -95,7 +120,7 @@ pub(crate) fn is_authority(text: &[u8]) -> bool {
         }
 }
 
-/// `unreserved`, `sub-delims` without the comma, and `%` (RFC 3986 section 3.2.2).
+/// `unreserved`, and `sub-delims` without the comma (RFC 3986 section 3.2.2).
 static HOST_BYTE: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0;
@@ -103,18 +128,11 @@ static HOST_BYTE: [bool; 256] = {
         let b = byte as u8;
         table[byte] = b.is_ascii_alphanumeric()
             || matches!(b, b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'')
-            || matches!(b, b'(' | b')' | b'*' | b'+' | b';' | b'=' | b'%');
+            || matches!(b, b'(' | b')' | b'*' | b'+' | b';' | b'=');
         byte += 1;
     }
     table
 };
-
-fn escapes_are_whole(host: &[u8]) -> bool {
-    !host.contains(&b'%')
-        || host.split(|&b| b == b'%').skip(1).all(
-            |after| matches!(after, [high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit()),
-        )
-}
 
 /// The shape only: what an address means is the upstream's matter.
 fn is_ipv6(text: &[u8]) -> bool {
@@ -143,7 +161,6 @@ mod tests {
             "[::1]:80",
             "[::ffff:1.2.3.4]",
             "127.0.0.1:8000",
-            "a%2db",
             "example.com.",
             "a!b",
         ] {

@@ -44,23 +44,37 @@ pub(crate) fn trim(mut text: &[u8]) -> &[u8] {
     text
 }
 
-/// Appends `name` in lower case. `name` is a token, so ASCII.
-pub(crate) fn push_lower(out: &mut Vec<u8>, name: &[u8]) {
-    let at = out.len();
-    out.extend_from_slice(name);
-    lower(&mut out[at..]);
+/// Whether `text` is `known`, which is in lower case and made of letters, digits and hyphens, in any case.
+///
+/// Setting bit 5 folds case for these; the control bytes that it would also fold (0x0d on `-`, 0x10 to 0x19 on
+/// digits) are in no name or value that reaches us. Faster than comparing byte by byte, as the length is constant.
+#[inline]
+pub(crate) fn is<const N: usize>(text: &[u8], known: &[u8; N]) -> bool {
+    <&[u8; N]>::try_from(text).is_ok_and(|text| {
+        text.iter().zip(known).fold(0, |differences, (byte, known)| differences | ((byte | 0x20) ^ known))
+            == 0
+    })
 }
 
-/// Puts ASCII letters into lower case, eight bytes at a time: this runs over every field name of every message.
-/// All bytes must be below 0x80, which holds for tokens.
+/// Puts the first `length` bytes of `line` into lower case; they must be ASCII, as tokens are.
+///
+/// This runs over every field name of every message, so it takes eight bytes at a time. In the word where the name
+/// ends, the bytes behind it are masked out.
 #[inline]
-pub(crate) fn lower(name: &mut [u8]) {
-    let (words, rest) = name.as_chunks_mut::<8>();
-    for word in words {
-        *word = lower8(u64::from_ne_bytes(*word)).to_ne_bytes();
+pub(crate) fn lower_start(line: &mut [u8], length: usize) {
+    if line.len() < length.next_multiple_of(8) {
+        line[..length].make_ascii_lowercase();
+        return;
     }
-    for byte in rest {
-        byte.make_ascii_lowercase();
+    let (words, _) = line.as_chunks_mut::<8>();
+    let (whole, rest) = words.split_at_mut(length / 8);
+    for word in whole {
+        *word = lower8(u64::from_le_bytes(*word)).to_le_bytes();
+    }
+    if let (1.., Some(last)) = (length % 8, rest.first_mut()) {
+        let word = u64::from_le_bytes(*last);
+        let name = (1 << (8 * (length % 8))) - 1;
+        *last = ((word & !name) | lower8(word & name)).to_le_bytes();
     }
 }
 
@@ -96,15 +110,24 @@ mod tests {
     #[test]
     fn lower_agrees_with_the_standard_library_on_all_ascii() {
         for byte in 0..0x80u8 {
-            for length in 1..=17 {
-                let mut name = vec![byte; length];
-                lower(&mut name);
-                assert_eq!(name, vec![byte.to_ascii_lowercase(); length]);
+            for length in [0, 1, 7, 8, 9, 15, 16, 17, 33] {
+                for behind in [&b""[..], b": V", b": A VALUE OF 16+ BYTES\xff"] {
+                    let mut line = [vec![byte; length].as_slice(), behind].concat();
+                    lower_start(&mut line, length);
+                    assert_eq!(line, [vec![byte.to_ascii_lowercase(); length].as_slice(), behind].concat());
+                }
             }
         }
-        let mut mixed = *b"@AZ[`az{Content-Length";
-        lower(&mut mixed);
-        assert_eq!(&mixed, b"@az[`az{content-length");
+    }
+
+    #[test]
+    fn folded_comparison_is_exact_on_what_values_may_hold() {
+        for byte in (0x20..=0xff).chain([b'\t']) {
+            assert_eq!(is(&[byte], b"k"), byte == b'k' || byte == b'K', "{byte:#x}");
+            assert_eq!(is(&[byte], b"-"), byte == b'-', "{byte:#x}");
+            assert_eq!(is(&[byte], b"2"), byte == b'2', "{byte:#x}");
+        }
+        assert!(!is(b"close ", b"close") && !is(b"clos", b"close"));
     }
 
     #[test]

@@ -75,7 +75,9 @@ impl Trailers {
                 self.encoded.clear();
                 return Err(RefusalKind::TrailerForbidden);
             }
-            text::push_lower(&mut self.encoded, field.name.as_bytes());
+            let at = self.encoded.len();
+            self.encoded.extend_from_slice(field.name.as_bytes());
+            text::lower_start(&mut self.encoded[at..], field.name.len());
             self.encoded.extend_from_slice(b": ");
             self.encoded.extend_from_slice(field.value);
             self.encoded.extend_from_slice(b"\r\n");

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 
+use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 
 use crate::config::settings::{Settings, Upstream};
@@ -46,21 +47,38 @@ impl Style {
     }
 }
 
-/// The banner. `settings` are those of `loaded`, with the addresses that were really bound where a port was 0.
-pub fn started(settings: &Settings, loaded: &Loaded, style: Style) -> String {
+/// The banner. `settings` are those of `loaded`, with the addresses that were really bound where a port was 0; JSON lines carry
+/// the time `now`.
+pub fn started(settings: &Settings, loaded: &Loaded, style: Style, now: Timestamp) -> String {
     match style {
         Style::Text { colour } => text(settings, loaded, &Paint { colour }),
-        Style::Json => json_lines(settings, loaded),
+        Style::Json => json_lines(settings, loaded, now),
     }
 }
 
 /// The line after the banner, once clients are accepted; `millis` since the process started.
-pub fn ready(millis: u128, style: Style) -> String {
+pub fn ready(millis: u64, style: Style, now: Timestamp) -> String {
     match style {
         Style::Text { .. } => format!("ready in {millis} ms. Ctrl-C drains.\n"),
-        Style::Json => json_line(
-            &json!({ "level": "info", "msg": "ready", "after_ms": u64::try_from(millis).unwrap_or(u64::MAX) }),
-        ),
+        Style::Json => json_line(now, "info", "ready", &[("after_ms", json!(millis))]),
+    }
+}
+
+/// A change of state: `15:23:07 SHEDDING  41/s offered, …`.
+pub(crate) fn state(state: &str, text: &str, style: Style) -> String {
+    match style {
+        Style::Text { .. } => format!("{} {state:<9} {text}\n", jiff::Zoned::now().strftime("%H:%M:%S")),
+        Style::Json => {
+            json_line(Timestamp::now(), "info", "state_change", &[("state", json!(state)), ("text", json!(text))])
+        }
+    }
+}
+
+/// Something else that happened: a reload, a signal.
+pub(crate) fn note(text: &str, style: Style) -> String {
+    match style {
+        Style::Text { .. } => format!("{} {text}\n", jiff::Zoned::now().strftime("%H:%M:%S")),
+        Style::Json => json_line(Timestamp::now(), "info", "note", &[("text", json!(text))]),
     }
 }
 
@@ -123,7 +141,9 @@ fn rows(settings: &Settings, loaded: &Loaded) -> Vec<Row> {
     ];
     if let Some(access) = &settings.log.access {
         let words = format!("{access} to {}", settings.log.address);
-        rows.push(row("log", vec![part("log.access", words, Json::from(access.as_str()))], ""));
+        // The address alone switches the log on, so that it is the origin when nobody chose a format.
+        let key = if loaded.origins.is_set("log.access") { "log.access" } else { "log.address" };
+        rows.push(row("log", vec![part(key, words.clone(), Json::from(words))], ""));
     }
     rows
 }
@@ -161,7 +181,7 @@ fn text(settings: &Settings, loaded: &Loaded, paint: &Paint) -> String {
         text.push('\n');
     }
     for warning in &loaded.warnings {
-        let _ = writeln!(text, "  {} {warning}", paint.with(YELLOW, "warning  "));
+        let _ = writeln!(text, "  {}   {warning}", paint.with(YELLOW, "warning"));
     }
     if settings.upstream == Upstream::Demo {
         let url = settings.listen.first().map(|address| reachable(*address)).unwrap_or_default();
@@ -172,31 +192,35 @@ fn text(settings: &Settings, loaded: &Loaded, paint: &Paint) -> String {
     text
 }
 
-fn json_lines(settings: &Settings, loaded: &Loaded) -> String {
-    let listen: Vec<_> = settings.listen.iter().map(|address| format!("http://{address}")).collect();
-    let mut text = json_line(&json!({
-        "level": "info",
-        "msg": "started",
-        "version": env!("CARGO_PKG_VERSION"),
-        "listen": listen,
-        "listen_origin": loaded.origins.of("listen").to_string(),
-        "upstream": upstream_url(&settings.upstream),
-        "upstream_origin": loaded.origins.of("upstream").to_string(),
-    }));
-    for part in rows(settings, loaded).iter().flat_map(|row| &row.parts) {
-        let origin = loaded.origins.of(part.key).to_string();
-        text += &json_line(
-            &json!({ "level": "info", "msg": "setting", "key": part.key, "value": part.json, "origin": origin }),
-        );
+fn json_lines(settings: &Settings, loaded: &Loaded, now: Timestamp) -> String {
+    let listen: Vec<_> = settings.listen.iter().map(SocketAddr::to_string).collect();
+    let origin = |key: &str| Json::from(loaded.origins.of(key).to_string());
+    let started = [
+        ("version", json!(env!("CARGO_PKG_VERSION"))),
+        ("listen", json!(listen.join(" "))),
+        ("admin", json!(settings.admin.listen.map(|address| address.to_string()))),
+        ("listen_origin", origin("listen")),
+        ("upstream", json!(upstream_url(&settings.upstream))),
+        ("upstream_origin", origin("upstream")),
+    ];
+    let mut text = json_line(now, "info", "started", &started);
+    for part in rows(settings, loaded).into_iter().flat_map(|row| row.parts) {
+        let fields = [("key", json!(part.key)), ("value", part.json), ("origin", origin(part.key))];
+        text += &json_line(now, "info", "setting", &fields);
     }
     for warning in &loaded.warnings {
-        text += &json_line(&json!({ "level": "warn", "msg": "warning", "text": warning }));
+        text += &json_line(now, "warn", "warning", &[("text", json!(warning))]);
     }
     text
 }
 
-fn json_line(value: &Json) -> String {
-    format!("{value}\n")
+/// One line with the fields in reading order, which a JSON map would sort.
+fn json_line(now: Timestamp, level: &str, message: &str, fields: &[(&str, Json)]) -> String {
+    let mut line = format!("{{\"ts\":\"{now:.3}\",\"level\":\"{level}\",\"msg\":\"{message}\"");
+    for (name, value) in fields {
+        let _ = write!(line, ",\"{name}\":{value}");
+    }
+    line + "}\n"
 }
 
 /// The values in one phrase. One origin for all stands beside the phrase; different ones follow their values.
@@ -240,5 +264,92 @@ struct Paint {
 impl Paint {
     fn with(&self, code: &str, text: &str) -> String {
         if self.colour { format!("{code}{text}{RESET}") } else { text.to_owned() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Sources, load};
+
+    const PLAIN: Style = Style::Text { colour: false };
+
+    fn banner(sources: &Sources, style: Style) -> String {
+        let loaded = load(sources).unwrap();
+        started(&loaded.settings, &loaded, style, Timestamp::UNIX_EPOCH)
+    }
+
+    fn app() -> Sources {
+        Sources { upstream: Some("app:8080".into()), concurrency: Some("3".into()), ..Sources::default() }
+    }
+
+    #[test]
+    fn the_first_run() {
+        let expected = "\
+loadline 0.1.0  http://0.0.0.0:8000 -> http://app:8080
+  limit     3 in flight, fixed          (argument)
+  queue     waits up to 5s, 2000 deep   (default)
+  timeouts  upstream 30s, client 30s    (default)
+  bypass    /healthcheck                (default)
+  admin     http://127.0.0.1:8001/      (default)  /metrics, /api/v1/status
+";
+        assert_eq!(banner(&app(), PLAIN), expected);
+        assert_eq!(ready(4, PLAIN, Timestamp::UNIX_EPOCH), "ready in 4 ms. Ctrl-C drains.\n");
+    }
+
+    #[test]
+    fn every_value_names_its_own_origin() {
+        let environment = [
+            ("QUEUE_TIMEOUT", "0"),
+            ("PORT", "9000"),
+            ("LOG_ADDRESS", "stdout"),
+            ("HEALTHCHECK_PATH", "/up,/live"),
+        ];
+        let sources = Sources {
+            environment: environment.map(|(name, value)| (name.into(), value.into())).into(),
+            set: vec!["admin.listen=off".into(), "queue.discipline=fifo".into()],
+            ..app()
+        };
+        let expected = "\
+loadline 0.1.0  http://0.0.0.0:9000 (environment PORT) -> http://app:8080
+  limit     3 in flight, fixed          (argument)
+  queue     waits for ever (environment QUEUE_TIMEOUT), 2000 deep (default), fifo (--set)
+  timeouts  upstream 30s, client 30s    (default)
+  bypass    /up /live                   (environment HEALTHCHECK_PATH)
+  admin     off                         (--set)
+  log       spillway to stdout          (environment LOG_ADDRESS)
+  warning   queue.timeout is 0: requests wait for ever (to reject at once, set queue.depth = 0)
+";
+        assert_eq!(banner(&sources, PLAIN), expected);
+    }
+
+    #[test]
+    fn the_demo_says_what_to_do_next() {
+        let text = banner(&Sources::default(), PLAIN);
+        assert!(text.starts_with("loadline 0.1.0  http://0.0.0.0:8000 -> the embedded demo app\n"), "{text}");
+        let hints = "  look      curl http://127.0.0.1:8000/
+  overload  wrk -c 50 -d 10s http://127.0.0.1:8000/
+  your app  loadline app:8080 3
+";
+        assert!(text.ends_with(hints), "{text}");
+    }
+
+    #[test]
+    fn machines_read_one_object_per_line() {
+        let text = banner(&app(), Style::Json);
+        let started = "{\"ts\":\"1970-01-01T00:00:00.000Z\",\"level\":\"info\",\"msg\":\"started\",\"version\":\"0.1.0\",\
+            \"listen\":[\"http://0.0.0.0:8000\"],\"listen_origin\":\"default\",\"upstream\":\"http://app:8080\",\
+            \"upstream_origin\":\"argument\"}";
+        assert_eq!(text.lines().next(), Some(started));
+        let limit = "{\"ts\":\"1970-01-01T00:00:00.000Z\",\"level\":\"info\",\"msg\":\"setting\",\
+            \"key\":\"limit.concurrency\",\"value\":3,\"origin\":\"argument\"}";
+        assert_eq!(text.lines().nth(1), Some(limit));
+        assert!(text.lines().all(|line| serde_json::from_str::<Json>(line).is_ok()), "{text}");
+    }
+
+    #[test]
+    fn colours_change_nothing_but_colours() {
+        let coloured = banner(&app(), Style::Text { colour: true });
+        assert_eq!(coloured.replace(BOLD, "").replace(DIM, "").replace(RESET, ""), banner(&app(), PLAIN));
     }
 }

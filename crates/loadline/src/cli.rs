@@ -8,6 +8,7 @@
 mod client;
 
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -28,7 +29,7 @@ pub fn main(args: Vec<OsString>, environment: Vec<(OsString, OsString)>) -> Exit
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {
-            // A closed pipe is no reason to fail: the reader has seen enough.
+            // Help goes to stdout; a reader that closed the pipe has seen enough of it.
             let _ = error.print();
             return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
         }
@@ -36,23 +37,20 @@ pub fn main(args: Vec<OsString>, environment: Vec<(OsString, OsString)>) -> Exit
     match cli.command {
         None => start(cli.run.sources(environment)),
         Some(Command::Run(run)) => start(run.sources(environment)),
-        Some(Command::Check(run)) => with_config(&run.sources(environment), |loaded| {
-            print!("{}", check_report(&loaded));
-            ExitCode::SUCCESS
-        }),
+        Some(Command::Check(run)) => {
+            with_config(&run.sources(environment), |loaded| say(&check_report(&loaded)))
+        }
         Some(Command::Config(args)) => show_config(args, environment),
         Some(Command::Status(args)) => args.answer(environment, |admin| admin.get("/api/v1/status")),
         Some(Command::Reload(args)) => args.answer(environment, |admin| admin.post("/-/reload")),
         Some(Command::Drain(args)) => args.answer(environment, |admin| admin.post("/-/drain")),
         Some(Command::Healthcheck(args)) => args.answer(environment),
         Some(Command::Completions { shell }) => {
-            clap_complete::generate(shell, &mut Cli::command(), "loadline", &mut std::io::stdout());
-            ExitCode::SUCCESS
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "loadline", &mut script);
+            say(&String::from_utf8_lossy(&script))
         }
-        Some(Command::Version) => {
-            println!("loadline {}", version());
-            ExitCode::SUCCESS
-        }
+        Some(Command::Version) => say(&format!("loadline {}\n", version())),
     }
 }
 
@@ -212,10 +210,7 @@ impl ClientArgs {
             Err(code) => return code,
         };
         match ask(&admin) {
-            Ok(body) => {
-                println!("{}", body.trim_end());
-                ExitCode::SUCCESS
-            }
+            Ok(body) => say(&format!("{}\n", body.trim_end())),
             Err(error) => failed(&error),
         }
     }
@@ -267,6 +262,18 @@ fn find_admin(given: Option<std::net::SocketAddr>, sources: &Sources) -> Result<
     Ok(client::Admin::new(address, admin.token))
 }
 
+/// Writes a result to stdout. A reader that has seen enough and closed the pipe is no failure.
+fn say(text: &str) -> ExitCode {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            eprintln!("error: cannot write the result: {error}");
+            ExitCode::FAILURE
+        }
+        Ok(()) | Err(_) => ExitCode::SUCCESS,
+    }
+}
+
 fn failed(error: &client::ClientError) -> ExitCode {
     eprintln!("error: {error}");
     ExitCode::FAILURE
@@ -312,13 +319,9 @@ fn check_report(loaded: &Loaded) -> String {
 
 fn show_config(args: ConfigArgs, environment: Vec<(OsString, OsString)>) -> ExitCode {
     if args.what.effective {
-        return with_config(&args.run.sources(environment), |loaded| {
-            print!("{}", render::effective(&loaded));
-            ExitCode::SUCCESS
-        });
+        return with_config(&args.run.sources(environment), |loaded| say(&render::effective(&loaded)));
     }
-    print!("{}", if args.what.defaults { render::defaults() } else { render::schema() });
-    ExitCode::SUCCESS
+    say(&if args.what.defaults { render::defaults() } else { render::schema() })
 }
 
 fn is_spillway(args: &[OsString]) -> bool {

@@ -254,7 +254,7 @@ fn abandon(unseen: Abandoned, scratch: &mut Scratch, worker: &Rc<Worker>, live: 
         response: std::mem::take(&mut scratch.response),
         phase,
         kind,
-        limits: live.limits,
+        limits: live.limits.clone(),
         upstream: Arc::clone(&live.upstream),
         permit,
         outcome,

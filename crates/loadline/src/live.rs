@@ -5,9 +5,11 @@ use std::sync::Arc;
 use loadline_core as core;
 use loadline_core::Class;
 use loadline_h1::Limits;
+use loadline_http::log::LogFormat;
 use loadline_http::rejection::{BodyFormat, StatusCodes};
+use loadline_http::syslog::LogTarget;
 
-use crate::access_log::AccessLog;
+use crate::access_log::{AccessLog, LogSettings};
 use crate::config::settings::{self, Discipline, Settings};
 use crate::upstream::Upstream;
 
@@ -75,6 +77,34 @@ impl Live {
             Class::Normal
         }
     }
+}
+
+/// Starts the request log as configured, as the successor of an `earlier` one if there is one.
+///
+/// # Errors
+/// What is wrong with it; a configuration that was checked has nothing wrong but a thread that cannot start.
+pub(crate) fn start_log(log: &settings::Log, earlier: Option<&AccessLog>) -> Result<AccessLog, String> {
+    let settings = log.access.as_deref().map(|access| log_settings(log, access)).transpose()?;
+    let started = match (earlier, settings) {
+        (Some(earlier), settings) => earlier.successor(settings),
+        (None, Some(settings)) => AccessLog::start(settings),
+        (None, None) => Ok(AccessLog::off()),
+    };
+    started.map_err(|error| format!("cannot start the log's writer: {error}"))
+}
+
+fn log_settings(log: &settings::Log, access: &str) -> Result<LogSettings, String> {
+    let format = LogFormat::parse(access).map_err(|error| format!("log.access: {error}"))?;
+    let mut target = LogTarget::parse(&log.address).map_err(|error| format!("log.address: {error}"))?;
+    if log.max_len.is_some() {
+        target.max_len = log.max_len;
+    }
+    let mut settings = LogSettings::new(target, format);
+    settings.syslog.format = log.syslog_format;
+    settings.syslog.facility = log.facility;
+    settings.syslog.tag = log.tag.clone();
+    settings.separate_errors = log.separate_errors;
+    Ok(settings)
 }
 
 fn admission(settings: &Settings, seed: u64) -> core::Settings {

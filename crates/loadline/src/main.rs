@@ -1,11 +1,38 @@
 //! `loadline app:8080 3`: a load-shedding reverse proxy.
 
+pub mod access_log;
+mod admin;
 pub mod banner;
+mod buffers;
 pub mod cli;
+mod client;
 pub mod config;
+mod connection;
+mod exchange;
+mod forward;
+mod hold;
+mod http2;
+mod listen;
+mod live;
+mod metrics;
+mod observe;
+mod pipeline;
+mod process;
+mod reload;
+mod reply;
 pub mod run;
+mod state_line;
+mod status;
+mod upstream;
+mod watchdog;
+mod worker;
 
 use std::process::ExitCode;
+
+/// The default allocator of a static musl build costs a third more CPU; one allocator everywhere keeps what is
+/// measured the same as what is shipped.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     cli::main(std::env::args_os().collect(), std::env::vars_os().collect())

@@ -125,6 +125,13 @@ impl Process {
         if rates.offered > 0.0 { (rates.shed / rates.offered).min(1.0) } else { 0.0 }
     }
 
+    /// Whether anything was rejected between the last two samples.
+    pub(crate) fn shed_just_now(&self) -> bool {
+        let window = self.window();
+        let mut latest = window.iter().rev();
+        matches!((latest.next(), latest.next()), (Some(last), Some(before)) if last.shed > before.shed)
+    }
+
     pub(crate) fn note_reload(&self, ok: bool) {
         if ok { &self.reloads_ok } else { &self.reloads_failed }.fetch_add(1, Ordering::Relaxed);
         self.last_reload_failed.store(!ok, Ordering::Relaxed);
@@ -154,6 +161,11 @@ impl Process {
     fn window(&self) -> MutexGuard<'_, VecDeque<Sample>> {
         self.window.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A number that differs from process to process, for jitter.
+pub(crate) fn seed() -> u64 {
+    RandomState::new().hash_one(std::process::id())
 }
 
 /// Reads the process's own figures.

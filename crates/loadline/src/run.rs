@@ -1,13 +1,298 @@
-//! STUB, to be replaced: prints the banner, then gives up because the proxy is not wired yet.
+//! Running the proxy: from loaded settings to the last connection closed.
+//!
+//! The main thread owns what is not a request: signals, reloads, the admin address, name resolution and the state
+//! lines on stderr. The workers own the rest.
 
+use std::io::Write as _;
+use std::net::{SocketAddr, TcpListener as StdListener};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
 
-use crate::banner;
+use jiff::Timestamp;
+use loadline_demo::DemoApp;
+use loadline_tower::Gate;
+use tokio::net::TcpListener;
+use tokio::runtime::Builder;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior};
+
+use crate::admin::{self, Command};
+use crate::banner::{self, Style};
+use crate::config::settings::Upstream as Target;
 use crate::config::{Loaded, Sources};
+use crate::live::Live;
+use crate::reload::Reloader;
+use crate::state_line::StateLine;
+use crate::upstream::Upstream;
+use crate::worker::{self, Phase, Shared};
+use crate::{listen, process};
+
+/// How often the state is looked at: rates, the state line, the configuration file.
+const TICK: Duration = Duration::from_secs(1);
+
+/// How long the log's writer may take for what it still holds when the process ends.
+const LOG_FLUSH: Duration = Duration::from_secs(2);
 
 /// Runs the proxy until it has drained. `sources` allow to load the configuration again.
-pub fn run(_sources: Sources, loaded: Loaded) -> ExitCode {
-    eprint!("{}", banner::started(&loaded.settings, &loaded, banner::Style::of_stderr()));
-    eprintln!("error: not wired yet");
-    ExitCode::FAILURE
+pub fn run(sources: Sources, loaded: Loaded) -> ExitCode {
+    let style = Style::of_stderr();
+    match Proxy::start(loaded, style) {
+        Ok(proxy) => proxy.run(sources, style),
+        Err(message) => {
+            eprintln!("error: {message}");
+            ExitCode::FAILURE
+        }
+    }
 }
+
+/// A proxy whose addresses are bound and whose workers run.
+struct Proxy {
+    shared: Arc<Shared>,
+    workers: Vec<JoinHandle<std::io::Result<()>>>,
+    phase: watch::Sender<Phase>,
+    admin: Option<StdListener>,
+    /// The settings as they were loaded, with the addresses that were bound.
+    loaded: Loaded,
+    seed: u64,
+    _demo: Option<DemoApp>,
+}
+
+impl Proxy {
+    /// Binds, starts the workers and says so.
+    fn start(mut loaded: Loaded, style: Style) -> Result<Self, String> {
+        let begun = std::time::Instant::now();
+        listen::raise_descriptor_limit();
+        let shown = &mut loaded.settings;
+        let mut listeners = Vec::new();
+        for address in &mut shown.listen {
+            let listener = listen::bind(*address).map_err(|error| listen::explain(*address, "listen", &error))?;
+            *address = listener.local_addr().map_err(|error| error.to_string())?;
+            listeners.push(listener);
+        }
+        let admin = match &mut shown.admin.listen {
+            Some(address) => {
+                let listener =
+                    listen::bind(*address).map_err(|error| listen::explain(*address, "admin.listen", &error))?;
+                *address = listener.local_addr().map_err(|error| error.to_string())?;
+                Some(listener)
+            }
+            None => None,
+        };
+        let demo = match shown.upstream {
+            Target::Demo => Some(loadline_demo::start().map_err(|e| format!("the demo app did not start: {e}"))?),
+            Target::Tcp { .. } | Target::Unix(_) => None,
+        };
+        if let Some(warning) = listen::descriptor_warning(&loaded.settings) {
+            loaded.warnings.push(warning);
+        }
+
+        let mut settings = loaded.settings.clone();
+        if let Some(demo) = &demo {
+            settings.upstream = at(demo.addr());
+        }
+        let log = crate::live::start_log(&settings.log, None)?;
+        let upstream = Upstream::new(settings.upstream.clone(), settings.workers.get());
+        let seed = process::seed();
+        let live = Live::new(settings, seed, upstream, Arc::new(log));
+        let gate = Gate::new(live.admission.clone());
+        let (shared, handovers) = Shared::new(live, gate);
+        let (phase, told) = watch::channel(Phase::Serving);
+        let mut workers = Vec::new();
+        for (id, handover) in handovers.into_iter().enumerate() {
+            let (shared, told) = (Arc::clone(&shared), told.clone());
+            let own: Result<Vec<_>, _> = listeners.iter().map(StdListener::try_clone).collect();
+            let own = own.map_err(|error| format!("cannot share a listener: {error}"))?;
+            let thread = std::thread::Builder::new()
+                .name(format!("worker-{id}"))
+                .spawn(move || worker::run(id, shared, own, handover, told))
+                .map_err(|error| format!("cannot start a worker: {error}"))?;
+            workers.push(thread);
+        }
+        say(&banner::started(&loaded.settings, &loaded, style, Timestamp::now()));
+        let millis = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        say(&banner::ready(millis, style, Timestamp::now()));
+        Ok(Self { shared, workers, phase, admin, loaded, seed, _demo: demo })
+    }
+
+    /// Serves until told to stop, then drains.
+    fn run(self, sources: Sources, style: Style) -> ExitCode {
+        let runtime = match Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                eprintln!("error: cannot start the runtime: {error}");
+                return ExitCode::FAILURE;
+            }
+        };
+        let Self { shared, workers, phase, admin, loaded, seed, _demo: demo } = self;
+        let mut control = Control {
+            reloader: Reloader::new(sources, loaded.settings, seed, demo.as_ref().map(|demo| at(demo.addr()))),
+            state: StateLine::new(style),
+            shared: Arc::clone(&shared),
+            phase,
+            style,
+        };
+        let ended = runtime.block_on(control.serve(admin, workers));
+        // Lines of the last requests are worth a moment; a dead target is not worth more.
+        shared.live().log.close(LOG_FLUSH);
+        runtime.shutdown_background();
+        match ended {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(message) => {
+                eprintln!("error: {message}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+/// What the main thread does while the workers serve.
+struct Control {
+    shared: Arc<Shared>,
+    phase: watch::Sender<Phase>,
+    reloader: Reloader,
+    state: StateLine,
+    style: Style,
+}
+
+impl Control {
+    async fn serve(
+        &mut self,
+        admin: Option<StdListener>,
+        workers: Vec<JoinHandle<std::io::Result<()>>>,
+    ) -> Result<(), String> {
+        let mut signals = Signals::new().map_err(|error| format!("cannot listen for signals: {error}"))?;
+        let (commands, mut asked) = mpsc::channel(8);
+        if let Some(listener) = admin {
+            let listener = TcpListener::from_std(listener).map_err(|error| error.to_string())?;
+            tokio::spawn(admin::serve(listener, Arc::clone(&self.shared), commands.clone()));
+        }
+        self.reloader.resolve(&self.shared.live().upstream);
+        let mut done = tokio::task::spawn_blocking(move || join(workers));
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut stopping = false;
+        loop {
+            tokio::select! {
+                ended = &mut done => return ended.map_err(|error| error.to_string())?,
+                _ = ticks.tick() => self.tick(),
+                signal = signals.next() => match signal {
+                    Asked::Reload => { let _ = self.reload(); }
+                    Asked::Stop if stopping => {
+                        self.note("ending now");
+                        self.phase.send_replace(Phase::Stopping(Instant::now()));
+                    }
+                    Asked::Stop => {
+                        stopping = true;
+                        self.stop();
+                    }
+                },
+                Some(command) = asked.recv() => self.obey(command),
+            }
+        }
+    }
+
+    fn tick(&mut self) {
+        let gate = self.shared.gate.snapshot();
+        self.shared.process.sample(&gate);
+        if let Some(line) = self.state.next(&gate, &self.shared.process) {
+            say(&line);
+        }
+        if self.reloader.file_changed() {
+            let _ = self.reload();
+        }
+    }
+
+    fn obey(&mut self, command: Command) {
+        // Whoever asked may have left; what was asked is done all the same.
+        let _ = match command {
+            Command::Reload(reply) => reply.send(self.reload()),
+            Command::Drain(reply) => {
+                self.shared.set_draining(true);
+                reply.send(Ok("draining: connections close after their answer\n".to_owned()))
+            }
+            Command::Undrain(reply) => {
+                self.shared.set_draining(false);
+                reply.send(Ok("serving\n".to_owned()))
+            }
+        };
+    }
+
+    fn reload(&mut self) -> Result<String, String> {
+        let result = self.reloader.reload(&self.shared);
+        self.shared.process.note_reload(result.is_ok());
+        match &result {
+            Ok(said) => self.note(said.trim_end()),
+            Err(said) => self.note(&format!("reload failed, nothing changed: {}", said.trim_end())),
+        }
+        result
+    }
+
+    fn stop(&self) {
+        let drain = self.shared.live().settings.timeouts.drain;
+        self.note("draining: no new connections, requests in flight finish; a second signal ends at once");
+        self.shared.set_draining(true);
+        self.phase.send_replace(Phase::Stopping(Instant::now() + drain));
+    }
+
+    fn note(&self, text: &str) {
+        say(&banner::note(text, self.style));
+    }
+}
+
+fn join(workers: Vec<JoinHandle<std::io::Result<()>>>) -> Result<(), String> {
+    for worker in workers {
+        match worker.join() {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err(format!("a worker ended: {error}")),
+            Err(_) => return Err("a worker panicked".to_owned()),
+        }
+    }
+    Ok(())
+}
+
+enum Asked {
+    Stop,
+    Reload,
+}
+
+/// The signals that are acted on. SIGUSR1 stops gracefully too: Spillway's users send it.
+struct Signals {
+    stop: [Signal; 3],
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            stop: [
+                signal(SignalKind::terminate())?,
+                signal(SignalKind::interrupt())?,
+                signal(SignalKind::user_defined1())?,
+            ],
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Asked {
+        let [terminate, interrupt, user] = &mut self.stop;
+        tokio::select! {
+            _ = terminate.recv() => Asked::Stop,
+            _ = interrupt.recv() => Asked::Stop,
+            _ = user.recv() => Asked::Stop,
+            _ = self.hangup.recv() => Asked::Reload,
+        }
+    }
+}
+
+fn at(address: SocketAddr) -> Target {
+    Target::Tcp { host: address.ip().to_string(), port: address.port() }
+}
+
+/// Writes to stderr; a closed one is no reason to stop serving.
+fn say(text: &str) {
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
+

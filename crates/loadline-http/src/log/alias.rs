@@ -316,10 +316,8 @@ pub(crate) fn push_ip(out: &mut Vec<u8>, ip: IpAddr) {
 
 fn port(out: &mut Vec<u8>, flags: Flags, address: Option<SocketAddr>) {
     match address {
+        Some(address) => hex_or_decimal(out, flags, u64::from(address.port()), 4),
         None => text(out, flags, b""),
-        Some(address) if flags.hex => push_hex(out, u64::from(address.port()), 4),
-        // A port counts as part of an address: unlike other numbers it is quoted.
-        Some(address) => quoted(out, flags, |out| decimal(out, u64::from(address.port()))),
     }
 }
 

@@ -189,6 +189,7 @@ impl Fetch {
                 Err(_) => Err("the bound must be an integer from 0 to 4294967295".to_owned()),
             },
             ("int", [number]) => Ok(Self::Int(integer(number)?)),
+            ("str", []) => Ok(Self::Text(String::new())),
             ("str", [text]) => Ok(Self::Text(text.clone())),
             ("env", [variable]) => Ok(Self::Text(
                 std::env::var_os(variable).map(|v| v.to_string_lossy().into_owned()).unwrap_or_default(),

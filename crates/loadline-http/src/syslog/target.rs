@@ -10,8 +10,8 @@ use super::{DATAGRAM_MAX, HeaderFormat};
 const DEFAULT_PORT: u16 = 514;
 /// Below this a line could hold little more than its header.
 const MIN_LENGTH: usize = 80;
-/// HAProxy's bound for `len`.
-const MAX_LENGTH: usize = 65_535;
+/// The largest UDP payload over IPv4, less the line feed.
+const MAX_LENGTH: usize = 65_506;
 /// Size of `sun_path`, its terminator not counted.
 const UNIX_PATH_MAX: usize = 107;
 

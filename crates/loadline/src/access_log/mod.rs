@@ -37,24 +37,24 @@ const LAST_COUNT: Duration = Duration::from_millis(200);
 
 /// Where and how to log.
 #[derive(Clone, Debug)]
-pub struct LogSettings {
+pub(crate) struct LogSettings {
     /// Where lines go.
-    pub target: LogTarget,
+    pub(crate) target: LogTarget,
     /// What they say.
-    pub format: LogFormat,
+    pub(crate) format: LogFormat,
     /// What precedes them. Its `format` is what counts: take it from [`LogTarget::header_format`] unless configured.
-    pub syslog: SyslogSettings,
+    pub(crate) syslog: SyslogSettings,
     /// Whether 5xx and unanswered requests have severity `err`. Otherwise all are `info`, as in Spillway.
-    pub separate_errors: bool,
+    pub(crate) separate_errors: bool,
     /// Lines to hold while the target is slow; at least 1.
-    pub queue_lines: usize,
+    pub(crate) queue_lines: usize,
 }
 
 /// A running log, or none. Shared by all workers; no method but [`close`](Self::close) waits for anything.
 ///
 /// Dropping the last handle closes the log in the background.
 #[derive(Debug)]
-pub struct AccessLog {
+pub(crate) struct AccessLog {
     running: Option<Running>,
     shared: Arc<Shared>,
 }
@@ -95,7 +95,7 @@ struct Counters {
 
 impl LogSettings {
     /// The settings of `address` and `format` alone, everything else at its default.
-    pub fn new(target: LogTarget, format: LogFormat) -> Self {
+    pub(crate) fn new(target: LogTarget, format: LogFormat) -> Self {
         let syslog = SyslogSettings {
             format: target.header_format(),
             pid: std::process::id(),
@@ -107,7 +107,7 @@ impl LogSettings {
 
 impl AccessLog {
     /// A log that writes nothing and costs nothing.
-    pub fn off() -> Self {
+    pub(crate) fn off() -> Self {
         Self { running: None, shared: Arc::new(Shared::new(Arc::default())) }
     }
 
@@ -115,7 +115,7 @@ impl AccessLog {
     ///
     /// # Errors
     /// Only if the thread cannot be created.
-    pub fn start(settings: LogSettings) -> std::io::Result<Self> {
+    pub(crate) fn start(settings: LogSettings) -> std::io::Result<Self> {
         Self::start_with(settings, Arc::default())
     }
 
@@ -123,7 +123,7 @@ impl AccessLog {
     ///
     /// # Errors
     /// As for [`start`](Self::start); `self` then simply goes on.
-    pub fn successor(&self, settings: Option<LogSettings>) -> std::io::Result<Self> {
+    pub(crate) fn successor(&self, settings: Option<LogSettings>) -> std::io::Result<Self> {
         let counters = Arc::clone(&self.shared.counters);
         match settings {
             Some(settings) => Self::start_with(settings, counters),
@@ -132,17 +132,17 @@ impl AccessLog {
     }
 
     /// Whether anything is logged. Lets callers skip collecting what only a log line needs.
-    pub fn is_on(&self) -> bool {
+    pub(crate) fn is_on(&self) -> bool {
         self.running.is_some()
     }
 
     /// The format, for what it needs to know of a request. `None` if off.
-    pub fn format(&self) -> Option<&LogFormat> {
+    pub(crate) fn format(&self) -> Option<&LogFormat> {
         self.running.as_ref().map(|running| &running.format)
     }
 
     /// Renders and hands over the line of one exchange. Does nothing if off.
-    pub fn record(&self, record: &Record<'_>) {
+    pub(crate) fn record(&self, record: &Record<'_>) {
         let Some(running) = &self.running else { return };
         let failed = record.status.is_none_or(|status| status >= 500);
         let severity = if running.separate_errors && failed { Severity::Err } else { Severity::Info };
@@ -151,7 +151,7 @@ impl AccessLog {
 
     /// Hands over one line without its line feed; `render` is not called if off. `epoch_nanos` is the time that the
     /// header shows. Never waits: if the queue is full, the line is dropped and counted.
-    pub fn submit(&self, severity: Severity, epoch_nanos: i64, render: impl FnOnce(&mut Vec<u8>)) {
+    pub(crate) fn submit(&self, severity: Severity, epoch_nanos: i64, render: impl FnOnce(&mut Vec<u8>)) {
         let Some(running) = &self.running else { return };
         let mut text = Vec::with_capacity(LINE_RESERVE);
         render(&mut text);
@@ -161,23 +161,23 @@ impl AccessLog {
     }
 
     /// Lines that reached the target, or the kernel on their way there.
-    pub fn written(&self) -> u64 {
+    pub(crate) fn written(&self) -> u64 {
         self.shared.counters.written.load(Ordering::Relaxed)
     }
 
     /// Lines lost: the queue was full, or the log closed before they were sent.
-    pub fn dropped(&self) -> u64 {
+    pub(crate) fn dropped(&self) -> u64 {
         self.shared.counters.dropped.load(Ordering::Relaxed)
     }
 
     /// Why the target cannot be written to at the moment; `None` while it can.
-    pub fn trouble(&self) -> Option<String> {
+    pub(crate) fn trouble(&self) -> Option<String> {
         self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Sends what is queued, for at most `timeout`, and ends the writer. True if everything handed over before
     /// was sent or counted as dropped. Lines handed over later are dropped.
-    pub fn close(&self, timeout: Duration) -> bool {
+    pub(crate) fn close(&self, timeout: Duration) -> bool {
         let Some(running) = &self.running else { return true };
         self.shared.begin_closing(&running.queue, timeout);
         let done = running.done.lock().unwrap_or_else(PoisonError::into_inner);

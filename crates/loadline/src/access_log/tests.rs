@@ -142,6 +142,7 @@ fn a_reader_that_does_not_read_blocks_nobody_and_every_line_is_accounted_for() {
     }
     assert!(began.elapsed() < PATIENCE / 2, "handing over waited for the reader");
     assert!(log.dropped() > 0);
+    wait_until("the writer holds its own descriptor", || log.written() > 0);
 
     // The reader wakes up: what was kept arrives whole.
     drop(writer);

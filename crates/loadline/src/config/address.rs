@@ -1,9 +1,9 @@
-//! Values that name a place: listeners, upstreams, paths, networks and log targets.
+//! Texts that name a place or a peer: listeners, upstreams, paths, networks and the operator's token.
 //!
 //! Nothing here touches the network: a host name is checked for its letters only, because names are resolved, and resolved
 //! again, at run time.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use serde_json::{Value as Json, json};
@@ -57,19 +57,22 @@ pub(super) fn parse_upstream(text: &str, default_port: u16) -> Result<Upstream, 
     if let Some(path) = unix_path(text) {
         return Ok(path);
     }
-    let authority = text.strip_prefix("http://").unwrap_or(text);
-    let authority = authority.strip_suffix('/').unwrap_or(authority);
-    if text.starts_with("http://") && authority.contains('/') {
+    let url = text.strip_prefix("http://");
+    if text.is_empty() {
+        return Err("an empty upstream (try \"app:8080\")".to_owned());
+    }
+    let authority = url.map_or(text, |rest| rest.strip_suffix('/').unwrap_or(rest));
+    if url.is_some() && authority.contains('/') {
         return Err(format!("{text:?} has a path, and requests keep their own; end after the port"));
     }
-    if authority.parse::<std::net::Ipv6Addr>().is_ok() {
+    if authority.parse::<Ipv6Addr>().is_ok() {
         return Err(format!("{text:?} needs brackets around the IPv6 address (try \"[{authority}]:8080\")"));
     }
     let (host, port) = split_port(authority);
     // `host` and `host:` both leave the port open.
     let port =
         if port.unwrap_or_default().is_empty() { Some(default_port) } else { port.and_then(parse_port) };
-    match (parse_host(host, text.starts_with("http://")), port) {
+    match (parse_host(host, url.is_some()), port) {
         (Some(host), Some(port)) => Ok(Upstream::Tcp { host, port }),
         _ => Err(format!(
             "{text:?} is not an upstream (try \"app:8080\", \"[::1]:8080\", \"http://app:8080\", \"unix:/run/app.sock\")"
@@ -95,7 +98,7 @@ fn parse_host(host: &str, in_url: bool) -> Option<String> {
         return (!in_url).then(|| Ipv4Addr::LOCALHOST.to_string());
     }
     if let Some(v6) = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-        return v6.parse::<std::net::Ipv6Addr>().ok().map(|address| address.to_string());
+        return v6.parse::<Ipv6Addr>().ok().map(|address| address.to_string());
     }
     let letters = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     let label = |label: &str| !label.is_empty() && label.len() <= 63 && !label.starts_with('-');
@@ -110,37 +113,6 @@ fn parse_host(host: &str, in_url: bool) -> Option<String> {
 fn parse_port(text: &str) -> Option<u16> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|port| digits && *port != 0)
-}
-
-/// `off`, or the address of the admin listener.
-pub(super) struct AdminListen;
-
-impl Codec for AdminListen {
-    type Target = Option<SocketAddr>;
-
-    fn parse(&self, raw: &Raw) -> Result<Option<SocketAddr>, String> {
-        let wrong = || format!("{raw} is not {}", self.accepts());
-        let text = raw.text().ok_or_else(wrong)?;
-        if text == "off" {
-            return Ok(None);
-        }
-        match parse_bind(text) {
-            Ok(Bind::Address(address)) => Ok(Some(address)),
-            Ok(Bind::Port(_)) | Err(_) => Err(wrong()),
-        }
-    }
-
-    fn literal(&self, value: &Option<SocketAddr>) -> String {
-        value.map_or_else(|| quoted("off"), |address| quoted(&address.to_string()))
-    }
-
-    fn accepts(&self) -> String {
-        "an address with port (such as \"127.0.0.1:8001\") or \"off\"".to_owned()
-    }
-
-    fn schema(&self) -> Json {
-        json!({ "type": "string", "minLength": 1 })
-    }
 }
 
 /// A list of exact request paths.
@@ -245,7 +217,7 @@ impl Codec for Token {
     }
 
     fn literal(&self, value: &Option<Secret>) -> String {
-        value.as_ref().map_or_else(|| quoted(""), |secret| quoted(&secret.to_string()))
+        value.as_ref().map(|secret| quoted(&secret.to_string())).unwrap_or_default()
     }
 
     fn accepts(&self) -> String {
@@ -254,58 +226,6 @@ impl Codec for Token {
 
     fn schema(&self) -> Json {
         json!({ "type": "string", "minLength": 8, "pattern": "^[!-~]*$" })
-    }
-}
-
-/// Text that a check approves.
-pub(super) struct Text {
-    /// What is accepted, for people.
-    pub(super) accepts: &'static str,
-    /// Whether the text is good.
-    pub(super) check: fn(&str) -> Result<(), String>,
-}
-
-impl Codec for Text {
-    type Target = String;
-
-    fn parse(&self, raw: &Raw) -> Result<String, String> {
-        let text = raw.text().ok_or_else(|| format!("{raw} is not {}", self.accepts))?;
-        (self.check)(text).map(|()| text.to_owned())
-    }
-
-    fn literal(&self, value: &String) -> String {
-        quoted(value)
-    }
-
-    fn accepts(&self) -> String {
-        self.accepts.to_owned()
-    }
-
-    fn schema(&self) -> Json {
-        json!({ "type": "string", "minLength": 1 })
-    }
-}
-
-/// Text of which `off` means none.
-pub(super) struct OffOr(pub Text);
-
-impl Codec for OffOr {
-    type Target = Option<String>;
-
-    fn parse(&self, raw: &Raw) -> Result<Option<String>, String> {
-        if raw.text() == Some("off") { Ok(None) } else { self.0.parse(raw).map(Some) }
-    }
-
-    fn literal(&self, value: &Option<String>) -> String {
-        quoted(value.as_deref().unwrap_or("off"))
-    }
-
-    fn accepts(&self) -> String {
-        self.0.accepts()
-    }
-
-    fn schema(&self) -> Json {
-        self.0.schema()
     }
 }
 

@@ -9,6 +9,10 @@ use toml::de::{DeTable, DeValue};
 
 use super::value::Raw;
 
+/// Deepest object in JSON that is looked into. Settings need two levels; beyond this an object is a value nobody takes. (The TOML
+/// parser has a bound of its own.)
+const MAX_DEPTH: usize = 8;
+
 /// One `name = value`, or one table.
 #[derive(Debug, PartialEq)]
 pub(super) struct Node {
@@ -66,7 +70,7 @@ pub(super) fn parse_toml(text: &str) -> Result<Vec<Node>, Vec<SyntaxError>> {
 pub(super) fn parse_json(text: &str) -> Result<Vec<Node>, Vec<SyntaxError>> {
     let mut source = serde_json::Deserializer::from_str(text);
     source
-        .deserialize_map(JsonObject { document: text })
+        .deserialize_map(JsonObject { document: text, depth: 0 })
         .and_then(|nodes| source.end().map(|()| nodes))
         .map_err(|error| {
             vec![SyntaxError {
@@ -104,7 +108,7 @@ fn toml_value(value: &DeValue<'_>) -> Raw {
     match value {
         DeValue::String(text) => Raw::String(text.to_string()),
         DeValue::Integer(number) => i128::from_str_radix(number.as_str(), number.radix())
-            .map_or_else(|_| Raw::Float(f64::INFINITY), Raw::Integer),
+            .map_or_else(|_| Raw::Float(number.as_str().parse().unwrap_or(f64::INFINITY)), Raw::Integer),
         DeValue::Float(number) => number.as_str().parse().map_or(Raw::Other("a number"), Raw::Float),
         DeValue::Boolean(value) => Raw::Boolean(*value),
         DeValue::Datetime(_) => Raw::Other("a date"),
@@ -116,6 +120,7 @@ fn toml_value(value: &DeValue<'_>) -> Raw {
 /// Reads one JSON object; names and values are slices of `document`, so that their addresses tell their places.
 struct JsonObject<'d> {
     document: &'d str,
+    depth: usize,
 }
 
 impl JsonObject<'_> {
@@ -135,8 +140,8 @@ impl<'d> Visitor<'d> for JsonObject<'d> {
         let mut nodes = Vec::new();
         while let Some((name, value)) = entries.next_entry::<&RawValue, &RawValue>()? {
             let text = value.get();
-            let item = if text.starts_with('{') {
-                let inside = Self { document: self.document };
+            let item = if text.starts_with('{') && self.depth < MAX_DEPTH {
+                let inside = Self { document: self.document, depth: self.depth + 1 };
                 let table = serde_json::Deserializer::from_str(text).deserialize_map(inside);
                 Item::Table(table.map_err(serde::de::Error::custom)?)
             } else {
@@ -227,6 +232,13 @@ mod tests {
         let json = parse_json(text).unwrap_err();
         assert_eq!((line_and_column(text, json[0].at), json[0].message.as_str()), ((2, 7), "expected value"));
         assert!(parse_json("[1]").is_err() && parse_json("{} {}").is_err() && parse_json("").is_err());
+    }
+
+    #[test]
+    fn depth_costs_no_stack() {
+        let (deep, end) = ("{\"a\":".repeat(100_000), "}".repeat(100_000));
+        assert_eq!(parse_json(&format!("{deep}1{end}")).map(|nodes| nodes.len()), Ok(1));
+        assert!(parse_toml(&format!("{}a = 1", "a.".repeat(100_000))).is_err());
     }
 
     #[test]

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use super::document::{Item, Node, line_and_column};
 use super::error::{ConfigError, Origin, closest};
-use super::table::{KEYS, Key, find};
+use super::key::Key;
+use super::table::{KEYS, find};
 use super::value::{Raw, did_you_mean};
 
 /// One value for one setting.
@@ -61,25 +62,25 @@ impl Layers {
                 let known: Vec<_> = KEYS.iter().map(Key::variable).collect();
                 let hint =
                     closest(&name, known.iter().map(String::as_str)).map(did_you_mean).unwrap_or_default();
-                self.warnings.push(format!("unknown variable {name:?} is ignored{hint}"));
+                self.warnings.push(format!("unknown variable {} is ignored{hint}", name.escape_debug()));
             }
         }
     }
 
     /// Adds a `--set key=value`.
     pub(super) fn flag(&mut self, text: &str) {
+        let shown = text.escape_debug();
         let Some((name, value)) = text.split_once('=') else {
-            self.errors.push(ConfigError::elsewhere(format_args!(
-                "--set {text:?}: expected key=value (try --set queue.timeout=2s)"
-            )));
+            let message = format!("--set {shown}: expected key=value (try --set queue.timeout=2s)");
+            self.errors.push(ConfigError::elsewhere(message));
             return;
         };
         match find(name.trim()) {
             Some(key) => self.add(key, Raw::Untyped(value.trim().to_owned()), Origin::Flag),
             None => {
                 let hint = suggestion(name).unwrap_or_default();
-                self.errors
-                    .push(ConfigError::elsewhere(format_args!("--set {text:?}: unknown key {name:?}{hint}")));
+                let message = format!("--set {shown}: unknown key `{}`{hint}", name.escape_debug());
+                self.errors.push(ConfigError::elsewhere(message));
             }
         }
     }
@@ -102,16 +103,8 @@ impl Layers {
         }
     }
 
-    /// Every value passes here, so that a control character is refused wherever it came from: no setting needs one, and in a
-    /// log line or a header it is an injection.
     fn add(&mut self, key: &Key, raw: Raw, origin: Origin) {
-        if let Some((character, position)) = raw.control_character() {
-            let message =
-                format!("the value holds a control character ({character:?} at position {position})");
-            self.errors.push(ConfigError::in_value(&origin, key.name, &message));
-        } else {
-            self.assignments.push(Assignment { key: key.name, raw, origin });
-        }
+        self.assignments.push(Assignment { key: key.name, raw, origin });
     }
 }
 
@@ -172,8 +165,8 @@ fn is_service_link(name: &str) -> bool {
 
 /// The sentence about a name in a file that no setting has.
 fn unknown(section: &str, name: &str, is_table: bool) -> String {
-    let name = name.escape_debug();
-    if section.is_empty() && is_section(&name.to_string()) {
+    let name = &name.escape_debug().to_string();
+    if section.is_empty() && is_section(name) {
         return format!("`{name}` is a table: write [{name}] and its keys below");
     }
     if section.is_empty() {
@@ -182,12 +175,11 @@ fn unknown(section: &str, name: &str, is_table: bool) -> String {
             ("", name) => name,
             (section, _) => section,
         });
-        let hint =
-            closest(&name.to_string(), tops).map(did_you_mean).or_else(|| suggestion(&name.to_string()));
+        let hint = closest(name, tops).map(did_you_mean).or_else(|| suggestion(name));
         return format!("unknown {what} `{name}`{}", hint.unwrap_or_default());
     }
     let siblings = KEYS.iter().filter(|key| key.split().0 == section).map(|key| key.split().1);
-    let hint = closest(&name.to_string(), siblings).map(did_you_mean);
+    let hint = closest(name, siblings).map(did_you_mean);
     let hint = hint.or_else(|| suggestion(&format!("{section}.{name}")));
     format!("unknown key `{name}` in [{section}]{}", hint.unwrap_or_default())
 }

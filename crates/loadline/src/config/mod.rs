@@ -1,15 +1,19 @@
 //! Configuration: from file, environment and arguments to checked [`settings::Settings`].
 //!
 //! One table (`table.rs`) says which settings exist. Sources become assignments (`document.rs` reads files, `layers.rs` the
-//! rest), assignments are read in the table's order by each setting's codec (`value.rs`, `address.rs`), and `rules.rs` adds what
-//! spans several settings. Every mistake is collected before any is reported.
+//! rest), assignments are read in the table's order by each setting's codec (`codecs.rs` and its neighbours), and `rules.rs` adds
+//! what spans several settings. Every mistake is collected before any is reported.
 //!
 //! [`load`] only reads the file it is told to; it can run again at any time, which is what a reload is. It changes nothing:
 //! whoever calls it decides whether the result replaces the old settings ([`needs_restart`] names what cannot be replaced).
 
 mod address;
+mod codecs;
+mod defaults;
 mod document;
+mod endpoints;
 mod error;
+mod key;
 mod layers;
 mod logging;
 pub mod render;
@@ -24,11 +28,12 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::io;
 use std::path::{Path, PathBuf};
 
 pub use error::{ConfigError, ConfigErrors, Origin, closest};
 use layers::{Assignment, Layers};
-use settings::{Settings, Upstream};
+use settings::Settings;
 use table::KEYS;
 
 /// Where settings may come from. Keeping it allows to [`load`] again.
@@ -83,9 +88,7 @@ impl Origins {
 /// # Errors
 /// Every mistake that was found, never an empty list.
 pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
-    let (loaded, mut errors) = resolve(sources);
-    errors.extend(missing(sources, &loaded));
-    if errors.is_empty() { Ok(loaded) } else { Err(ConfigErrors::new(errors)) }
+    resolve(sources, read(sources), Need::Everything)
 }
 
 /// Like [`load`], for commands that only need to find a running loadline: upstream and limit may be missing.
@@ -93,8 +96,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
 /// # Errors
 /// Every mistake that was found, never an empty list.
 pub fn load_partial(sources: &Sources) -> Result<Loaded, ConfigErrors> {
-    let (loaded, errors) = resolve(sources);
-    if errors.is_empty() { Ok(loaded) } else { Err(ConfigErrors::new(errors)) }
+    resolve(sources, read(sources), Need::Anything)
 }
 
 /// Settings that differ and cannot change in a running process, by dotted name.
@@ -103,11 +105,28 @@ pub fn needs_restart(old: &Settings, new: &Settings) -> Vec<&'static str> {
     changed.map(|key| key.name).collect()
 }
 
-fn resolve(sources: &Sources) -> (Loaded, Vec<ConfigError>) {
+/// What became of reading the file, if there is one.
+type FileText = Option<io::Result<String>>;
+
+fn read(sources: &Sources) -> FileText {
+    sources.file.as_ref().map(std::fs::read_to_string)
+}
+
+/// What a command cannot do without.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Need {
+    /// Upstream and limit.
+    Everything,
+    /// Whatever is there.
+    Anything,
+}
+
+fn resolve(sources: &Sources, text: FileText, need: Need) -> Result<Loaded, ConfigErrors> {
     let mut layers = Layers::default();
-    if let Some(path) = &sources.file {
-        read_file(&mut layers, path);
-    }
+    let file_is_sound = match (&sources.file, text) {
+        (Some(path), Some(text)) => add_file(&mut layers, path, text),
+        _ => true,
+    };
     layers.environment(&sources.environment);
     sources.set.iter().for_each(|text| layers.flag(text));
     if let Some(text) = &sources.upstream {
@@ -116,88 +135,87 @@ fn resolve(sources: &Sources) -> (Loaded, Vec<ConfigError>) {
     if let Some(text) = &sources.concurrency {
         layers.argument("limit.concurrency", text);
     }
-    drop_lone_log_format(&mut layers);
 
     let Layers { assignments, mut errors, mut warnings } = layers;
-    let (mut settings, origins) = apply(&assignments, &mut errors);
+    let (mut settings, mut origins) = apply(&assignments, &mut errors);
+    if is_lone_log_format(&assignments) {
+        settings.log.access = None;
+        origins.0.remove("log.access");
+        warnings.push("LOG_FORMAT has no effect without LOG_ADDRESS (try LOG_ADDRESS=stdout)".to_owned());
+    }
     rules::derive(&mut settings, &origins);
-    // A contradiction with a value that was not understood would only confuse.
+    // A contradiction with a value that was not understood would only confuse, and so would asking for what a broken file holds.
     if errors.is_empty() {
         errors.extend(rules::contradictions(&settings, &origins));
         warnings.extend(rules::doubts(&settings));
     }
-    (Loaded { settings, origins, warnings }, errors)
+    if need == Need::Everything && file_is_sound {
+        errors.extend(rules::missing(&settings, &origins, sources.file.as_deref()));
+    }
+    if errors.is_empty() {
+        Ok(Loaded { settings, origins, warnings })
+    } else {
+        Err(ConfigErrors::new(errors))
+    }
 }
 
+/// Reads every assignment in the table's order, lower layers first.
 fn apply(assignments: &[Assignment], errors: &mut Vec<ConfigError>) -> (Settings, Origins) {
     let mut settings = Settings::default();
     let mut origins = Origins::default();
     for key in KEYS.iter() {
-        for assignment in assignments.iter().filter(|assignment| assignment.key == key.name) {
-            match key.set(&mut settings, &assignment.raw) {
-                Ok(()) => {}
-                Err(message) => errors.push(ConfigError::in_value(&assignment.origin, key.name, &message)),
+        for Assignment { raw, origin, .. } in assignments.iter().filter(|one| one.key == key.name) {
+            // No setting needs a control character, and in a log line or a header it is an injection.
+            let read = match raw.control_character() {
+                Some((character, position)) => {
+                    Err(format!("the value holds a control character ({character:?} at position {position})"))
+                }
+                None => key.set(&mut settings, raw),
+            };
+            if let Err(message) = read {
+                errors.push(ConfigError::in_value(origin, key.name, &message));
             }
-            origins.0.insert(key.name, assignment.origin.clone());
+            origins.0.insert(key.name, origin.clone());
         }
     }
     (settings, origins)
 }
 
-fn read_file(layers: &mut Layers, path: &Path) {
+/// Adds the file's values; false when there are none because the file cannot be read or parsed.
+fn add_file(layers: &mut Layers, path: &Path, text: io::Result<String>) -> bool {
     let shown = path.display().to_string();
-    let text = match std::fs::read_to_string(path) {
+    let text = match text {
         Ok(text) => text,
         Err(error) => {
             layers.errors.push(ConfigError::elsewhere(format_args!("cannot read {shown}: {error}")));
-            return;
+            return false;
         }
     };
     let is_json = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
     let parsed = if is_json { document::parse_json(&text) } else { document::parse_toml(&text) };
     match parsed {
-        Ok(nodes) => layers.file(&shown, &text, &nodes),
-        Err(errors) => layers.errors.extend(errors.iter().map(|error| {
-            ConfigError::in_file(&shown, document::line_and_column(&text, error.at), &error.message)
-        })),
+        Ok(nodes) => {
+            layers.file(&shown, &text, &nodes);
+            true
+        }
+        Err(errors) => {
+            layers.errors.extend(errors.iter().map(|error| {
+                ConfigError::in_file(&shown, document::line_and_column(&text, error.at), &error.message)
+            }));
+            false
+        }
     }
 }
 
 /// Spillway logs nothing without `LOG_ADDRESS`, even if `LOG_FORMAT` is set; a format that somebody wrote elsewhere asks for a log
 /// by itself.
-fn drop_lone_log_format(layers: &mut Layers) {
-    let is_lone = |assignment: &Assignment| assignment.origin == Origin::Variable("LOG_FORMAT".to_owned());
-    let asks_for_a_log = |assignment: &Assignment| match assignment.key {
+fn is_lone_log_format(assignments: &[Assignment]) -> bool {
+    let is_spillways =
+        |one: &Assignment| matches!(&one.origin, Origin::Variable(name) if name == "LOG_FORMAT");
+    let asks_for_a_log = |one: &Assignment| match one.key {
         "log.address" => true,
-        "log.access" => !is_lone(assignment),
+        "log.access" => !is_spillways(one),
         _ => false,
     };
-    if layers.assignments.iter().any(is_lone) && !layers.assignments.iter().any(asks_for_a_log) {
-        layers.assignments.retain(|assignment| !is_lone(assignment));
-        layers
-            .warnings
-            .push("LOG_FORMAT has no effect without LOG_ADDRESS (try LOG_ADDRESS=stdout)".to_owned());
-    }
-}
-
-/// What must be there and is not. With no upstream and no file at all the demo app stands in.
-fn missing(sources: &Sources, loaded: &Loaded) -> Vec<ConfigError> {
-    let mut errors = Vec::new();
-    let has_upstream = loaded.origins.is_set("upstream");
-    if let (Some(file), false) = (&sources.file, has_upstream) {
-        errors.push(ConfigError::elsewhere(format_args!(
-            "the upstream is missing\n  in {file}:  upstream = \"app:8080\"\n  or as an argument:  loadline app:8080 3",
-            file = file.display()
-        )));
-    }
-    if has_upstream && !loaded.origins.is_set("limit.concurrency") {
-        let upstream = match &loaded.settings.upstream {
-            Upstream::Demo => "app:8080".to_owned(),
-            upstream => upstream.to_string(),
-        };
-        errors.push(ConfigError::elsewhere(format_args!(
-            "the concurrency argument is missing\n  loadline {upstream} <concurrency>     for example: loadline {upstream} 3"
-        )));
-    }
-    errors
+    assignments.iter().any(is_spillways) && !assignments.iter().any(asks_for_a_log)
 }

@@ -7,8 +7,9 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value as Json, json};
 
+use super::key::Key;
 use super::settings::Settings;
-use super::table::{KEYS, Key};
+use super::table::KEYS;
 use super::{Loaded, units};
 
 /// Width of comments in `--defaults`, in characters.
@@ -33,7 +34,7 @@ pub fn defaults() -> String {
             text.push('\n');
         }
         wrap(&mut text, key.doc);
-        wrap(&mut text, &capitalised(&format!("{}.{}", key.accepts(), restart_note(key))));
+        wrap(&mut text, &format!("Accepts: {}.{}", key.accepts(), restart_note(key)));
         match key.follows {
             Some(words) => {
                 wrap(&mut text, &format!("Default: {words}."));
@@ -47,11 +48,13 @@ pub fn defaults() -> String {
     text
 }
 
-/// Every setting's effective value as a TOML line, with its origin.
+/// Every setting's effective value as a TOML line, with its origin. Settings without a value are comments.
 pub fn effective(loaded: &Loaded) -> String {
-    let lines =
-        KEYS.iter().map(|key| (format!("{} = {}", key.name, key.literal(&loaded.settings)), key.name));
-    let lines: Vec<_> = lines.collect();
+    let line = |key: &Key| match key.literal(&loaded.settings) {
+        literal if literal.is_empty() => format!("# {} = none", key.name),
+        literal => format!("{} = {literal}", key.name),
+    };
+    let lines: Vec<_> = KEYS.iter().map(|key| (line(key), key.name)).collect();
     let width =
         lines.iter().map(|(line, _)| line.chars().count()).filter(|width| *width <= 60).max().unwrap_or(0);
     let mut text = String::new();
@@ -149,15 +152,11 @@ fn example(key: &Key, defaults: &Settings) -> String {
     match key.name {
         "upstream" => "\"app:8080\"".to_owned(),
         "workers" => "0".to_owned(),
+        "log.max_len" => loadline_http::syslog::DATAGRAM_MAX.to_string(),
         "admin.token" => "\"\"".to_owned(),
         "limit.abandon_timeout" => format!("\"{}\"", units::format_duration(defaults.timeouts.upstream)),
         _ => key.literal(defaults),
     }
-}
-
-fn capitalised(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
 /// Appends `words` as comment lines of at most [`WIDTH`] characters.

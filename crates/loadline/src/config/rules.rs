@@ -1,9 +1,12 @@
-//! What no single setting can say: defaults that follow from others, and combinations that make no sense.
+//! What no single setting can say: defaults that follow from others, what must not be missing, and combinations that make no sense.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 
-use super::error::ConfigError;
-use super::settings::{Settings, SyslogFormat, Upstream};
+use loadline_http::syslog::LogTarget;
+
+use super::error::{ConfigError, Origin};
+use super::settings::{Settings, Upstream};
 use super::{Origins, units};
 
 /// Fills in what nobody set and what follows from other settings.
@@ -17,9 +20,45 @@ pub(super) fn derive(settings: &mut Settings, origins: &Origins) {
     if !origins.is_set("log.access") && origins.is_set("log.address") {
         settings.log.access = Some("spillway".to_owned());
     }
-    if !origins.is_set("log.syslog_format") && !is_local_stream(&settings.log.address) {
-        settings.log.syslog_format = SyslogFormat::Rfc5424;
+    // An address that was refused keeps the defaults; its mistake is reported elsewhere.
+    if let Ok(target) = LogTarget::parse(&settings.log.address) {
+        if !origins.is_set("log.syslog_format") {
+            settings.log.syslog_format = target.header_format();
+        }
+        if !origins.is_set("log.max_len") {
+            settings.log.max_len = target.line_max();
+        }
     }
+}
+
+/// What must be there and is not. With no upstream and no file at all the demo app stands in.
+pub(super) fn missing(settings: &Settings, origins: &Origins, file: Option<&Path>) -> Vec<ConfigError> {
+    let mut errors = Vec::new();
+    if let (Some(file), false) = (file, origins.is_set("upstream")) {
+        errors.push(ConfigError::elsewhere(format_args!(
+            "the upstream is missing\n  in {}:  upstream = \"app:8080\"\n  or as an argument:  loadline app:8080 3",
+            file.display()
+        )));
+    }
+    if origins.is_set("upstream") && !origins.is_set("limit.concurrency") {
+        errors.push(match origins.of("upstream") {
+            Origin::Argument => {
+                let upstream = match &settings.upstream {
+                    Upstream::Demo => "app:8080".to_owned(),
+                    upstream => upstream.to_string(),
+                };
+                ConfigError::elsewhere(format_args!(
+                    "the concurrency argument is missing\n  \
+                     loadline {upstream} <concurrency>     for example: loadline {upstream} 3"
+                ))
+            }
+            _ => ConfigError::elsewhere(
+                "limit.concurrency is missing\n  in a file:         [limit] and below it concurrency = 3\n  \
+                 or as a variable:  LOADLINE_LIMIT_CONCURRENCY=3",
+            ),
+        });
+    }
+    errors
 }
 
 /// Combinations that cannot work.
@@ -85,11 +124,6 @@ pub(super) fn doubts(settings: &Settings) -> Vec<String> {
              limited to this machine until admin.token is set"));
     }
     warnings
-}
-
-/// Targets that a container runtime or a supervisor stamps itself.
-fn is_local_stream(target: &str) -> bool {
-    matches!(target, "stdout" | "stderr") || target.starts_with("fd@")
 }
 
 /// Whether both cannot be bound at once. Port 0 never collides: the system picks another.

@@ -13,6 +13,8 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use loadline_http::syslog::{Facility, HeaderFormat, HeaderWord};
+
 /// One kibibyte, in bytes.
 pub const KIB: u64 = 1024;
 /// One mebibyte, in bytes.
@@ -275,42 +277,22 @@ impl fmt::Display for Secret {
 /// `[log]`: the request log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
-    /// `json`, `logfmt`, `clf`, `httplog`, `spillway` or a HAProxy log-format string; `None` when it is `off`.
+    /// A text that [`loadline_http::log::LogFormat::parse`] takes; `None` when it is `off`.
     /// Default `off`; `spillway` as soon as an address is set.
     pub access: Option<String>,
-    /// Where lines go: `stdout`, `stderr`, `fd@N`, a syslog host or a socket. Default `stdout`.
+    /// A text that [`loadline_http::syslog::LogTarget::parse`] takes. Default `stdout`.
     pub address: String,
     /// Header before each line. Default: `raw` for stdout, stderr and `fd@N`, `rfc5424` for syslog.
-    pub syslog_format: SyslogFormat,
-    /// Syslog facility by name. Default `local0`.
-    pub facility: String,
-    /// Program name in syslog headers, 1 to 48 visible ASCII characters. Default `loadline`.
-    pub tag: String,
-    /// Longest datagram in bytes, header included; streams are not cut. Default 1024.
-    pub max_len: u32,
+    pub syslog_format: HeaderFormat,
+    /// Syslog facility. Default `local0`.
+    pub facility: Facility,
+    /// Program name in syslog headers. Default `loadline`.
+    pub tag: HeaderWord,
+    /// Longest line in bytes, header included, line feed not; `None` cuts nothing. Default: `None` for streams and descriptors,
+    /// 1024 for datagrams, or the address's own `len`.
+    pub max_len: Option<usize>,
     /// Whether 5xx and errors get severity `err` instead of `info`. Default false.
     pub separate_errors: bool,
-}
-
-/// Header before a log line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SyslogFormat {
-    /// The line alone.
-    Raw,
-    /// HAProxy's default: priority, date, tag and pid, no host.
-    Local,
-    /// RFC 3164 with a host.
-    Rfc3164,
-    /// RFC 5424.
-    Rfc5424,
-    /// `<134>` alone.
-    Priority,
-    /// `<6>` alone.
-    Short,
-    /// `<6>` and an ISO date.
-    Timed,
-    /// An ISO date.
-    Iso,
 }
 
 /// `[trust]`: whose forwarding headers are believed.
@@ -356,128 +338,6 @@ impl Cidr {
 impl fmt::Display for Cidr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.network, self.prefix)
-    }
-}
-
-impl Default for Settings {
-    /// The defaults before the demo app, on this machine's cores.
-    fn default() -> Self {
-        Self {
-            listen: vec![SocketAddr::from(([0, 0, 0, 0], 8000))],
-            upstream: Upstream::Demo,
-            max_connections: 2000,
-            workers: available_cores(),
-            limit: Limit::default(),
-            queue: Queue::default(),
-            bypass: Bypass::default(),
-            timeouts: Timeouts::default(),
-            buffer: Buffer::default(),
-            http: Http::default(),
-            response: Response::default(),
-            admin: Admin::default(),
-            log: Log::default(),
-            trust: Trust::default(),
-        }
-    }
-}
-
-impl Default for Limit {
-    fn default() -> Self {
-        Self {
-            concurrency: DEMO_CONCURRENCY,
-            release: Release::Body,
-            on_abort: OnAbort::Finish,
-            abandon_timeout: Timeouts::default().upstream,
-        }
-    }
-}
-
-impl Default for Queue {
-    fn default() -> Self {
-        Self { timeout: Some(Duration::from_secs(5)), depth: 2000, discipline: Discipline::Adaptive }
-    }
-}
-
-impl Default for Bypass {
-    fn default() -> Self {
-        Self {
-            path: vec!["/healthcheck".to_owned()],
-            // A load balancer fleet asks a few times per second; 16 slow answers at once are already an outage.
-            concurrency: NonZeroU32::new(16).expect("16 is not zero"),
-        }
-    }
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(5),
-            header: Duration::from_secs(10),
-            body: Duration::from_secs(30),
-            upstream: Duration::from_secs(30),
-            client: Duration::from_secs(30),
-            // Cloud load balancers keep their side for 60 s. The side that sends requests must close first, else a
-            // request crosses our close on the wire and fails.
-            idle: Duration::from_secs(75),
-            drain: Duration::from_secs(30),
-            upstream_idle: Duration::from_secs(60),
-        }
-    }
-}
-
-impl Default for Buffer {
-    fn default() -> Self {
-        Self {
-            request: 64 * KIB,
-            response: 256 * KIB,
-            total: 256 * MIB,
-            min_rate: KIB,
-            grace: Duration::from_secs(2),
-        }
-    }
-}
-
-impl Default for Http {
-    fn default() -> Self {
-        Self {
-            max_header_bytes: 32 * KIB,
-            max_header_count: 100,
-            max_target_bytes: 8 * KIB,
-            http2: true,
-            forwarded: false,
-        }
-    }
-}
-
-impl Default for Response {
-    fn default() -> Self {
-        Self {
-            status: 503,
-            deadline_status: 504,
-            retry_after: RetryAfter::Auto,
-            format: BodyFormat::ProblemJson,
-            proxy_status: true,
-        }
-    }
-}
-
-impl Default for Admin {
-    fn default() -> Self {
-        Self { listen: Some(SocketAddr::from(([127, 0, 0, 1], 8001))), token: None }
-    }
-}
-
-impl Default for Log {
-    fn default() -> Self {
-        Self {
-            access: None,
-            address: "stdout".to_owned(),
-            syslog_format: SyslogFormat::Raw,
-            facility: "local0".to_owned(),
-            tag: "loadline".to_owned(),
-            max_len: 1024,
-            separate_errors: false,
-        }
     }
 }
 

@@ -7,18 +7,14 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use serde_json::Value as Json;
-
-use super::address::{
-    AdminListen, Bind, Networks, OffOr, Paths, Text, Token, list_literal, parse_bind, parse_upstream,
-    strings_schema,
+use super::address::{Networks, Paths, Token};
+use super::codecs::{
+    Concurrency, Seconds, Size, Span, Status, Switch, Wait, Words, Workers, positive, whole,
 };
+use super::endpoints::{AdminListen, ListenField, UpstreamField};
+use super::key::{Key, key, with_field};
 use super::logging;
-use super::settings::{BodyFormat, Discipline, KIB, MIB, OnAbort, Release, Settings, SyslogFormat, Upstream};
-use super::value::{
-    Codec, Concurrency, Raw, Seconds, Size, Span, Status, Switch, Wait, Words, Workers, positive, quoted,
-    whole,
-};
+use super::settings::{BodyFormat, Discipline, KIB, MIB, OnAbort, Release, Settings};
 
 /// Most connections, waiting requests or slots: beyond it a machine runs out of descriptors and ports first.
 const MOST: u32 = 1_000_000;
@@ -26,71 +22,6 @@ const MOST: u32 = 1_000_000;
 const MILLISECOND: Duration = Duration::from_millis(1);
 /// Longest timeout: above it a typing mistake is likelier than a wish.
 const DAY: Duration = Duration::from_secs(86_400);
-
-/// One setting.
-pub(super) struct Key {
-    /// Dotted name, such as `queue.timeout`.
-    pub(super) name: &'static str,
-    /// What it does, for users: one or two sentences.
-    pub(super) doc: &'static str,
-    /// Spillway's variable of the same meaning.
-    pub(super) spillway: Option<&'static str>,
-    /// The default in words, when it follows from something else; `config --defaults` comments such a key out.
-    pub(super) follows: Option<&'static str>,
-    /// Whether a change needs a restart.
-    pub(super) restart: bool,
-    field: Box<dyn Field>,
-}
-
-impl Key {
-    /// `LOADLINE_QUEUE_TIMEOUT` for `queue.timeout`.
-    pub(super) fn variable(&self) -> String {
-        format!("LOADLINE_{}", self.name.to_uppercase().replace('.', "_"))
-    }
-
-    /// Table and name within it: `("queue", "timeout")`; the table is empty for `listen`.
-    pub(super) fn split(&self) -> (&'static str, &'static str) {
-        self.name.split_once('.').unwrap_or(("", self.name))
-    }
-
-    /// Reads `raw` into `settings`.
-    ///
-    /// # Errors
-    /// What was expected; `settings` is unchanged then.
-    pub(super) fn set(&self, settings: &mut Settings, raw: &Raw) -> Result<(), String> {
-        self.field.set(settings, raw)
-    }
-
-    /// The value in `settings` as a TOML literal.
-    pub(super) fn literal(&self, settings: &Settings) -> String {
-        self.field.literal(settings)
-    }
-
-    /// What is accepted, for people.
-    pub(super) fn accepts(&self) -> String {
-        self.field.accepts()
-    }
-
-    /// What is accepted, for machines.
-    pub(super) fn schema(&self) -> Json {
-        self.field.schema()
-    }
-
-    fn spillway(mut self, variable: &'static str) -> Self {
-        self.spillway = Some(variable);
-        self
-    }
-
-    fn follows(mut self, words: &'static str) -> Self {
-        self.follows = Some(words);
-        self
-    }
-
-    fn restart(mut self) -> Self {
-        self.restart = true;
-        self
-    }
-}
 
 /// The setting of that dotted name.
 pub(super) fn find(name: &str) -> Option<&'static Key> {
@@ -137,7 +68,7 @@ fn general() -> Vec<Key> {
         .follows("required; the embedded demo app when nothing at all is given"),
         key("max_connections", "Open client connections at one time.", whole(1, MOST), at!(max_connections))
             .spillway("MAX_CONNECTIONS"),
-        key("workers", "Worker threads.", Workers { max: 1024 }, at!(workers)).follows("0: one per available core").restart(),
+        key("workers", "Worker threads.", Workers { max: 1024 }, at!(workers)).follows("0, one per available core").restart(),
     ]
 }
 
@@ -378,55 +309,32 @@ fn log() -> Vec<Key> {
     vec![
         key(
             "log.access",
-            "The request log: off, json, logfmt, clf, httplog, spillway, or a HAProxy log-format string. LOG_FORMAT counts only \
-             with an address, as in Spillway.",
-            OffOr(Text { accepts: "\"off\", a format's name, or a log-format string", check: logging::check_format }),
+            "The request log. LOG_FORMAT counts only with an address, as in Spillway.",
+            logging::Access,
             at!(log.access),
         )
         .spillway("LOG_FORMAT")
         .follows("off; spillway when log.address is set"),
         key(
             "log.address",
-            "Where request log lines go: stdout, stderr, fd@N, a syslog host (UDP, or tcp@host), or a datagram socket's path.",
-            Text { accepts: "a log target", check: logging::check_target },
+            "Where request log lines go. A host is a syslog server.",
+            logging::Target,
             at!(log.address),
         )
-        .spillway("LOG_ADDRESS"),
+        .spillway("LOG_ADDRESS")
+        .follows("stdout; an address that is set also switches the log on"),
+        key("log.syslog_format", "Header before each line.", logging::HEADER_FORMAT, at!(log.syslog_format))
+            .follows("raw for stdout, stderr and fd@N; rfc5424 for the rest"),
+        key("log.facility", "Syslog facility.", logging::FACILITY, at!(log.facility)),
+        key("log.tag", "Program name in syslog headers.", logging::TAG, at!(log.tag)),
+        key("log.max_len", "Longest line in bytes, header included.", logging::LineLength, at!(log.max_len))
+            .follows("1024 for datagrams; streams and descriptors are not cut"),
         key(
-            "log.syslog_format",
-            "Header before each line.",
-            Words(&[
-                ("raw", SyslogFormat::Raw),
-                ("local", SyslogFormat::Local),
-                ("rfc3164", SyslogFormat::Rfc3164),
-                ("rfc5424", SyslogFormat::Rfc5424),
-                ("priority", SyslogFormat::Priority),
-                ("short", SyslogFormat::Short),
-                ("timed", SyslogFormat::Timed),
-                ("iso", SyslogFormat::Iso),
-            ]),
-            at!(log.syslog_format),
-        )
-        .follows("raw for stdout, stderr and fd@N; rfc5424 for the rest"),
-        key(
-            "log.facility",
-            "Syslog facility.",
-            Text { accepts: "a syslog facility (such as \"local0\")", check: logging::check_facility },
-            at!(log.facility),
+            "log.separate_errors",
+            "Whether 5xx get severity err instead of info.",
+            Switch,
+            at!(log.separate_errors),
         ),
-        key(
-            "log.tag",
-            "Program name in syslog headers.",
-            Text { accepts: "1 to 48 visible ASCII characters", check: logging::check_tag },
-            at!(log.tag),
-        ),
-        key(
-            "log.max_len",
-            "Longest datagram in bytes, header included; streams are not cut.",
-            whole(80, 65_000),
-            at!(log.max_len),
-        ),
-        key("log.separate_errors", "Whether 5xx get severity err instead of info.", Switch, at!(log.separate_errors)),
     ]
 }
 
@@ -437,140 +345,6 @@ fn trust() -> Vec<Key> {
         Networks,
         at!(trust.proxies),
     )]
-}
-
-/// One setting's place in [`Settings`], with its kind hidden.
-trait Field: Send + Sync {
-    fn set(&self, settings: &mut Settings, raw: &Raw) -> Result<(), String>;
-    fn literal(&self, settings: &Settings) -> String;
-    fn accepts(&self) -> String;
-    fn schema(&self) -> Json;
-}
-
-/// A setting that a codec reads on its own.
-struct Plain<C: Codec> {
-    codec: C,
-    get: fn(&Settings) -> &C::Target,
-    get_mut: fn(&mut Settings) -> &mut C::Target,
-}
-
-impl<C: Codec + Send + Sync> Field for Plain<C> {
-    fn set(&self, settings: &mut Settings, raw: &Raw) -> Result<(), String> {
-        *(self.get_mut)(settings) = self.codec.parse(raw)?;
-        Ok(())
-    }
-
-    fn literal(&self, settings: &Settings) -> String {
-        self.codec.literal((self.get)(settings))
-    }
-
-    fn accepts(&self) -> String {
-        self.codec.accepts()
-    }
-
-    fn schema(&self) -> Json {
-        self.codec.schema()
-    }
-}
-
-/// The getter and the setter of a field.
-type Place<T> = (fn(&Settings) -> &T, fn(&mut Settings) -> &mut T);
-
-fn key<C: Codec + Send + Sync + 'static>(
-    name: &'static str,
-    doc: &'static str,
-    codec: C,
-    (get, get_mut): Place<C::Target>,
-) -> Key {
-    with_field(name, doc, Plain { codec, get, get_mut })
-}
-
-fn with_field(name: &'static str, doc: &'static str, field: impl Field + 'static) -> Key {
-    Key { name, doc, spillway: None, follows: None, restart: false, field: Box::new(field) }
-}
-
-/// `listen`: a bare port changes the port of the addresses that are already there.
-struct ListenField;
-
-impl Field for ListenField {
-    fn set(&self, settings: &mut Settings, raw: &Raw) -> Result<(), String> {
-        let number = raw.integer().map(|number| number.to_string());
-        let texts = match &number {
-            Some(number) => vec![number.as_str()],
-            None => raw.strings().ok_or_else(|| format!("{raw} is not {}", self.accepts()))?,
-        };
-        let mut listen = Vec::new();
-        for text in &texts {
-            match parse_bind(text)? {
-                Bind::Port(port) if texts.len() == 1 => {
-                    listen.clone_from(&settings.listen);
-                    listen.iter_mut().for_each(|address| address.set_port(port));
-                }
-                Bind::Port(_) => {
-                    return Err(format!("{text:?} needs an address beside others (try \"0.0.0.0:{text}\")"));
-                }
-                Bind::Address(address) if listen.contains(&address) => {
-                    return Err(format!("{text:?} is given twice"));
-                }
-                Bind::Address(address) => listen.push(address),
-            }
-        }
-        if listen.is_empty() {
-            return Err("an empty list would accept no clients".to_owned());
-        }
-        settings.listen = listen;
-        Ok(())
-    }
-
-    fn literal(&self, settings: &Settings) -> String {
-        let texts: Vec<_> = settings.listen.iter().map(ToString::to_string).collect();
-        match texts.as_slice() {
-            [one] => quoted(one),
-            several => list_literal(several.iter().map(String::as_str)),
-        }
-    }
-
-    fn accepts(&self) -> String {
-        "an address with port, a port, or a list of addresses".to_owned()
-    }
-
-    fn schema(&self) -> Json {
-        let mut schema = strings_schema("^[0-9a-fA-F.:\\[\\]]+$");
-        if let Some(forms) = schema["anyOf"].as_array_mut() {
-            forms.push(serde_json::json!({ "type": "integer", "minimum": 1, "maximum": 65_535 }));
-        }
-        schema
-    }
-}
-
-/// `upstream`: a name without a port takes the listener's.
-struct UpstreamField;
-
-impl Field for UpstreamField {
-    fn set(&self, settings: &mut Settings, raw: &Raw) -> Result<(), String> {
-        if matches!(raw, Raw::List(_)) {
-            return Err("a list of upstreams is not available yet in this version; give one".to_owned());
-        }
-        let text = raw.text().ok_or_else(|| format!("{raw} is not {}", self.accepts()))?;
-        let port = settings.listen.first().map_or(0, std::net::SocketAddr::port);
-        settings.upstream = parse_upstream(text, port)?;
-        Ok(())
-    }
-
-    fn literal(&self, settings: &Settings) -> String {
-        match &settings.upstream {
-            Upstream::Demo => quoted(""),
-            upstream => quoted(&upstream.to_string()),
-        }
-    }
-
-    fn accepts(&self) -> String {
-        "an address (such as \"app:8080\")".to_owned()
-    }
-
-    fn schema(&self) -> Json {
-        serde_json::json!({ "type": "string", "minLength": 1 })
-    }
 }
 
 #[cfg(test)]
@@ -603,7 +377,7 @@ mod tests {
     #[test]
     fn every_default_is_a_value_its_own_setting_accepts() {
         let defaults = Settings::default();
-        for key in KEYS.iter().filter(|key| !["upstream", "admin.token"].contains(&key.name)) {
+        for key in KEYS.iter().filter(|key| !key.literal(&defaults).is_empty()) {
             let text = format!("value = {}", key.literal(&defaults));
             let nodes = super::super::document::parse_toml(&text).unwrap();
             let super::super::document::Item::Value(raw) = &nodes[0].item else { panic!("a value") };

@@ -325,7 +325,7 @@ impl<'a, S: ClientIo> Pump<'a, S> {
 
     /// Passes a complete head on to the client.
     fn take_head(&mut self) {
-        let Scratch { response, from_upstream, to_client, .. } = &mut *self.scratch;
+        let Scratch { inbox, head, response, from_upstream, to_client, .. } = &mut *self.scratch;
         if response.is_interim() {
             // Our own 100 was sent when the body was asked for; an HTTP/1.0 client knows no interim responses.
             if response.status != 100 && self.version == Version::Http11 {
@@ -353,7 +353,7 @@ impl<'a, S: ClientIo> Pump<'a, S> {
             && !self.worker.shared.is_draining()
             && !(self.kind == RequestKind::Upgrade
                 && response.status != 101
-                && self.scratch.inbox.len() > self.scratch.head.len);
+                && inbox.len() > head.len);
         let options = ForwardResponse {
             client_version: self.version,
             framing: self.out,

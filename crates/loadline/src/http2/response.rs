@@ -80,6 +80,8 @@ pub(crate) struct StreamBody {
 
 enum State {
     Body(BodyDecoder),
+    /// All data was passed on.
+    Trailers(HeaderMap),
     Ended,
     Broken,
 }
@@ -95,6 +97,11 @@ impl Body for StreamBody {
         let this = self.get_mut();
         loop {
             let decoder = match &mut this.state {
+                State::Trailers(trailers) => {
+                    let trailers = std::mem::take(trailers);
+                    this.state = State::Ended;
+                    return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+                }
                 State::Ended => return Poll::Ready(None),
                 State::Broken => return Poll::Ready(Some(Err(io::ErrorKind::ConnectionReset.into()))),
                 State::Body(decoder) => decoder,
@@ -105,19 +112,18 @@ impl Body for StreamBody {
             };
             let data = Bytes::copy_from_slice(&this.received[step.data.clone()]);
             this.received.drain(..step.consumed);
-            if step.done {
+            let (moved, done) = (step.consumed > 0, step.done);
+            if done {
                 let trailers = fields(lines(decoder.trailers()));
-                this.state = State::Ended;
-                if !trailers.is_empty() {
-                    return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
-                }
+                this.state = if trailers.is_empty() { State::Ended } else { State::Trailers(trailers) };
             }
             if !data.is_empty() {
                 return Poll::Ready(Some(Ok(Frame::data(data))));
             }
-            if step.consumed > 0 || step.done {
+            if moved || done {
                 continue;
             }
+            let State::Body(decoder) = &mut this.state else { continue };
             let read = ready!(poll_read_into(&mut this.io, cx, &mut this.received, BUFFER / 4));
             if !matches!(read, Ok(n) if n > 0) {
                 let complete = decoder.on_eof().is_ok();
@@ -134,7 +140,7 @@ impl Body for StreamBody {
         match &self.state {
             State::Body(decoder) => decoder.remaining().map_or_else(SizeHint::default, SizeHint::with_exact),
             State::Ended => SizeHint::with_exact(0),
-            State::Broken => SizeHint::default(),
+            State::Trailers(_) | State::Broken => SizeHint::default(),
         }
     }
 }

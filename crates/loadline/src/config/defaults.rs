@@ -1,0 +1,134 @@
+//! The defaults, with the reason where a number has one that its setting's documentation does not say.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use loadline_http::syslog::{Facility, HeaderFormat};
+
+use super::settings::{
+    Admin, BodyFormat, Buffer, Bypass, DEMO_CONCURRENCY, Discipline, Http, KIB, Limit, Log, MIB, OnAbort,
+    Queue, Release, Response, RetryAfter, Settings, Timeouts, Trust, Upstream, available_cores,
+};
+
+impl Default for Settings {
+    /// The defaults before the demo app, on this machine's cores.
+    fn default() -> Self {
+        Self {
+            listen: vec![SocketAddr::from(([0, 0, 0, 0], 8000))],
+            upstream: Upstream::Demo,
+            max_connections: 2000,
+            workers: available_cores(),
+            limit: Limit::default(),
+            queue: Queue::default(),
+            bypass: Bypass::default(),
+            timeouts: Timeouts::default(),
+            buffer: Buffer::default(),
+            http: Http::default(),
+            response: Response::default(),
+            admin: Admin::default(),
+            log: Log::default(),
+            trust: Trust::default(),
+        }
+    }
+}
+
+impl Default for Limit {
+    fn default() -> Self {
+        Self {
+            concurrency: DEMO_CONCURRENCY,
+            release: Release::Body,
+            on_abort: OnAbort::Finish,
+            abandon_timeout: Timeouts::default().upstream,
+        }
+    }
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Self { timeout: Some(Duration::from_secs(5)), depth: 2000, discipline: Discipline::Adaptive }
+    }
+}
+
+impl Default for Bypass {
+    fn default() -> Self {
+        Self {
+            path: vec!["/healthcheck".to_owned()],
+            // A load balancer fleet asks a few times per second; 16 slow answers at once are already an outage.
+            concurrency: NonZeroU32::new(16).expect("16 is not zero"),
+        }
+    }
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            header: Duration::from_secs(10),
+            body: Duration::from_secs(30),
+            upstream: Duration::from_secs(30),
+            client: Duration::from_secs(30),
+            // Cloud load balancers keep their side for 60 s. The side that sends requests must close first, else a
+            // request crosses our close on the wire and fails.
+            idle: Duration::from_secs(75),
+            drain: Duration::from_secs(30),
+            upstream_idle: Duration::from_secs(60),
+        }
+    }
+}
+
+impl Default for Buffer {
+    fn default() -> Self {
+        Self {
+            request: 64 * KIB,
+            response: 256 * KIB,
+            total: 256 * MIB,
+            min_rate: KIB,
+            grace: Duration::from_secs(2),
+        }
+    }
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            max_header_bytes: 32 * KIB,
+            max_header_count: 100,
+            max_target_bytes: 8 * KIB,
+            http2: true,
+            forwarded: false,
+        }
+    }
+}
+
+impl Default for Response {
+    fn default() -> Self {
+        Self {
+            status: 503,
+            deadline_status: 504,
+            retry_after: RetryAfter::Auto,
+            format: BodyFormat::ProblemJson,
+            proxy_status: true,
+        }
+    }
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self { listen: Some(SocketAddr::from(([127, 0, 0, 1], 8001))), token: None }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            access: None,
+            address: "stdout".to_owned(),
+            syslog_format: HeaderFormat::Raw,
+            facility: Facility::LOCAL0,
+            tag: "loadline".parse().expect("visible ASCII"),
+            max_len: None,
+            separate_errors: false,
+        }
+    }
+}

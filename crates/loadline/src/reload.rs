@@ -1,0 +1,129 @@
+//! Reading the configuration again while running.
+//!
+//! All or nothing: a configuration with any mistake changes nothing. What is replaced is replaced in place: limit and
+//! queue are resized, nothing that waits is lost, no connection is closed.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::task::JoinHandle;
+
+use crate::config::settings::{Settings, Upstream as Target};
+use crate::config::{self, Sources};
+use crate::live::{self, Live};
+use crate::upstream::Upstream;
+use crate::worker::Shared;
+
+pub(crate) struct Reloader {
+    sources: Sources,
+    /// The settings in force.
+    current: Settings,
+    seed: u64,
+    /// Where the demo app listens, when it stands in for an upstream.
+    demo: Option<Target>,
+    hasher: RandomState,
+    /// Of the file's content as it was last read.
+    content: Option<u64>,
+    resolving: Option<JoinHandle<()>>,
+}
+
+impl Reloader {
+    pub(crate) fn new(sources: Sources, current: Settings, seed: u64, demo: Option<Target>) -> Self {
+        let mut new =
+            Self { sources, current, seed, demo, hasher: RandomState::new(), content: None, resolving: None };
+        new.content = new.read_content();
+        new
+    }
+
+    /// Keeps the addresses of `upstream` up to date from now on, and no other's.
+    pub(crate) fn resolve(&mut self, upstream: &Arc<Upstream>) {
+        if let Some(earlier) = self.resolving.replace(tokio::spawn(Arc::clone(upstream).keep_resolved())) {
+            earlier.abort();
+        }
+    }
+
+    /// Whether the file's content differs from what was last read. Contents are compared, not times or inodes: a
+    /// mounted ConfigMap changes by exchanging a directory.
+    pub(crate) fn file_changed(&mut self) -> bool {
+        let content = self.read_content();
+        // A file that is missing for a moment is being replaced.
+        let changed = content.is_some() && content != self.content;
+        if changed {
+            self.content = content;
+        }
+        changed
+    }
+
+    /// Reads all sources again and puts the result in force.
+    ///
+    /// # Errors
+    /// Every mistake found; nothing has changed then.
+    pub(crate) fn reload(&mut self, shared: &Shared) -> Result<String, String> {
+        if let Some(content) = self.read_content() {
+            self.content = Some(content);
+        }
+        let loaded = config::load(&self.sources).map_err(|errors| errors.to_string())?;
+        let mut settings = loaded.settings;
+        let kept = self.keep_what_needs_a_restart(&mut settings);
+        let was = shared.live();
+        let log = if settings.log == self.current.log {
+            Arc::clone(&was.log)
+        } else {
+            Arc::new(live::start_log(&settings.log, Some(&was.log))?)
+        };
+        let upstream = if settings.upstream == self.current.upstream {
+            Arc::clone(&was.upstream)
+        } else {
+            let target = match (&settings.upstream, &self.demo) {
+                (Target::Demo, Some(demo)) => demo.clone(),
+                (target, _) => target.clone(),
+            };
+            let upstream = Upstream::new(target, settings.workers.get());
+            self.resolve(&upstream);
+            upstream
+        };
+        self.current = settings.clone();
+        settings.upstream = upstream.target().clone();
+        shared.replace(Live::new(settings, self.seed, upstream, log));
+        let mut said = String::from("configuration reloaded\n");
+        for key in kept {
+            said.push_str(&format!("{key} keeps its value until a restart\n"));
+        }
+        for warning in loaded.warnings {
+            said.push_str(&format!("warning: {warning}\n"));
+        }
+        Ok(said)
+    }
+
+    /// Puts back what a running process cannot change, and names it.
+    fn keep_what_needs_a_restart(&self, settings: &mut Settings) -> Vec<&'static str> {
+        let mut asked = settings.clone();
+        // A port that was left to the system is bound: asking for any port again asks for nothing new.
+        if same_but_for_free_ports(&asked.listen, &self.current.listen) {
+            asked.listen.clone_from(&self.current.listen);
+        }
+        if same_but_for_free_ports(asked.admin.listen.as_slice(), self.current.admin.listen.as_slice()) {
+            asked.admin.listen = self.current.admin.listen;
+        }
+        let mut kept = config::needs_restart(&self.current, &asked);
+        settings.listen.clone_from(&self.current.listen);
+        settings.admin.listen = self.current.admin.listen;
+        settings.workers = self.current.workers;
+        if settings.upstream == Target::Demo && self.demo.is_none() {
+            settings.upstream.clone_from(&self.current.upstream);
+            kept.push("upstream");
+        }
+        kept
+    }
+
+    fn read_content(&self) -> Option<u64> {
+        let read = |path: &Path| std::fs::read(path).ok();
+        self.sources.file.as_deref().and_then(read).map(|bytes| self.hasher.hash_one(bytes))
+    }
+}
+
+fn same_but_for_free_ports(asked: &[std::net::SocketAddr], bound: &[std::net::SocketAddr]) -> bool {
+    asked.len() == bound.len()
+        && asked.iter().zip(bound).all(|(a, b)| a.ip() == b.ip() && (a.port() == 0 || a.port() == b.port()))
+}

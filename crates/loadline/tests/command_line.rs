@@ -1,0 +1,187 @@
+//! The binary as users type it: texts on the right stream, exit codes, the name `spillway`.
+
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_loadline");
+
+/// Commands that the program has; each must be in the help, with an example.
+const COMMANDS: [&str; 9] =
+    ["run", "check", "config", "status", "reload", "drain", "healthcheck", "completions", "version"];
+
+fn run(command: &mut Command) -> (i32, String, String) {
+    let Output { status, stdout, stderr } = command.env_clear().output().unwrap();
+    (status.code().unwrap(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+}
+
+fn loadline(args: &[&str]) -> (i32, String, String) {
+    run(Command::new(BINARY).args(args))
+}
+
+fn spillway(args: &[&str]) -> (i32, String, String) {
+    run(Command::new(BINARY).arg0("/usr/local/bin/spillway").args(args))
+}
+
+/// A configuration file for one test.
+fn file(name: &str, text: &str) -> PathBuf {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+#[test]
+fn help_fits_a_screen_and_shows_every_command_with_an_example() {
+    let (code, help, _) = loadline(&["--help"]);
+    assert_eq!(code, 0);
+    assert!(help.lines().count() <= 40, "{} lines", help.lines().count());
+    for command in COMMANDS {
+        assert!(help.lines().any(|line| line.starts_with(&format!("  {command} "))), "{command} is listed");
+        assert!(
+            help.lines().any(|line| line.starts_with(&format!("  loadline {command}"))),
+            "{command} has an example"
+        );
+        let (code, own, _) = loadline(&[command, "--help"]);
+        assert!(code == 0 && own.contains("Example: "), "{command} --help has an example");
+    }
+}
+
+#[test]
+fn check_says_ok() {
+    assert_eq!(
+        loadline(&["check", "app:8080", "3"]),
+        (0, "ok   config            2 keys, 0 warnings\n".into(), String::new())
+    );
+    let warned = loadline(&["check", "app:8080", "3", "--set", "queue.timeout=0"]);
+    let expected = "ok   config            3 keys, 1 warning\n\
+        warn queue.timeout is 0: requests wait for ever (to reject at once, set queue.depth = 0)\n";
+    assert_eq!(warned, (0, expected.into(), String::new()));
+}
+
+#[test]
+fn check_names_every_mistake_and_exits_2() {
+    let path = file(
+        "mistakes.toml",
+        "upstream = \"app:8080\"\n[limit]\nconcurency = 3\nconcurrency = 3\n[queue]\ntimeout = \"5 sec\"\n",
+    );
+    let path = path.to_str().unwrap();
+    let expected = format!(
+        "{path}:3:1: unknown key `concurency` in [limit]; did you mean `concurrency`?\n\
+         {path}:6:11: queue.timeout: \"5 sec\" is not a duration (try \"5s\", \"500ms\", 5000)\n2 errors\n"
+    );
+    assert_eq!(loadline(&["check", "-c", path]), (2, String::new(), expected));
+}
+
+#[test]
+fn every_wrong_setting_of_spillway_exits_2_and_is_named() {
+    for (args, name) in [
+        (["app:8080", "abc"], "the concurrency argument"),
+        (["app:8080", "0"], "the concurrency argument"),
+        (["app:8080", "-1"], "the concurrency argument"),
+        (["", "3"], "the upstream argument"),
+    ] {
+        for (code, out, err) in [loadline(&args), loadline(&["run", args[0], args[1]]), spillway(&args)] {
+            assert_eq!((code, out.as_str()), (2, ""), "{args:?}");
+            assert!(err.starts_with(&format!("error: {name}: ")), "{args:?}: {err}");
+        }
+    }
+    for (variable, value) in [
+        ("MAX_CONNECTIONS", "abc"),
+        ("QUEUE_TIMEOUT", "5 sec"),
+        ("SERVER_TIMEOUT", "-1"),
+        ("PORT", "0"),
+        ("HEALTHCHECK_PATH", "/h\nbind :9"),
+        ("LOG_ADDRESS", "stdout\nx"),
+        ("LOG_FORMAT", "%zz"),
+    ] {
+        let mut command = Command::new(BINARY);
+        let environment = [("LOG_ADDRESS", "stdout"), (variable, value)];
+        let output = command.env_clear().envs(environment).args(["app:8080", "3"]).output().unwrap();
+        let err = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{variable}: {err}");
+        assert!(err.starts_with(&format!("error: {variable}: ")), "{err}");
+    }
+}
+
+#[test]
+fn a_missing_limit_is_asked_for() {
+    let expected = "error: the concurrency argument is missing\n  \
+        loadline app:8080 <concurrency>     for example: loadline app:8080 3\n";
+    assert_eq!(loadline(&["app:8080"]), (2, String::new(), expected.into()));
+    let (code, _, err) = loadline(&["chek"]);
+    assert_eq!(code, 2);
+    assert!(err.ends_with("\n  or did you mean:  loadline check\n"), "{err}");
+}
+
+#[test]
+fn under_the_name_spillway_there_are_two_arguments() {
+    let usage = "\n  spillway <server> <concurrency>     for example: spillway app:8080 3\n";
+    for (args, what) in [
+        (&[][..], "the server argument is missing"),
+        (&["app:8080"], "the concurrency argument is missing"),
+        (&["app:8080", "3", "-v"], "there are more than two arguments"),
+    ] {
+        assert_eq!(spillway(args), (2, String::new(), format!("error: {what}{usage}")));
+    }
+}
+
+#[test]
+fn unknown_flags_are_usage_errors() {
+    let (code, out, err) = loadline(&["app:8080", "3", "--sett", "a=1"]);
+    assert_eq!((code, out.as_str()), (2, ""));
+    assert!(err.contains("--sett"), "{err}");
+    assert_eq!(loadline(&["config"]).0, 2);
+    assert_eq!(loadline(&["app:8080", "3", "4"]).0, 2);
+}
+
+#[test]
+fn printed_configurations_are_configurations() {
+    let (code, defaults, _) = loadline(&["config", "--defaults"]);
+    assert_eq!(code, 0);
+    let path = file("defaults.toml", &defaults);
+    assert_eq!(loadline(&["check", "app:8080", "3", "-c", path.to_str().unwrap()]).0, 0);
+
+    let (code, effective, _) = loadline(&["config", "--effective", "app:8080", "3"]);
+    assert_eq!(code, 0);
+    assert!(effective.contains("limit.concurrency = 3             # argument\n"), "{effective}");
+    let path = file("effective.toml", &effective);
+    assert_eq!(loadline(&["check", "-c", path.to_str().unwrap()]).0, 0);
+
+    let (code, schema, _) = loadline(&["config", "--schema"]);
+    assert_eq!(code, 0);
+    serde_json::from_str::<serde_json::Value>(&schema).unwrap();
+}
+
+#[test]
+fn version_names_the_target() {
+    let (code, out, _) = loadline(&["version"]);
+    assert_eq!(code, 0);
+    assert!(
+        out.starts_with(&format!("loadline {} (", env!("CARGO_PKG_VERSION")))
+            && out.contains(std::env::consts::ARCH),
+        "{out}"
+    );
+}
+
+#[test]
+fn completions_are_scripts() {
+    for shell in ["bash", "zsh", "fish"] {
+        let (code, out, _) = loadline(&["completions", shell]);
+        assert!(code == 0 && out.contains("healthcheck"), "{shell}");
+    }
+}
+
+#[test]
+fn clients_fail_clearly_when_nothing_runs() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    for command in ["status", "reload", "drain", "healthcheck"] {
+        let (code, out, err) = loadline(&[command, "--admin", &free]);
+        assert_eq!((code, out.as_str()), (1, ""), "{command}");
+        assert!(
+            err.starts_with(&format!("error: http://{free}/")) && err.contains("is loadline running?"),
+            "{err}"
+        );
+    }
+    let (code, _, err) = loadline(&["status", "--set", "admin.listen=off"]);
+    assert_eq!((code, err.starts_with("error: admin.listen is off")), (2, true), "{err}");
+}

@@ -1,0 +1,65 @@
+//! Benchmarks that put loadline beside the proxies it wants to replace.
+//!
+//! * `proxy`: what a proxied request, a rejection and an idle connection cost, beside HAProxy and nginx.
+//! * `flash-crowd`: ten times more requests than the app can serve, from clients that give up and try again.
+//! * `slow-clients`: trickled uploads and non-reading downloads against a small limit.
+//!
+//! All three start every process themselves, use 127.0.0.1 alone, and end what they started, also on Ctrl-C.
+//! The proxy under test runs on core 0, the load and the origin on core 1.
+//!
+//! Out of scope: TLS, HTTP/2, more than one worker, a real network.
+
+mod client;
+mod counts;
+mod event_loop;
+mod flash_crowd;
+mod histogram;
+mod idle;
+mod load;
+mod measure;
+mod origin;
+mod process;
+mod proxies;
+mod proxy;
+mod report;
+mod slot_origin;
+mod slow_clients;
+mod wire;
+
+use std::error::Error;
+
+use clap::Subcommand;
+
+/// What a benchmark returns: the error's text is for the person at the terminal.
+type Result<T, E = Box<dyn Error + Send + Sync>> = std::result::Result<T, E>;
+
+/// The core that the proxy under test runs on.
+const PROXY_CORE: usize = 0;
+
+/// The core that the load generator and the origin share.
+const LOAD_CORE: usize = 1;
+
+/// The benchmarks.
+#[derive(Subcommand)]
+pub(crate) enum Bench {
+    /// CPU, throughput, latency and memory of HAProxy, nginx and loadline, interleaved in one run.
+    Proxy(proxy::Options),
+    /// Overload by clients with a timeout and retries: goodput during it, and recovery after it.
+    FlashCrowd(flash_crowd::Options),
+    /// Trickled uploads and non-reading downloads: are the requests beside them served?
+    SlowClients(slow_clients::Options),
+}
+
+/// Runs one benchmark.
+///
+/// # Errors
+/// When something could not be started or measured, or an expectation did not hold.
+pub(crate) fn run(bench: &Bench) -> Result<()> {
+    process::end_children_on_signals()?;
+    measure::raise_descriptor_limit();
+    match bench {
+        Bench::Proxy(options) => proxy::run(options),
+        Bench::FlashCrowd(options) => flash_crowd::run(options),
+        Bench::SlowClients(options) => slow_clients::run(options),
+    }
+}
