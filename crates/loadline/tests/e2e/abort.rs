@@ -15,7 +15,7 @@ fn finish_holds_the_slot_until_the_application_is_done() {
     drop(leaving);
     let mut waiting: Vec<_> = (0..2).map(|_| proxy.send_get("/waiting")).collect();
     proxy.wait_load(2, 2);
-    assert_eq!(upstream.seen(), 2);
+    upstream.wait_seen(2);
     gate.let_through(2);
     eventually("the freed slots serve the waiting", || upstream.seen() == 4);
     gate.open();
@@ -63,7 +63,7 @@ fn a_client_that_leaves_in_the_middle_of_the_answer() {
     leaving.reset();
     let mut waiting = proxy.send_get("/waiting");
     proxy.wait_load(1, 1);
-    assert_eq!(upstream.seen(), 1);
+    upstream.wait_seen(1);
     gate.open();
     assert_eq!(waiting.read().body.len(), 2_000_000);
     assert!(upstream.requests()[0].finished);
@@ -163,7 +163,7 @@ fn a_reset_http2_stream_is_a_client_that_left() {
     h2.cancel(serving);
     let waiting = h2.start("GET", "/waiting", &[], b"");
     proxy.wait_load(1, 1);
-    assert_eq!(upstream.seen(), 1);
+    upstream.wait_seen(1);
     gate.open();
     assert_eq!(h2.finish(waiting).status, 200);
     let targets: Vec<_> = upstream.requests().iter().map(|request| request.target()).collect();
@@ -191,7 +191,7 @@ fn three_hundred_aborts_leave_exactly_the_limit() {
     proxy.wait_load(0, 0);
     let mut clients: Vec<_> = (0..6).map(|_| proxy.send_get("/held")).collect();
     proxy.wait_load(4, 2);
-    assert_eq!(upstream.in_service(), 4);
+    upstream.wait_in_service(4);
     gate.open();
     for client in &mut clients {
         assert_eq!(client.read().status, 200);

@@ -72,7 +72,7 @@ fn what_only_looks_alike_does_not() {
         let response = proxy.get(target);
         assert_eq!(response.status, 503, "{target} skipped the queue");
     }
-    assert_eq!(upstream.seen(), 1);
+    upstream.wait_seen(1);
     gate.open();
     assert_eq!(client.read().status, 200);
 }
@@ -95,7 +95,7 @@ fn it_has_a_cap_of_its_own() {
     proxy.wait_status("the third was refused or queued", |status| {
         status.counters.shed == 1 || status.queued == 1
     });
-    assert_eq!(upstream.in_service(), 3);
+    upstream.wait_in_service(3);
     gate.open();
     for client in health.iter_mut().chain([&mut ordinary]) {
         assert_eq!(client.read().status, 200);

@@ -25,7 +25,7 @@ fn beyond_the_maximum_newcomers_get_503_and_a_close() {
         assert_eq!((response.status, response.reason().as_str()), (503, "connection_limit"));
         client.expect_close();
     }
-    assert_eq!(upstream.seen(), 4);
+    upstream.wait_seen(4);
     let page = proxy.admin("/metrics").text();
     let refused: f64 = page
         .lines()

@@ -12,7 +12,7 @@ fn eight_parallel_requests_at_three() {
         let proxy = Setup::to(&upstream, 3).set("workers", workers).start();
         let mut clients: Vec<_> = (0..8).map(|index| proxy.send_get(&format!("/{index}"))).collect();
         proxy.wait_load(3, 5);
-        assert_eq!(upstream.in_service(), 3);
+        upstream.wait_in_service(3);
         gate.open();
         for client in &mut clients {
             assert_eq!(client.read().status, 200);

@@ -58,7 +58,7 @@ fn sighup_raises_the_limit_and_the_waiting_are_served() {
     proxy.signal(Signal::HUP);
     proxy.wait_load(3, 1);
     assert_eq!(proxy.status().limit, 3);
-    assert_eq!(upstream.in_service(), 3);
+    upstream.wait_in_service(3);
     gate.open();
     for client in &mut clients {
         assert_eq!(client.read().status, 200);
@@ -81,7 +81,7 @@ fn a_lowered_limit_lets_the_surplus_finish() {
     proxy.wait_load(1, 3);
     gate.let_through(1);
     proxy.wait_load(1, 2);
-    assert_eq!(upstream.in_service(), 1);
+    upstream.wait_in_service(1);
     gate.open();
     for client in &mut clients {
         assert_eq!(client.read().status, 200);

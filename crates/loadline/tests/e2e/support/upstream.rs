@@ -15,7 +15,7 @@ use std::time::Duration;
 pub(crate) use self::exchange::Exchange;
 use self::exchange::Wire;
 pub(crate) use self::recorded::Recorded;
-use super::Gate;
+use super::{Gate, eventually};
 
 type Script = dyn Fn(&mut Exchange<'_>) -> io::Result<()> + Send + Sync;
 
@@ -148,6 +148,19 @@ impl Upstream {
     /// Requests whose answer is not complete.
     pub(crate) fn in_service(&self) -> usize {
         self.shared.state().in_service
+    }
+
+    /// Waits until exactly this many are in service: the proxy counts a request before its bytes have arrived here.
+    #[track_caller]
+    pub(crate) fn wait_in_service(&self, count: usize) {
+        eventually(&format!("{count} in service"), || self.in_service() == count);
+    }
+
+    /// Waits until this many arrived, and asserts that no more did.
+    #[track_caller]
+    pub(crate) fn wait_seen(&self, count: usize) {
+        eventually(&format!("{count} requests arrived"), || self.seen() >= count);
+        assert_eq!(self.seen(), count, "more requests than expected");
     }
 
     /// The most that were ever in service at once.
