@@ -11,7 +11,7 @@ fn finish_holds_the_slot_until_the_application_is_done() {
     let upstream = Upstream::gated(&gate);
     let proxy = Setup::to(&upstream, 2).set("limit.on_abort", "finish").start();
     let leaving: Vec<_> = (0..2).map(|_| proxy.send_get("/ghost")).collect();
-    proxy.wait_load(2, 0);
+    upstream.wait_in_service(2);
     drop(leaving);
     let mut waiting: Vec<_> = (0..2).map(|_| proxy.send_get("/waiting")).collect();
     proxy.wait_load(2, 2);
@@ -41,7 +41,7 @@ fn finish_is_the_default_and_reads_the_answer_to_its_end() {
     });
     let proxy = Setup::to(&upstream, 1).start();
     let leaving = proxy.send_get("/ghost");
-    proxy.wait_load(1, 0);
+    upstream.wait_in_service(1);
     leaving.reset();
     gate.open();
     eventually("the whole answer was taken", || upstream.requests()[0].finished);
@@ -83,7 +83,7 @@ fn cancel_closes_the_upstream_connection_and_frees_the_slot() {
     });
     let proxy = Setup::to(&upstream, 1).set("limit.on_abort", "cancel").start();
     let leaving = proxy.send_get("/ghost");
-    proxy.wait_load(1, 0);
+    upstream.wait_in_service(1);
     drop(leaving);
     assert!(told.recv_timeout(Duration::from_secs(10)).unwrap(), "the upstream connection stays open");
     proxy.wait_load(0, 0);
@@ -155,7 +155,7 @@ fn a_reset_http2_stream_is_a_client_that_left() {
     let proxy = Setup::to(&upstream, 1).start();
     let h2 = H2::connect(proxy.addr());
     let serving = h2.start("GET", "/ghost", &[], b"");
-    proxy.wait_load(1, 0);
+    upstream.wait_in_service(1);
     let queued = h2.start("GET", "/queued", &[], b"");
     proxy.wait_load(1, 1);
     h2.cancel(queued);
