@@ -88,11 +88,10 @@ fn two_and_a_half_thousand_mixed_outcomes() {
     assert_eq!(counters.offered, counters.admitted + counters.shed + counters.abandoned, "{counters:?}");
     let ends = counters.completed + counters.failed + counters.timed_out + counters.aborted;
     assert_eq!(counters.admitted, ends, "{counters:?}");
-    assert_eq!(
-        counters.shed,
-        statuses.iter().filter(|status| **status == 503).count() as u64,
-        "{counters:?}"
-    );
+    // Those that left at once may have been turned away before they were gone.
+    let left = (CLIENTS * REQUESTS_EACH - statuses.len()) as u64;
+    let told = statuses.iter().filter(|status| **status == 503).count() as u64;
+    assert!((told..=told + left).contains(&counters.shed), "{told} told, {left} left: {counters:?}");
     assert!(counters.offered >= statuses.len() as u64, "{counters:?}");
     assert!(counters.offered <= (CLIENTS * REQUESTS_EACH) as u64, "{counters:?}");
     assert!(upstream.peak() <= 8, "peak {}", upstream.peak());

@@ -92,7 +92,8 @@ fn a_request_in_single_bytes_is_one_request() {
 #[test]
 fn connection_close_is_honoured() {
     let upstream = Upstream::hello();
-    let proxy = Setup::to(&upstream, 1).start();
+    // One worker, one pool of upstream connections.
+    let proxy = Setup::to(&upstream, 1).set("workers", 1).start();
     let mut client = proxy.connect();
     let response = client.send("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").read();
     assert_eq!(response.text(), "hello");

@@ -91,7 +91,7 @@ impl Proxy {
     #[track_caller]
     pub(crate) fn admin_post(&self, target: &str) -> Response {
         Client::connect(self.admin)
-            .send(format!("POST {target} HTTP/1.1\r\nHost: admin\r\nContent-Length: 0\r\n\r\n"))
+            .send(format!("POST {target} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n"))
             .read()
     }
 

@@ -128,7 +128,12 @@ impl Setup {
             command.args(["-c", file]);
         }
         for (key, value) in &self.settings {
-            command.args(["--set", &format!("{key}={value}")]);
+            if self.name.is_some() {
+                // Under another name there are that program's arguments and no others.
+                command.env(format!("LOADLINE_{}", key.replace('.', "_").to_uppercase()), value);
+            } else {
+                command.args(["--set", &format!("{key}={value}")]);
+            }
         }
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         Process::start(command)
