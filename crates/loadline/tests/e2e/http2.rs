@@ -77,6 +77,7 @@ fn each_stream_counts_against_the_limit() {
     let h2 = H2::connect(proxy.addr());
     let streams: Vec<_> = (0..20).map(|_| h2.start("GET", "/", &[], b"")).collect();
     proxy.wait_load(3, 17);
+    upstream.wait_in_service(3);
     gate.open();
     for stream in streams {
         assert_eq!(h2.finish(stream).status, 200);

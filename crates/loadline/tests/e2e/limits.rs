@@ -68,6 +68,7 @@ fn http2_streams_and_http1_connections_share_the_limit() {
     let streams: Vec<_> = (0..3).map(|_| h2.start("GET", "/", &[], b"")).collect();
     let mut clients: Vec<_> = (0..3).map(|_| proxy.send_get("/")).collect();
     proxy.wait_load(2, 4);
+    upstream.wait_in_service(2);
     gate.open();
     for stream in streams {
         assert_eq!(h2.finish(stream).status, 200);

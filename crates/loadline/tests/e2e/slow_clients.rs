@@ -55,6 +55,24 @@ fn thirty_two_trickled_chunked_uploads_beside_eight_slots() {
 }
 
 #[test]
+fn uploads_too_large_to_buffer_keep_a_minimum_rate() {
+    let upstream = application();
+    let proxy =
+        Setup::to(&upstream, SLOTS).set("buffer.request", "16KiB").set("buffer.grace", "200ms").start();
+    let mut stalled: Vec<_> = (0..SLOTS).map(|_| proxy.connect()).collect();
+    for client in &mut stalled {
+        client.send("POST /stalled HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n");
+        client.send(vec![b'u'; 40_000]);
+    }
+    assert_eq!(parallel(SLOTS, |_| proxy.get("/legitimate").status), [200; SLOTS]);
+    assert!(upstream.peak() <= SLOTS);
+    for client in &mut stalled {
+        client.read_to_close().expect("who stalls while holding a slot is dropped");
+    }
+    proxy.wait_load(0, 0);
+}
+
+#[test]
 fn an_answer_that_fits_the_buffer_frees_its_slot_unread() {
     let upstream = application();
     let proxy = Setup::to(&upstream, SLOTS).set("buffer.response", "8MiB").start();
