@@ -7,27 +7,32 @@ const HEX: &[u8; 16] = b"0123456789ABCDEF";
 
 /// Which bytes are written as `#XX`, besides those below 32 and above 126.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub(crate) enum Encoding {
     /// Text from the configuration or from loadline itself: UTF-8 stays readable, only ASCII controls are encoded.
-    Trusted,
+    Trusted = TRUSTED,
     /// Request lines, URIs and whatever else a peer chose: also `"` and `#`.
-    Url,
+    Url = URL,
     /// Header values: also `"`, `#`, `{`, `|` and `}`, which delimit captured headers.
-    Header,
+    Header = HEADER,
 }
 
 /// Appends `text` in `encoding`; with `backslash`, also puts `\` before `"`, `\` and `]` (HAProxy's flag `E`).
 pub(crate) fn push_encoded(out: &mut Vec<u8>, text: &[u8], encoding: Encoding, backslash: bool) {
-    for &byte in text {
-        if must_encode(byte, encoding) {
+    let encode = encoding as u8;
+    let stop = if backslash { encode | BACKSLASH } else { encode };
+    let mut rest = text;
+    while let Some(at) = rest.iter().position(|&byte| BYTES[usize::from(byte)] & stop != 0) {
+        let byte = rest[at];
+        out.extend_from_slice(&rest[..at]);
+        if BYTES[usize::from(byte)] & encode != 0 {
             push_hex_escape(out, byte);
         } else {
-            if backslash && matches!(byte, b'"' | b'\\' | b']') {
-                out.push(b'\\');
-            }
-            out.push(byte);
+            out.extend_from_slice(&[b'\\', byte]);
         }
+        rest = &rest[at + 1..];
     }
+    out.extend_from_slice(rest);
 }
 
 /// Appends `value` in upper-case hex, at least `width` digits.
@@ -41,7 +46,10 @@ pub(crate) fn push_hex(out: &mut Vec<u8>, value: u64, width: usize) {
 /// Appends a JSON string with its quotes. Bytes that are no UTF-8 become U+FFFD, written as an escape.
 pub(crate) fn push_json_string(out: &mut Vec<u8>, text: &[u8]) {
     out.push(b'"');
-    for chunk in text.utf8_chunks() {
+    // Nearly every string is plain ASCII and copied whole.
+    let plain = text.iter().position(|&byte| BYTES[usize::from(byte)] & JSON != 0).unwrap_or(text.len());
+    out.extend_from_slice(&text[..plain]);
+    for chunk in text[plain..].utf8_chunks() {
         for character in chunk.valid().chars() {
             push_json_char(out, character);
         }
@@ -54,19 +62,45 @@ pub(crate) fn push_json_string(out: &mut Vec<u8>, text: &[u8]) {
 
 /// Appends a logfmt value: bare where that is unambiguous, else as a JSON string.
 pub(crate) fn push_logfmt_value(out: &mut Vec<u8>, text: &[u8]) {
-    let bare = |&byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'=' | b'\\');
-    if !text.is_empty() && text.iter().all(bare) {
+    if !text.is_empty() && text.iter().all(|&byte| BYTES[usize::from(byte)] & LOGFMT == 0) {
         out.extend_from_slice(text);
     } else {
         push_json_string(out, text);
     }
 }
 
-fn must_encode(byte: u8, encoding: Encoding) -> bool {
-    match encoding {
-        Encoding::Trusted => byte < 32 || byte == 127,
-        Encoding::Url => !(32..127).contains(&byte) || matches!(byte, b'"' | b'#'),
-        Encoding::Header => !(32..127).contains(&byte) || matches!(byte, b'"' | b'#' | b'{' | b'|' | b'}'),
+const TRUSTED: u8 = 1;
+const URL: u8 = 2;
+const HEADER: u8 = 4;
+/// What the flag `E` escapes.
+const BACKSLASH: u8 = 8;
+/// What a JSON string cannot hold as it is, or what needs a closer look.
+const JSON: u8 = 16;
+/// What makes a logfmt value ambiguous.
+const LOGFMT: u8 = 32;
+
+/// For each byte, who must not copy it.
+static BYTES: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < table.len() {
+        table[byte] = special(byte as u8);
+        byte += 1;
+    }
+    table
+};
+
+const fn special(byte: u8) -> u8 {
+    match byte {
+        0..32 | 127 => TRUSTED | URL | HEADER | JSON | LOGFMT,
+        128.. => URL | HEADER | JSON | LOGFMT,
+        b'"' => URL | HEADER | BACKSLASH | JSON | LOGFMT,
+        b'#' => URL | HEADER,
+        b'{' | b'|' | b'}' => HEADER,
+        b'\\' => BACKSLASH | JSON | LOGFMT,
+        b']' => BACKSLASH,
+        b' ' | b'=' => LOGFMT,
+        _ => 0,
     }
 }
 

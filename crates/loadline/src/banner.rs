@@ -186,7 +186,7 @@ fn text(settings: &Settings, loaded: &Loaded, paint: &Paint) -> String {
     if settings.upstream == Upstream::Demo {
         let url = settings.listen.first().map(|address| reachable(*address)).unwrap_or_default();
         let _ = writeln!(text, "  {:LABEL_WIDTH$}curl {url}", "look");
-        let _ = writeln!(text, "  {:LABEL_WIDTH$}wrk -c 50 -d 10s {url}", "overload");
+        let _ = writeln!(text, "  {:LABEL_WIDTH$}wrk -c 100 -d 10s {url}", "overload");
         let _ = writeln!(text, "  {:LABEL_WIDTH$}loadline app:8080 3", "your app");
     }
     text
@@ -328,7 +328,7 @@ loadline 0.1.0  http://0.0.0.0:9000 (environment PORT) -> http://app:8080
         let text = banner(&Sources::default(), PLAIN);
         assert!(text.starts_with("loadline 0.1.0  http://0.0.0.0:8000 -> the embedded demo app\n"), "{text}");
         let hints = "  look      curl http://127.0.0.1:8000/
-  overload  wrk -c 50 -d 10s http://127.0.0.1:8000/
+  overload  wrk -c 100 -d 10s http://127.0.0.1:8000/
   your app  loadline app:8080 3
 ";
         assert!(text.ends_with(hints), "{text}");
@@ -338,7 +338,7 @@ loadline 0.1.0  http://0.0.0.0:9000 (environment PORT) -> http://app:8080
     fn machines_read_one_object_per_line() {
         let text = banner(&app(), Style::Json);
         let started = "{\"ts\":\"1970-01-01T00:00:00.000Z\",\"level\":\"info\",\"msg\":\"started\",\"version\":\"0.1.0\",\
-            \"listen\":[\"http://0.0.0.0:8000\"],\"listen_origin\":\"default\",\"upstream\":\"http://app:8080\",\
+            \"listen\":\"0.0.0.0:8000\",\"admin\":\"127.0.0.1:8001\",\"listen_origin\":\"default\",\"upstream\":\"http://app:8080\",\
             \"upstream_origin\":\"argument\"}";
         assert_eq!(text.lines().next(), Some(started));
         let limit = "{\"ts\":\"1970-01-01T00:00:00.000Z\",\"level\":\"info\",\"msg\":\"setting\",\

@@ -146,7 +146,8 @@ impl Bench<'_> {
              limit {LIMIT}; ratios are medians of per-round ratios"
         )];
         lines.push(
-            "load busy near 1: requests/s is the generator's limit there, CPU per request is still the proxy's"
+            "busy: share of its core. Load busy near 1: requests/s is the generator's limit. Both far below 1 at \
+             saturation: other processes had the cores, and CPU per request alone is to be trusted"
                 .to_owned(),
         );
         let loadline = self.loadline.as_ref().map(|loadline| loadline.program.display().to_string());

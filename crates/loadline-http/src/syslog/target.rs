@@ -123,7 +123,7 @@ impl LogTarget {
 
     /// Where a line is cut: `len`, else [`DATAGRAM_MAX`] for datagrams, else nowhere.
     pub fn line_max(&self) -> Option<usize> {
-        self.max_len.or(self.is_datagram().then_some(DATAGRAM_MAX))
+        self.max_len.or_else(|| self.is_datagram().then_some(DATAGRAM_MAX))
     }
 }
 

@@ -83,6 +83,7 @@ fn a_record_becomes_one_datagram_with_a_syslog_header() {
     settings.syslog.pid = 7;
     settings.separate_errors = true;
     let log = AccessLog::start(settings).unwrap();
+    assert!(log.format().is_some_and(|format| format.needs().request_headers.is_empty()));
     log.record(&Record { backend: "app", status: Some(200), ..Record::default() });
     log.record(&Record { backend: "app", status: Some(504), ..Record::default() });
     let (ok, failed) = (receive(&socket), receive(&socket));

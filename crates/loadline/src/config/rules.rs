@@ -6,13 +6,16 @@ use std::path::Path;
 use loadline_http::syslog::LogTarget;
 
 use super::error::{ConfigError, Origin};
-use super::settings::{Settings, Upstream};
+use super::settings::{DEMO_QUEUE_TIMEOUT, Settings, Upstream};
 use super::{Origins, units};
 
 /// Fills in what nobody set and what follows from other settings.
 pub(super) fn derive(settings: &mut Settings, origins: &Origins) {
     if !origins.is_set("queue.depth") {
         settings.queue.depth = settings.max_connections;
+    }
+    if settings.upstream == Upstream::Demo && !origins.is_set("queue.timeout") {
+        settings.queue.timeout = Some(DEMO_QUEUE_TIMEOUT);
     }
     if !origins.is_set("limit.abandon_timeout") {
         settings.limit.abandon_timeout = settings.timeouts.upstream;

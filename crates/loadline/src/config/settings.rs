@@ -21,7 +21,10 @@ pub const KIB: u64 = 1024;
 pub const MIB: u64 = 1024 * KIB;
 
 /// Limit before the embedded demo app: as many as it has workers to serve.
-pub const DEMO_CONCURRENCY: NonZeroU32 = NonZeroU32::new(3).expect("3 is not zero");
+pub const DEMO_CONCURRENCY: NonZeroU32 = NonZeroU32::new(loadline_demo::WORKERS as u32).expect("it has workers");
+
+/// Longest wait before the demo app: short, so that an overload shows within a second.
+pub const DEMO_QUEUE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The cores this process may use, as the system says (affinity and control groups included); 1 when it does not say.
 pub fn available_cores() -> NonZeroUsize {
