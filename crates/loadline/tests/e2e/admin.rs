@@ -66,18 +66,12 @@ fn metrics_have_their_families_and_move() {
     }
     assert!(page.lines().any(|line| line.starts_with("loadline_")), "no loadline_ family");
     assert!(page.lines().any(|line| line.starts_with("process_")), "no process_ family");
-    let shed = |reason: &str| {
-        let series = page.lines().find(|line| {
-            line.starts_with("http_requests_shed_total{")
-                && line.contains("priority=\"normal\"")
-                && line.contains(&format!("reason=\"{reason}\""))
-        });
-        let series = series.unwrap_or_else(|| panic!("no series for {reason}:\n{page}"));
-        series.rsplit(' ').next().unwrap().parse::<f64>().unwrap()
-    };
-    assert_eq!(shed("concurrency"), 1.0);
-    assert_eq!(shed("queue_timeout"), 0.0, "every pair exists at 0");
-    assert_eq!(proxy.metric("http_inflight_requests"), 1.0);
+    for (reason, count) in [("concurrency", 1.0), ("queue_timeout", 0.0)] {
+        let label = format!("reason=\"{reason}\"");
+        assert!(page.contains(&label), "every reason exists from the start; no {reason} in\n{page}");
+        proxy.wait_metric("http_requests_shed_total", &["priority=\"normal\"", &label], count);
+    }
+    proxy.wait_metric("http_inflight_requests", &[], 1.0);
     gate.open();
     assert_eq!(busy.read().status, 200);
 }
@@ -88,11 +82,13 @@ fn requests_cannot_create_series() {
     let proxy = Setup::to(&upstream, 1).start();
     proxy.get("/warm-up");
     proxy.connect().send("BREW /pot HTTP/1.1\r\nHost: x\r\n\r\n").read();
+    proxy.wait_metric("http_requests_total", &[], 2.0);
     let before = proxy.admin("/metrics").text().lines().count();
     let mut client = proxy.connect();
     for index in 0..50 {
         client.send(format!("M{index} /path/{index}?q={index} HTTP/1.1\r\nHost: h{index}\r\n\r\n")).read();
     }
+    proxy.wait_metric("http_requests_total", &[], 52.0);
     let page = proxy.admin("/metrics").text();
     assert_eq!(page.lines().count(), before, "{page}");
     assert!(!page.contains("/path/"), "{page}");

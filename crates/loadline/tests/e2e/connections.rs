@@ -26,13 +26,7 @@ fn beyond_the_maximum_newcomers_get_503_and_a_close() {
         client.expect_close();
     }
     upstream.wait_seen(4);
-    let page = proxy.admin("/metrics").text();
-    let refused: f64 = page
-        .lines()
-        .filter(|line| line.starts_with("http_requests_shed_total{") && line.contains("\"connection_limit\""))
-        .map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap())
-        .sum();
-    assert_eq!(refused, 5.0);
+    proxy.wait_metric("http_requests_shed_total", &["reason=\"connection_limit\""], 5.0);
     gate.open();
     for client in &mut held {
         assert_eq!(client.read().status, 200);

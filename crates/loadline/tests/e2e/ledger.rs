@@ -107,6 +107,7 @@ fn the_metrics_page_tells_the_same() {
     proxy.wait_load(0, 0);
     let counters = proxy.status().counters;
     assert_eq!((counters.offered, counters.admitted, counters.shed), (4, 4, 0));
-    assert_eq!(proxy.metric("http_inflight_requests"), 0.0);
-    assert_eq!(proxy.metric("loadline_doomed_started_total"), 0.0);
+    proxy.wait_metric("http_requests_total", &[], 4.0);
+    assert_eq!(proxy.metric_sum("http_inflight_requests", &[]), 0.0);
+    assert_eq!(proxy.metric_sum("loadline_doomed_started_total", &[]), 0.0);
 }

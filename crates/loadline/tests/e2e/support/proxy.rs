@@ -126,14 +126,25 @@ impl Proxy {
         });
     }
 
-    /// The value of one metric line, its name with labels as written on the page; 0 when it is not there.
+    /// The sum of a family's samples whose labels contain all of `labels`, each written as on the page.
     #[track_caller]
-    pub(crate) fn metric(&self, name: &str) -> f64 {
+    pub(crate) fn metric_sum(&self, family: &str, labels: &[&str]) -> f64 {
         let page = self.admin("/metrics").text();
         page.lines()
             .filter_map(|line| line.rsplit_once(' '))
-            .find(|(series, _)| *series == name)
-            .map_or(0.0, |(_, value)| value.parse().unwrap())
+            .filter(|(series, _)| {
+                let rest = series.strip_prefix(family);
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('{'))
+                    && labels.iter().all(|label| series.contains(label))
+            })
+            .map(|(_, value)| value.parse::<f64>().unwrap())
+            .sum()
+    }
+
+    /// Waits until that sum has a value: an answer may be with its client before it is counted.
+    #[track_caller]
+    pub(crate) fn wait_metric(&self, family: &str, labels: &[&str], value: f64) {
+        eventually(&format!("{family} {labels:?} is {value}"), || self.metric_sum(family, labels) == value);
     }
 
     /// Sends a signal to the process.
