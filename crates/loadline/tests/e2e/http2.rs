@@ -162,3 +162,13 @@ fn many_streams_on_many_connections() {
     assert!(upstream.peak() <= 4);
     proxy.wait_load(0, 0);
 }
+
+#[test]
+fn an_idle_connection_is_closed() {
+    let upstream = Upstream::hello();
+    let proxy = Setup::to(&upstream, 1).set("timeouts.idle", "300ms").set("timeouts.header", "300ms").start();
+    let mut client = proxy.connect();
+    // The preface and empty SETTINGS (RFC 9113 section 3.4), and then nothing.
+    client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0");
+    client.read_to_close().expect("an idle connection is closed, whatever it speaks");
+}

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::support::{Client, Gate, Setup, Upstream, eventually};
+use crate::support::{Client, Gate, H2, Setup, Upstream, eventually};
 
 /// Far below the drain's bound of these tests (10 s), with room for a busy machine.
 const AT_ONCE: Duration = Duration::from_secs(3);
@@ -66,6 +66,18 @@ fn a_connection_that_never_spoke_does_not_hold_up_the_end() {
     let begin = Instant::now();
     proxy.signal(Signal::TERM);
     silent.expect_close();
+    assert!(proxy.wait_exit().success());
+    assert!(begin.elapsed() < AT_ONCE, "took {:?}", begin.elapsed());
+}
+
+#[test]
+fn an_idle_http2_connection_does_not_either() {
+    let upstream = Upstream::hello();
+    let mut proxy = Setup::to(&upstream, 1).start();
+    let h2 = H2::connect(proxy.addr());
+    assert_eq!(h2.get("/").status, 200);
+    let begin = Instant::now();
+    proxy.signal(Signal::TERM);
     assert!(proxy.wait_exit().success());
     assert!(begin.elapsed() < AT_ONCE, "took {:?}", begin.elapsed());
 }

@@ -1,6 +1,6 @@
 //! Slow clients hold no slot: not while they send, and not for long while they do not read.
 
-use crate::support::{Client, Setup, Upstream, eventually, parallel};
+use crate::support::{Client, H2, Setup, Upstream, eventually, parallel};
 
 const SLOTS: usize = 8;
 
@@ -52,6 +52,19 @@ fn thirty_two_trickled_chunked_uploads_beside_eight_slots() {
     proxy.wait_status("all connected", |status| status.connections.client >= 32);
     assert_eq!(parallel(SLOTS, |_| proxy.get("/legitimate").status), [200; SLOTS]);
     assert_eq!(proxy.status().in_flight, 0);
+}
+
+#[test]
+fn thirty_two_stalled_http2_uploads_beside_eight_slots() {
+    let upstream = application();
+    let proxy = Setup::to(&upstream, SLOTS).start();
+    let h2 = H2::connect(proxy.addr());
+    let _stalled: Vec<_> = (0..32).map(|_| h2.start_stalled("/stalled", b"begin")).collect();
+    for _ in 0..3 {
+        assert_eq!(h2.get("/legitimate").status, 200, "on the same connection");
+        assert_eq!(parallel(SLOTS, |_| proxy.get("/legitimate").status), [200; SLOTS]);
+    }
+    assert_eq!(proxy.status().in_flight, 0, "a stalled upload holds a slot");
 }
 
 #[test]

@@ -1,10 +1,14 @@
 //! An HTTP/2 client with prior knowledge: hyper's, driven from a test's thread.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use hyper::body::{Body, Frame, Incoming};
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper::{HeaderMap, Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -17,7 +21,7 @@ use super::PATIENCE;
 #[derive(Debug)]
 pub(crate) struct H2 {
     runtime: Runtime,
-    sender: SendRequest<Full<Bytes>>,
+    sender: SendRequest<UnsyncBoxBody<Bytes, Infallible>>,
 }
 
 /// A response read to its end.
@@ -51,11 +55,26 @@ impl H2 {
 
     /// Starts a request without waiting for its answer.
     pub(crate) fn start(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Stream {
+        self.send(method, path, headers, Full::new(Bytes::copy_from_slice(body)).boxed_unsync())
+    }
+
+    /// Starts an upload that stalls after these bytes.
+    pub(crate) fn start_stalled(&self, path: &str, begin: &[u8]) -> Stream {
+        self.send("POST", path, &[], Stalled(Some(Bytes::copy_from_slice(begin))).boxed_unsync())
+    }
+
+    fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: UnsyncBoxBody<Bytes, Infallible>,
+    ) -> Stream {
         let mut request = Request::builder().method(method).uri(format!("http://test.example{path}"));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let request = request.body(Full::new(Bytes::copy_from_slice(body))).unwrap();
+        let request = request.body(body).unwrap();
         let mut sender = self.sender.clone();
         Stream(self.runtime.spawn(async move {
             sender.ready().await?;
@@ -103,4 +122,19 @@ async fn collect(response: Response<Incoming>) -> Result<H2Reply, hyper::Error> 
         body: collected.to_bytes().to_vec(),
         trailers,
     })
+}
+
+/// A body that begins and never ends.
+struct Stalled(Option<Bytes>);
+
+impl Body for Stalled {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.take().map_or(Poll::Pending, |begin| Poll::Ready(Some(Ok(Frame::data(begin)))))
+    }
 }
