@@ -13,6 +13,7 @@ fn finish_holds_the_slot_until_the_application_is_done() {
     let leaving: Vec<_> = (0..2).map(|_| proxy.send_get("/ghost")).collect();
     upstream.wait_in_service(2);
     drop(leaving);
+    proxy.wait_status("both are ghosts", |status| status.abandoned_exchanges == 2);
     let mut waiting: Vec<_> = (0..2).map(|_| proxy.send_get("/waiting")).collect();
     proxy.wait_load(2, 2);
     upstream.wait_seen(2);
@@ -43,6 +44,7 @@ fn finish_is_the_default_and_reads_the_answer_to_its_end() {
     let leaving = proxy.send_get("/ghost");
     upstream.wait_in_service(1);
     leaving.reset();
+    proxy.wait_status("it is a ghost", |status| status.abandoned_exchanges == 1);
     gate.open();
     eventually("the whole answer was taken", || upstream.requests()[0].finished);
     proxy.wait_load(0, 0);
@@ -61,6 +63,7 @@ fn a_client_that_leaves_in_the_middle_of_the_answer() {
     let mut leaving = proxy.send_get("/ghost");
     assert_eq!(leaving.read_head().unwrap().status, 200);
     leaving.reset();
+    proxy.wait_status("it is a ghost", |status| status.abandoned_exchanges == 1);
     let mut waiting = proxy.send_get("/waiting");
     proxy.wait_load(1, 1);
     upstream.wait_seen(1);
@@ -98,7 +101,8 @@ fn a_server_timeout_answers_at_once_and_keeps_the_slot() {
         Setup::to(&upstream, 1).set("timeouts.upstream", "100ms").set("limit.abandon_timeout", "20s").start();
     let mut client = proxy.connect();
     assert_eq!(client.get("/late").status, 504);
-    assert_eq!(proxy.status().in_flight, 1, "the slot was freed while the application works on");
+    let status = proxy.status();
+    assert_eq!((status.in_flight, status.abandoned_exchanges), (1, 1), "the application still works on it");
     // The client's connection is free for another request, which has to wait for the ghost.
     client.send_get("/next");
     proxy.wait_load(1, 1);
@@ -161,6 +165,7 @@ fn a_reset_http2_stream_is_a_client_that_left() {
     h2.cancel(queued);
     proxy.wait_load(1, 0);
     h2.cancel(serving);
+    proxy.wait_status("it is a ghost", |status| status.abandoned_exchanges == 1);
     let waiting = h2.start("GET", "/waiting", &[], b"");
     proxy.wait_load(1, 1);
     upstream.wait_seen(1);

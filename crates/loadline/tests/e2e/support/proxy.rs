@@ -19,6 +19,8 @@ pub(crate) struct Status {
     pub(crate) in_flight: u64,
     pub(crate) bypass_in_flight: u64,
     pub(crate) queued: u64,
+    /// Exchanges that run to their end although nobody waits for them any more.
+    pub(crate) abandoned_exchanges: u64,
     pub(crate) counters: Counters,
     pub(crate) connections: Connections,
 }
