@@ -95,6 +95,21 @@ fn an_idle_proxy_exits_at_once() {
 }
 
 #[test]
+fn signals_are_heard_from_the_first_line_on() {
+    let upstream = Upstream::hello();
+    for _ in 0..5 {
+        let mut proxy = Setup::to(&upstream, 1).start();
+        proxy.signal(Signal::HUP);
+        assert_eq!(proxy.get("/").status, 200);
+        assert!(proxy.is_running(), "a reload ended it");
+        let mut proxy = Setup::to(&upstream, 1).start();
+        proxy.signal(Signal::TERM);
+        let status = proxy.wait_exit();
+        assert!(status.success(), "{status}");
+    }
+}
+
+#[test]
 fn a_second_signal_ends_it() {
     let gate = Gate::new();
     let upstream = Upstream::gated(&gate);
