@@ -93,6 +93,10 @@ async fn be_active<S: ClientIo>(
         let record = |done| Exchange::new(history.accepted, began - history.idle_since, began, done);
         let after = match read_head(client, &mut scratch, &live, began, http2).await {
             Head::Http2 => return Next::Http2(scratch),
+            Head::Nothing => {
+                worker.scratches.give(scratch);
+                return Next::Idle;
+            }
             Head::Closed => After::Close,
             Head::Bad(error) => {
                 let mut exchange = record(Instant::now());
@@ -161,6 +165,8 @@ enum Head {
     Bad(LocalError),
     Closed,
     Http2,
+    /// It was no byte that woke us, as happens with new sockets: back to waiting without a buffer.
+    Nothing,
 }
 
 async fn read_head<S: ClientIo>(
@@ -196,6 +202,8 @@ async fn read_head<S: ClientIo>(
             match client.poll_fill(cx, inbox) {
                 Poll::Ready(true) => {}
                 Poll::Ready(false) => return Poll::Ready(Head::Closed),
+                // A pipe within the process cannot tell whether it is readable: it waits here.
+                Poll::Pending if inbox.is_empty() && !client.peer.http2 => return Poll::Ready(Head::Nothing),
                 Poll::Pending => {
                     ready!(client.watchdog.poll(cx, Instant::now(), due));
                     return Poll::Ready(if inbox.is_empty() {
