@@ -7,7 +7,9 @@ use std::net::SocketAddr;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use loadline_h1::{BodyDecoder, Refusal, encode_chunk_header, encode_last_chunk};
+use loadline_h1::{
+    BodyDecoder, Framing, Limits, Refusal, RequestHead, encode_chunk_header, encode_last_chunk,
+};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -160,9 +162,11 @@ pub(crate) struct RequestBody {
 }
 
 impl RequestBody {
-    pub(crate) fn new(decoder: BodyDecoder, start: usize, chunked: bool) -> Self {
+    /// The body that follows `head`.
+    pub(crate) fn of(head: &RequestHead, limits: &Limits) -> Self {
+        let decoder = BodyDecoder::new(head.framing, limits);
         let ended = decoder.is_done();
-        Self { decoder, start, chunked, bytes: 0, ended }
+        Self { decoder, start: head.len, chunked: head.framing == Framing::Chunked, bytes: 0, ended }
     }
 
     /// Whether the whole body was taken.

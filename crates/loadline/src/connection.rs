@@ -38,100 +38,119 @@ pub(crate) struct Place {
 }
 
 /// Serves HTTP/1.1 on `io` until it is closed. Returns the connection if its client speaks HTTP/2.
+///
+/// While the connection idles, this future is all that it costs; what an active one needs is boxed and goes when it
+/// idles again.
 pub(crate) async fn serve<S: ClientIo>(
     io: S,
     peer: Peer,
     place: Place,
     worker: Rc<Worker>,
 ) -> Option<Http2<S>> {
+    let now = Instant::now();
     let mut client = Client::new(io, peer);
-    let accepted = Instant::now();
-    let mut since = accepted;
-    let mut first = true;
-    let mut kept: Option<Box<Scratch>> = None;
+    let mut history = History { accepted: now, idle_since: now, served: false };
     loop {
-        let live = worker.live();
-        if kept.is_none() {
-            if !wait_readable(&mut client, &place, &live, since, first).await {
-                return None;
-            }
+        let due = patience(&worker.live(), &place, &history);
+        if !wait_readable(&mut client, &place.slot, due).await {
+            return None;
         }
-        let mut scratch = kept.take().unwrap_or_else(|| worker.scratches.take());
-        let began = Instant::now();
-        let http2 = first && live.settings.http.http2 && !peer.http2;
-        let after = match read_head(&mut client, &mut scratch, &live, began, http2).await {
-            Head::Http2 => return Some(Http2 { io: client.io, peer, read: scratch }),
-            Head::Closed => After::Close,
-            Head::Bad(error) => {
-                let mut exchange = Exchange::new(accepted, began - since, began, Instant::now());
-                exchange.failed(&error);
-                reply::unreadable(&mut scratch, &live, &error);
-                exchange.bytes_out = scratch.to_client.pending() as u64;
-                let sent = client.flush(&mut scratch.to_client, live.settings.timeouts.client).await;
-                observe::unreadable(&worker, &live, &client.peer, &exchange);
-                if sent.is_ok() { After::Linger } else { After::Close }
-            }
-            Head::Complete(done) => {
-                let mut exchange = Exchange::new(accepted, began - since, began, done);
-                let after = pipeline::handle(
-                    &mut client,
-                    &mut scratch,
-                    &worker,
-                    &live,
-                    &mut exchange,
-                    place.over_limit,
-                )
-                .await;
-                observe::request(&worker, &live, &client.peer, &scratch, &exchange);
-                after
-            }
-        };
-        first = false;
-        match after {
-            After::Keep if !client.gone => {
-                scratch.inbox.drain(..scratch.head.len.min(scratch.inbox.len()));
-                since = Instant::now();
-                if scratch.inbox.is_empty() {
-                    worker.scratches.give(scratch);
-                } else {
-                    kept = Some(scratch);
-                }
-            }
-            After::Linger => {
-                client.linger(&mut scratch).await;
-                worker.scratches.give(scratch);
-                return None;
-            }
-            After::Keep | After::Close => {
-                worker.scratches.give(scratch);
-                return None;
-            }
+        match Box::pin(be_active(&mut client, &place, &worker, &mut history)).await {
+            Next::Idle => {}
+            Next::Closed => return None,
+            Next::Http2(read) => return Some(Http2 { io: client.io, peer, read }),
         }
     }
 }
 
-/// Waits for the first byte of a request without holding a buffer. A new connection has less patience than one that
-/// has already sent a request: it exists in order to send one.
-async fn wait_readable<S: ClientIo>(
+/// What one request needs to know of those before it.
+struct History {
+    accepted: Instant,
+    /// When the connection was accepted, or the last request was done.
+    idle_since: Instant,
+    /// Whether it has carried a request.
+    served: bool,
+}
+
+enum Next {
+    Idle,
+    Closed,
+    Http2(Box<Scratch>),
+}
+
+/// Serves requests as long as there are bytes of them.
+async fn be_active<S: ClientIo>(
     client: &mut Client<S>,
     place: &Place,
-    live: &Live,
-    since: Instant,
-    new: bool,
-) -> bool {
-    let timeouts = &live.settings.timeouts;
-    let due = since
-        + match (place.over_limit, new) {
-            (true, _) => timeouts.header.min(RESERVE_PATIENCE),
-            (false, true) => timeouts.header.min(timeouts.idle),
-            (false, false) => timeouts.idle,
+    worker: &Rc<Worker>,
+    history: &mut History,
+) -> Next {
+    let mut scratch = worker.scratches.take();
+    loop {
+        let live = worker.live();
+        let began = Instant::now();
+        let http2 = !history.served && live.settings.http.http2 && !client.peer.http2;
+        let record = |done| Exchange::new(history.accepted, began - history.idle_since, began, done);
+        let after = match read_head(client, &mut scratch, &live, began, http2).await {
+            Head::Http2 => return Next::Http2(scratch),
+            Head::Nothing => {
+                worker.scratches.give(scratch);
+                return Next::Idle;
+            }
+            Head::Closed => After::Close,
+            Head::Bad(error) => {
+                let mut exchange = record(Instant::now());
+                exchange.failed(&error);
+                reply::unreadable(&mut scratch, &live, &error);
+                exchange.bytes_out = scratch.to_client.pending() as u64;
+                let sent = client.flush(&mut scratch.to_client, live.settings.timeouts.client).await;
+                observe::unreadable(worker, &live, &client.peer, &exchange);
+                if sent.is_ok() { After::Linger } else { After::Close }
+            }
+            Head::Complete(done) => {
+                let mut exchange = record(done);
+                let over_limit = place.over_limit;
+                let after =
+                    pipeline::handle(client, &mut scratch, worker, &live, &mut exchange, over_limit).await;
+                history.idle_since = observe::request(worker, &live, &client.peer, &scratch, &exchange);
+                after
+            }
         };
+        history.served = true;
+        let stays = after == After::Keep && !client.gone;
+        if stays {
+            scratch.inbox.drain(..scratch.head.len.min(scratch.inbox.len()));
+            if !scratch.inbox.is_empty() {
+                continue;
+            }
+        } else if after == After::Linger {
+            client.linger(&mut scratch).await;
+        }
+        worker.scratches.give(scratch);
+        return if stays { Next::Idle } else { Next::Closed };
+    }
+}
+
+/// Until when a silent connection is kept. A new connection gets less than one that has sent a request: it exists in
+/// order to send one.
+fn patience(live: &Live, place: &Place, history: &History) -> Instant {
+    let timeouts = &live.settings.timeouts;
+    history.idle_since
+        + match (place.over_limit, history.served) {
+            (true, _) => timeouts.header.min(RESERVE_PATIENCE),
+            (false, false) => timeouts.header.min(timeouts.idle),
+            (false, true) => timeouts.idle,
+        }
+}
+
+/// Waits for the first byte of a request without holding a buffer.
+async fn wait_readable<S: ClientIo>(client: &mut Client<S>, slot: &Slot, due: Instant) -> bool {
     poll_fn(|cx| {
         // What has arrived is served even when the proxy drains: its client cannot know that yet.
         if client.io.poll_readable(cx).is_ready() {
             return Poll::Ready(true);
         }
-        if place.slot.poll_closing(cx).is_ready() {
+        if slot.poll_closing(cx).is_ready() {
             return Poll::Ready(false);
         }
         ready!(client.watchdog.poll(cx, Instant::now(), due));
@@ -146,6 +165,8 @@ enum Head {
     Bad(LocalError),
     Closed,
     Http2,
+    /// It was no byte that woke us, as happens with new sockets: back to waiting without a buffer.
+    Nothing,
 }
 
 async fn read_head<S: ClientIo>(
@@ -181,6 +202,8 @@ async fn read_head<S: ClientIo>(
             match client.poll_fill(cx, inbox) {
                 Poll::Ready(true) => {}
                 Poll::Ready(false) => return Poll::Ready(Head::Closed),
+                // A pipe within the process cannot tell whether it is readable: it waits here.
+                Poll::Pending if inbox.is_empty() && !client.peer.http2 => return Poll::Ready(Head::Nothing),
                 Poll::Pending => {
                     ready!(client.watchdog.poll(cx, Instant::now(), due));
                     return Poll::Ready(if inbox.is_empty() {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use loadline_core::{Class, Rejection};
+use loadline_h1::ResponseHead;
 use loadline_tower::Permit;
 use tokio::time::Instant;
 
@@ -75,6 +76,8 @@ pub(crate) struct Exchange {
     pub(crate) gone: Option<Gone>,
     /// The proxy's own address and the upstream's.
     pub(crate) upstream: (Option<SocketAddr>, Option<SocketAddr>),
+    /// Response headers that the log's format asks for: name and value.
+    pub(crate) captured: Vec<(String, Vec<u8>)>,
     /// How the session ended, in HAProxy's two letters: who ended it, and in which phase.
     pub(crate) termination: [u8; 2],
 }
@@ -103,6 +106,7 @@ impl Exchange {
             upstream_result: None,
             gone: None,
             upstream: (None, None),
+            captured: Vec::new(),
             termination: *b"--",
         }
     }
@@ -143,6 +147,16 @@ impl Exchange {
         self.status = status;
         self.answered = Some(Instant::now());
         self.upstream_result = Some(if status < 500 { UpstreamResult::Ok } else { UpstreamResult::Error });
+    }
+
+    /// Keeps the response headers called `names`.
+    pub(crate) fn capture(&mut self, names: &[String], response: &ResponseHead, bytes: &[u8]) {
+        for name in names {
+            let values = response.iter(bytes).filter(|(field, _)| field.eq_ignore_ascii_case(name.as_bytes()));
+            if let Some((_, value)) = values.last() {
+                self.captured.push((name.clone(), value.to_vec()));
+            }
+        }
     }
 
     pub(crate) fn upstream_over(&mut self) {

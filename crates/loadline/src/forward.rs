@@ -128,7 +128,7 @@ pub(crate) async fn forward<S: ClientIo>(
             End::Done { keep } => return Forwarded::Done { keep },
             End::Tunnel => {
                 let (Some(connection), permit) = (connection, held) else { return Forwarded::Broken };
-                tunnel::run(client, scratch, worker, exchange, connection).await;
+                tunnel::run(client, scratch, worker, live, exchange, connection).await;
                 if let Some(permit) = permit {
                     permit.complete(Outcome::Completed);
                 }

@@ -8,6 +8,7 @@ mod pipe;
 mod request;
 mod response;
 
+use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
 use std::task::Poll;
@@ -19,11 +20,13 @@ use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::task::{AbortHandle, spawn_local};
+use tokio::time::Instant;
 
 use self::pipe::Rewound;
 use self::response::StreamBody;
 use crate::client::{Peer, Slot};
 use crate::connection::{self, Http2, Place};
+use crate::watchdog::Watchdog;
 use crate::worker::Worker;
 
 /// Streams that one client connection may have open, as its peers among proxies allow.
@@ -46,9 +49,10 @@ pub(crate) async fn serve(upgraded: Http2<TcpStream>, slot: Rc<Slot>, worker: Rc
     worker.scratches.give(read);
     let live = worker.live();
     let head_bytes = u32::try_from(live.limits.head_bytes).unwrap_or(u32::MAX);
+    let streams = Rc::new(Streams::default());
     let service = {
-        let worker = Rc::clone(&worker);
-        service_fn(move |request| stream(request, peer, Rc::clone(&worker)))
+        let (worker, streams) = (Rc::clone(&worker), Rc::clone(&streams));
+        service_fn(move |request| stream(request, peer, Rc::clone(&worker), Streams::enter(&streams)))
     };
     let mut builder = hyper::server::conn::http2::Builder::new(LocalExecutor);
     builder
@@ -61,13 +65,21 @@ pub(crate) async fn serve(upgraded: Http2<TcpStream>, slot: Rc<Slot>, worker: Rc
         .keep_alive_timeout(live.settings.timeouts.client);
     let mut serving = std::pin::pin!(builder.serve_connection(TokioIo::new(io), service));
     let mut told = false;
+    let mut watchdog = Watchdog::default();
     // What ends it, an error of the client included, ends the connection and concerns nobody else.
     let _ = std::future::poll_fn(|cx| {
-        if !told && slot.poll_closing(cx).is_ready() {
+        if let Poll::Ready(ended) = serving.as_mut().poll(cx) {
+            return Poll::Ready(ended);
+        }
+        let closing = slot.poll_closing(cx).is_ready();
+        let due = streams.idle_since().map(|since| since + live.settings.timeouts.idle);
+        let idle = due.is_some_and(|due| watchdog.poll(cx, Instant::now(), due).is_ready());
+        if !told && (closing || idle) {
             told = true;
             serving.as_mut().graceful_shutdown();
+            return serving.as_mut().poll(cx);
         }
-        serving.as_mut().poll(cx)
+        Poll::Pending
     })
     .await;
 }
@@ -77,6 +89,7 @@ async fn stream(
     request: Request<Incoming>,
     peer: Peer,
     worker: Rc<Worker>,
+    active: Active,
 ) -> io::Result<Response<StreamBody>> {
     let (near, far) = tokio::io::duplex(PIPE);
     let place = Place { slot: Rc::default(), over_limit: false };
@@ -89,7 +102,46 @@ async fn stream(
     // A reset stream drops the response or this future, and with it the request that is still under way.
     let upload = AbortOnDrop(sending.abort_handle());
     // Without an answer the stream is reset, as an HTTP/1.1 connection would be closed.
-    response::receive(from_proxy, kind, upload).await.ok_or_else(|| io::ErrorKind::ConnectionAborted.into())
+    response::receive(from_proxy, kind, Held { _upload: upload, _active: active }).await.ok_or_else(|| io::ErrorKind::ConnectionAborted.into())
+}
+
+/// The streams of one connection: how many are open, or since when none is.
+struct Streams {
+    open: Cell<usize>,
+    idle_since: Cell<Instant>,
+}
+
+impl Default for Streams {
+    fn default() -> Self {
+        Self { open: Cell::new(0), idle_since: Cell::new(Instant::now()) }
+    }
+}
+
+impl Streams {
+    fn enter(streams: &Rc<Self>) -> Active {
+        streams.open.set(streams.open.get() + 1);
+        Active(Rc::clone(streams))
+    }
+
+    fn idle_since(&self) -> Option<Instant> {
+        (self.open.get() == 0).then(|| self.idle_since.get())
+    }
+}
+
+/// Counts one stream while it is open.
+struct Active(Rc<Streams>);
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        self.0.open.set(self.0.open.get() - 1);
+        self.0.idle_since.set(Instant::now());
+    }
+}
+
+/// What lives as long as a stream's response.
+pub(crate) struct Held {
+    _upload: AbortOnDrop,
+    _active: Active,
 }
 
 /// Ends the sending half when the receiving one is gone.

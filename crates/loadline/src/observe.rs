@@ -14,8 +14,14 @@ use crate::live::Live;
 use crate::metrics;
 use crate::worker::Worker;
 
-/// Records a request that was served, rejected or abandoned.
-pub(crate) fn request(worker: &Worker, live: &Live, peer: &Peer, scratch: &Scratch, exchange: &Exchange) {
+/// Records a request that was served, rejected or abandoned, and returns the moment that it counts as over.
+pub(crate) fn request(
+    worker: &Worker,
+    live: &Live,
+    peer: &Peer,
+    scratch: &Scratch,
+    exchange: &Exchange,
+) -> Instant {
     let now = Instant::now();
     let method = metrics::method_of(scratch.head.method.of(&scratch.inbox));
     let seconds = now.saturating_duration_since(exchange.began).as_secs_f64();
@@ -23,6 +29,7 @@ pub(crate) fn request(worker: &Worker, live: &Live, peer: &Peer, scratch: &Scrat
     if live.log.is_on() {
         log(worker, live, peer, Some(scratch), exchange, now);
     }
+    now
 }
 
 /// Records what could not be read as a request.
@@ -101,7 +108,9 @@ fn log(
         record.trace_id = trace_id(text(head.field(bytes, "traceparent")));
         record.request_headers = request.as_ref().map(|headers| headers as &dyn HeaderLookup);
     }
+    let captured = Captured(&exchange.captured);
     if exchange.answered.is_some() {
+        record.response_headers = Some(&captured);
         record.response_version = b"HTTP/1.1";
     }
     live.log.record(&record);
@@ -141,6 +150,15 @@ impl HeaderLookup for Headers<'_> {
     fn last(&self, name: &str) -> Option<&[u8]> {
         let wanted = name.as_bytes();
         self.head.iter(self.bytes).filter(|(name, _)| name.eq_ignore_ascii_case(wanted)).last().map(|at| at.1)
+    }
+}
+
+/// The response headers that were kept for the log.
+struct Captured<'a>(&'a [(String, Vec<u8>)]);
+
+impl HeaderLookup for Captured<'_> {
+    fn last(&self, name: &str) -> Option<&[u8]> {
+        self.0.iter().find(|(captured, _)| captured == name).map(|(_, value)| value.as_slice())
     }
 }
 

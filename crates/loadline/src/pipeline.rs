@@ -8,7 +8,6 @@ use std::rc::Rc;
 use std::task::{Poll, ready};
 
 use loadline_core::{Class, Reason, Rejection, Request};
-use loadline_h1::BodyDecoder;
 use loadline_tower::{Attempt, Permit, Waiting};
 
 use crate::buffers::Scratch;
@@ -41,39 +40,49 @@ pub(crate) async fn handle<S: ClientIo>(
     over_limit: bool,
 ) -> After {
     // 1. Identify: the framing of the body, before anything else is believed of the request.
-    let head = &scratch.head;
-    let mut body = RequestBody::new(
-        BodyDecoder::new(head.framing, &live.limits),
-        head.len,
-        matches!(head.framing, loadline_h1::Framing::Chunked),
-    );
+    let head_bytes = scratch.head.len as u64;
+    let mut body = RequestBody::of(&scratch.head, &live.limits);
+    let after = stages(client, scratch, worker, live, exchange, over_limit, &mut body).await;
+    exchange.bytes_in += head_bytes + body.bytes;
+    after
+}
 
+/// Stages 2 to 6; what follows them, observing and releasing, happens however they end.
+async fn stages<S: ClientIo>(
+    client: &mut Client<S>,
+    scratch: &mut Scratch,
+    worker: &Rc<Worker>,
+    live: &Rc<Live>,
+    exchange: &mut Exchange,
+    over_limit: bool,
+    body: &mut RequestBody,
+) -> After {
     // 2. Classify: health checks pass the limit by; they have a cap of their own.
-    exchange.class = live.classify(head.path.of(&scratch.inbox));
+    exchange.class = live.classify(scratch.head.path.of(&scratch.inbox));
 
     // 3. Connections beyond the limit are only there so that health checks still get through.
     if over_limit && exchange.class != Class::Bypass {
         let rejection = worker.shared.gate.record_shed(exchange.class, Reason::ConnectionLimit);
-        return shed(client, scratch, live, exchange, &mut body, &rejection).await;
+        return shed(client, scratch, worker, live, exchange, body, &rejection).await;
     }
 
     // 4. Hold: the body is read before a slot is taken, so that a slow upload ties none.
-    let _charge = match hold::body(client, scratch, worker, live, &mut body).await {
+    let _charge = match hold::body(client, scratch, worker, live, body).await {
         Held::Ready(charge) => charge,
         Held::Gone => {
             exchange.client_gone(Gone::InRequest);
             return After::Close;
         }
-        Held::Failed(error) => return fail(client, scratch, live, exchange, &mut body, error).await,
+        Held::Failed(error) => return fail(client, scratch, live, exchange, body, error).await,
     };
 
     // 5. Admit: at once, after waiting, or not at all. Nothing has been asked of the upstream yet.
     let permit = match worker.shared.gate.try_admit(Request::new(exchange.class)) {
         Attempt::Admitted(permit) => permit,
-        Attempt::Shed(rejection) => return shed(client, scratch, live, exchange, &mut body, &rejection).await,
+        Attempt::Shed(rejection) => return shed(client, scratch, worker, live, exchange, body, &rejection).await,
         Attempt::Queued(waiting) => match wait(client, scratch, waiting).await {
             Some(Ok(permit)) => permit,
-            Some(Err(rejection)) => return shed(client, scratch, live, exchange, &mut body, &rejection).await,
+            Some(Err(rejection)) => return shed(client, scratch, worker, live, exchange, body, &rejection).await,
             None => {
                 exchange.client_gone(Gone::InQueue);
                 return After::Close;
@@ -83,13 +92,12 @@ pub(crate) async fn handle<S: ClientIo>(
     exchange.admitted(&permit);
 
     // 6. Forward: a connection, the exchange, the answer. The slot is given back inside, at the moment when the
-    // upstream is done, which is earlier than the client's last byte. Boxed: an idle connection should not carry it.
-    let forwarding = forward::forward(client, scratch, worker, live, exchange, &mut body, permit);
-    match Box::pin(forwarding).await {
+    // upstream is done, which is earlier than the client's last byte.
+    match forward::forward(client, scratch, worker, live, exchange, body, permit).await {
         Forwarded::Done { keep: true } => After::Keep,
         Forwarded::Done { keep: false } if body.done() => After::Close,
         Forwarded::Done { keep: false } => After::Linger,
-        Forwarded::Failed(error) => fail(client, scratch, live, exchange, &mut body, error).await,
+        Forwarded::Failed(error) => fail(client, scratch, live, exchange, body, error).await,
         Forwarded::Broken | Forwarded::Gone => After::Close,
     }
 }
@@ -113,13 +121,14 @@ async fn wait<S: ClientIo>(
 async fn shed<S: ClientIo>(
     client: &mut Client<S>,
     scratch: &mut Scratch,
+    worker: &Worker,
     live: &Live,
     exchange: &mut Exchange,
     body: &mut RequestBody,
     rejection: &Rejection,
 ) -> After {
     let close = rejection.reason == Reason::ConnectionLimit || reply::must_close(scratch, body);
-    let status = reply::rejection(scratch, live, rejection, close);
+    let status = reply::rejection(scratch, live, &worker.rejections, rejection, close);
     exchange.shed(rejection, status);
     send(client, scratch, live, exchange, body, close).await
 }

@@ -3,14 +3,12 @@
 //! All or nothing: a configuration with any mistake changes nothing. What is replaced is replaced in place: limit and
 //! queue are resized, nothing that waits is lost, no connection is closed.
 
-use std::hash::{BuildHasher as _, RandomState};
-use std::path::Path;
 use std::sync::Arc;
 
 use tokio::task::JoinHandle;
 
 use crate::config::settings::{Settings, Upstream as Target};
-use crate::config::{self, Sources};
+use crate::config::{self, Loaded, Sources};
 use crate::live::{self, Live};
 use crate::upstream::Upstream;
 use crate::worker::Shared;
@@ -22,18 +20,16 @@ pub(crate) struct Reloader {
     seed: u64,
     /// Where the demo app listens, when it stands in for an upstream.
     demo: Option<Target>,
-    hasher: RandomState,
-    /// Of the file's content as it was last read.
+    /// Fingerprint of the file as it was last read.
     content: Option<u64>,
     resolving: Option<JoinHandle<()>>,
 }
 
 impl Reloader {
-    pub(crate) fn new(sources: Sources, current: Settings, seed: u64, demo: Option<Target>) -> Self {
-        let mut new =
-            Self { sources, current, seed, demo, hasher: RandomState::new(), content: None, resolving: None };
-        new.content = new.read_content();
-        new
+    /// `loaded` is what is in force, with the addresses that were bound.
+    pub(crate) fn new(sources: Sources, loaded: Loaded, seed: u64, demo: Option<Target>) -> Self {
+        let Loaded { settings, fingerprint, .. } = loaded;
+        Self { sources, current: settings, seed, demo, content: fingerprint, resolving: None }
     }
 
     /// Keeps the addresses of `upstream` up to date from now on, and no other's.
@@ -60,10 +56,10 @@ impl Reloader {
     /// # Errors
     /// Every mistake found; nothing has changed then.
     pub(crate) fn reload(&mut self, shared: &Shared) -> Result<String, String> {
-        if let Some(content) = self.read_content() {
-            self.content = Some(content);
-        }
+        // Also that of a bad file: it is tried once, not every second.
+        self.content = self.read_content().or(self.content);
         let loaded = config::load(&self.sources).map_err(|errors| errors.to_string())?;
+        self.content = loaded.fingerprint.or(self.content);
         let mut settings = loaded.settings;
         let kept = self.keep_what_needs_a_restart(&mut settings);
         let was = shared.live();
@@ -118,8 +114,8 @@ impl Reloader {
     }
 
     fn read_content(&self) -> Option<u64> {
-        let read = |path: &Path| std::fs::read(path).ok();
-        self.sources.file.as_deref().and_then(read).map(|bytes| self.hasher.hash_one(bytes))
+        let path = self.sources.file.as_deref()?;
+        std::fs::read(path).ok().map(|content| config::fingerprint(&content))
     }
 }
 

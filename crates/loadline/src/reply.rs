@@ -1,5 +1,8 @@
 //! The one place that turns a decision or an error of ours into a response.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+
 use loadline_core::{Class, Reason, Rejection};
 use loadline_h1::{Refusal, Version};
 use loadline_http::rejection::{Description, Failure, RejectionView, describe, write_h1};
@@ -80,16 +83,51 @@ impl LocalError {
     }
 }
 
+/// Rejections as they were written before, for the usual kind of request: under overload the same few answers are
+/// sent over and over, and copying one costs a fraction of composing it. Bounded: reasons × classes × seconds.
+#[derive(Default)]
+pub(crate) struct Rejections(HashMap<(Reason, Class, u32), Written>);
+
+/// Status and bytes of a whole response.
+type Written = (u16, Box<[u8]>);
+
 /// Writes the answer to a shed request.
-pub(crate) fn rejection(scratch: &mut Scratch, live: &Live, rejection: &Rejection, close: bool) -> u16 {
-    let description = describe(rejection.reason, &live.status_codes);
-    let view = RejectionView {
-        class: Some(rejection.class),
-        retry_after: Some(retry_after(live, rejection)),
-        ..view(&description, live)
+pub(crate) fn rejection(
+    scratch: &mut Scratch,
+    live: &Live,
+    written: &RefCell<Rejections>,
+    rejection: &Rejection,
+    close: bool,
+) -> u16 {
+    let retry_after = retry_after(live, rejection);
+    let compose = |scratch: &mut Scratch| {
+        let description = describe(rejection.reason, &live.status_codes);
+        let view = RejectionView {
+            class: Some(rejection.class),
+            retry_after: Some(retry_after),
+            ..view(&description, live)
+        };
+        write(scratch, view, close);
+        description.status
     };
-    write(scratch, view, close);
-    description.status
+    let Scratch { head, inbox, .. } = scratch;
+    let usual = !close
+        && head.version == Version::Http11
+        && head.method.of(inbox) != b"HEAD"
+        && !head.is_grpc(inbox);
+    if !usual {
+        return compose(scratch);
+    }
+    let mut written = written.borrow_mut();
+    let key = (rejection.reason, rejection.class, retry_after);
+    if let Some((status, bytes)) = written.0.get(&key) {
+        scratch.to_client.clear();
+        scratch.to_client.bytes.extend_from_slice(bytes);
+        return *status;
+    }
+    let status = compose(scratch);
+    written.0.insert(key, (status, scratch.to_client.bytes.as_slice().into()));
+    status
 }
 
 /// Writes the answer to a request that failed.

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use loadline_demo::DemoApp;
 use loadline_tower::Gate;
 use tokio::net::TcpListener;
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
@@ -38,14 +38,29 @@ const LOG_FLUSH: Duration = Duration::from_secs(2);
 
 /// Runs the proxy until it has drained. `sources` allow to load the configuration again.
 pub fn run(sources: Sources, loaded: Loaded) -> ExitCode {
-    let style = Style::of_stderr();
-    match Proxy::start(loaded, style) {
-        Ok(proxy) => proxy.run(sources, style),
+    match try_run(sources, loaded) {
+        Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
             eprintln!("error: {message}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn try_run(sources: Sources, loaded: Loaded) -> Result<(), String> {
+    let style = Style::of_stderr();
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("cannot start the runtime: {error}"))?;
+    // Signals are heard before anybody is told that there is something to signal to.
+    let signals = {
+        let _inside = runtime.enter();
+        Signals::new().map_err(|error| format!("cannot listen for signals: {error}"))?
+    };
+    let ended = Proxy::start(loaded, style)?.run(sources, style, &runtime, signals);
+    runtime.shutdown_background();
+    ended
 }
 
 /// A proxy whose addresses are bound and whose workers run.
@@ -118,33 +133,20 @@ impl Proxy {
     }
 
     /// Serves until told to stop, then drains.
-    fn run(self, sources: Sources, style: Style) -> ExitCode {
-        let runtime = match Builder::new_current_thread().enable_all().build() {
-            Ok(runtime) => runtime,
-            Err(error) => {
-                eprintln!("error: cannot start the runtime: {error}");
-                return ExitCode::FAILURE;
-            }
-        };
+    fn run(self, sources: Sources, style: Style, runtime: &Runtime, signals: Signals) -> Result<(), String> {
         let Self { shared, workers, phase, admin, loaded, seed, _demo: demo } = self;
         let mut control = Control {
-            reloader: Reloader::new(sources, loaded.settings, seed, demo.as_ref().map(|demo| at(demo.addr()))),
+            reloader: Reloader::new(sources, loaded, seed, demo.as_ref().map(|demo| at(demo.addr()))),
             state: StateLine::new(style),
             shared: Arc::clone(&shared),
             phase,
             style,
+            log_trouble: false,
         };
-        let ended = runtime.block_on(control.serve(admin, workers));
+        let ended = runtime.block_on(control.serve(admin, workers, signals));
         // Lines of the last requests are worth a moment; a dead target is not worth more.
         shared.live().log.close(LOG_FLUSH);
-        runtime.shutdown_background();
-        match ended {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(message) => {
-                eprintln!("error: {message}");
-                ExitCode::FAILURE
-            }
-        }
+        ended
     }
 }
 
@@ -155,6 +157,8 @@ struct Control {
     reloader: Reloader,
     state: StateLine,
     style: Style,
+    /// Whether the log's target was in trouble when last looked at.
+    log_trouble: bool,
 }
 
 impl Control {
@@ -162,8 +166,8 @@ impl Control {
         &mut self,
         admin: Option<StdListener>,
         workers: Vec<JoinHandle<std::io::Result<()>>>,
+        mut signals: Signals,
     ) -> Result<(), String> {
-        let mut signals = Signals::new().map_err(|error| format!("cannot listen for signals: {error}"))?;
         let (commands, mut asked) = mpsc::channel(8);
         if let Some(listener) = admin {
             let listener = TcpListener::from_std(listener).map_err(|error| error.to_string())?;
@@ -199,6 +203,14 @@ impl Control {
         self.shared.process.sample(&gate);
         if let Some(line) = self.state.next(&gate, &self.shared.process) {
             say(&line);
+        }
+        let trouble = self.shared.live().log.trouble();
+        if trouble.is_some() != self.log_trouble {
+            self.log_trouble = trouble.is_some();
+            self.note(&trouble.map_or_else(
+                || "request log: its target can be written to again".to_owned(),
+                |trouble| format!("request log: {trouble}; lines are dropped and counted"),
+            ));
         }
         if self.reloader.file_changed() {
             let _ = self.reload();

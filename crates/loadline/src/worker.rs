@@ -32,6 +32,7 @@ use crate::http2;
 use crate::live::Live;
 use crate::metrics::WorkerMetrics;
 use crate::process::Process;
+use crate::reply::Rejections;
 
 /// Connections accepted beyond `max_connections`, so that a health check still gets an answer and others get a 503
 /// instead of silence.
@@ -122,6 +123,8 @@ pub(crate) struct Worker {
     pub(crate) id: usize,
     pub(crate) shared: Arc<Shared>,
     pub(crate) scratches: Scratches,
+    /// Written under the settings in force.
+    pub(crate) rejections: RefCell<Rejections>,
     live: RefCell<(u64, Rc<Live>)>,
     slots: RefCell<HashMap<u64, Rc<Slot>>>,
     next_slot: Cell<u64>,
@@ -143,6 +146,7 @@ impl Worker {
         Rc::new(Self {
             id,
             scratches: Scratches::default(),
+            rejections: RefCell::default(),
             live: RefCell::new((shared.version.load(Ordering::Acquire), live)),
             slots: RefCell::default(),
             next_slot: Cell::new(0),
@@ -157,6 +161,7 @@ impl Worker {
         let mut live = self.live.borrow_mut();
         if live.0 != version {
             *live = (version, Rc::new(Live::clone(&self.shared.live())));
+            self.rejections.take();
         }
         Rc::clone(&live.1)
     }

@@ -54,11 +54,11 @@ pub enum Failure {
     NotImplemented,
     /// A major version other than 1 on an HTTP/1 connection: 505.
     VersionNotSupported,
-    /// No upstream accepted a connection: 502.
+    /// No upstream accepted a connection: 503, for nothing was begun and a retry is safe.
     UpstreamRefused,
-    /// The upstream's address could not be resolved: 502.
+    /// The upstream's address could not be resolved: 503, likewise.
     UpstreamUnresolved,
-    /// No connection within the connect timeout: 504.
+    /// No connection within the connect timeout: 503, likewise.
     UpstreamConnectTimeout,
     /// The upstream accepted the request and sent no response head in time: 504.
     UpstreamTimeout,
@@ -134,13 +134,13 @@ impl Failure {
                 (505, "version_not_supported", "This HTTP version is not supported.", "http_request_denied")
             }
             Self::UpstreamRefused => {
-                (502, "upstream_refused", "The server refused the connection.", "connection_refused")
+                (503, "upstream_refused", "The server refused the connection.", "connection_refused")
             }
             Self::UpstreamUnresolved => {
-                (502, "upstream_unresolved", "The server's name is unknown.", "dns_error")
+                (503, "upstream_unresolved", "The server's name is unknown.", "dns_error")
             }
             Self::UpstreamConnectTimeout => {
-                (504, "upstream_connect_timeout", "The server did not accept in time.", "connection_timeout")
+                (503, "upstream_connect_timeout", "The server did not accept in time.", "connection_timeout")
             }
             Self::UpstreamTimeout => {
                 (504, "upstream_timeout", "The server did not respond in time.", "connection_read_timeout")

@@ -60,6 +60,8 @@ pub struct Loaded {
     pub origins: Origins,
     /// What is odd but harmless, one sentence each.
     pub warnings: Vec<String>,
+    /// [`fingerprint`] of the configuration file that was read, if one was.
+    pub fingerprint: Option<u64>,
 }
 
 /// Where each effective value came from, by dotted name.
@@ -105,6 +107,13 @@ pub fn needs_restart(old: &Settings, new: &Settings) -> Vec<&'static str> {
     changed.map(|key| key.name).collect()
 }
 
+/// A number that tells one file content from another, to notice later that it has changed.
+pub fn fingerprint(content: &[u8]) -> u64 {
+    let mut hasher = std::hash::DefaultHasher::new();
+    std::hash::Hasher::write(&mut hasher, content);
+    std::hash::Hasher::finish(&hasher)
+}
+
 /// What became of reading the file, if there is one.
 type FileText = Option<io::Result<String>>;
 
@@ -122,6 +131,7 @@ enum Need {
 }
 
 fn resolve(sources: &Sources, text: FileText, need: Need) -> Result<Loaded, ConfigErrors> {
+    let fingerprint = text.as_ref().and_then(|text| text.as_deref().ok()).map(|text| fingerprint(text.as_bytes()));
     let mut layers = Layers::default();
     let file_is_sound = match (&sources.file, text) {
         (Some(path), Some(text)) => add_file(&mut layers, path, text),
@@ -153,7 +163,7 @@ fn resolve(sources: &Sources, text: FileText, need: Need) -> Result<Loaded, Conf
         errors.extend(rules::missing(&settings, &origins, sources.file.as_deref()));
     }
     if errors.is_empty() {
-        Ok(Loaded { settings, origins, warnings })
+        Ok(Loaded { settings, origins, warnings, fingerprint })
     } else {
         Err(ConfigErrors::new(errors))
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::settings::{Discipline, RetryAfter};
+use super::settings::{DEMO_QUEUE_TIMEOUT, Discipline, RetryAfter};
 use super::*;
 
 /// Sources under test: a file's text beside the rest.
@@ -61,7 +61,9 @@ impl Given {
 #[test]
 fn no_argument_at_all_means_the_demo() {
     let loaded = Given::default().good();
-    assert_eq!(loaded.settings, Settings::default());
+    let mut demo = Settings::default();
+    demo.queue.timeout = Some(DEMO_QUEUE_TIMEOUT);
+    assert_eq!(loaded.settings, demo, "the defaults, but for a wait short enough to see shedding");
     assert_eq!((loaded.origins.count(), loaded.warnings.len()), (0, 0));
 }
 

@@ -347,13 +347,14 @@ impl<'a, S: ClientIo> Pump<'a, S> {
             Framing::Chunked | Framing::Close if self.version == Version::Http11 => OutFraming::Chunked,
             Framing::Chunked | Framing::Close => OutFraming::Close,
         };
-        // A request whose body has not been read to its end must be the last on its connection.
+        // A request whose body has not been read to its end must be the last on its connection. So must one whose
+        // upgrade was declined if its client has already gone on in the other protocol.
+        let switched_alone =
+            self.kind == RequestKind::Upgrade && response.status != 101 && inbox.len() > head.len;
         self.keep &= self.body.done()
-            && !matches!(self.out, OutFraming::Close)
+            && self.out != OutFraming::Close
             && !self.worker.shared.is_draining()
-            && !(self.kind == RequestKind::Upgrade
-                && response.status != 101
-                && inbox.len() > head.len);
+            && !switched_alone;
         let options = ForwardResponse {
             client_version: self.version,
             framing: self.out,
@@ -362,6 +363,9 @@ impl<'a, S: ClientIo> Pump<'a, S> {
             head_request: self.kind == RequestKind::Head,
         };
         response.write_forward(from_upstream, &mut to_client.bytes, &options);
+        if let Some(format) = self.live.log.format() {
+            self.exchange.capture(&format.needs().response_headers, response, from_upstream);
+        }
         from_upstream.drain(..response.len);
         self.phase = Phase::after(response, &self.live.limits);
         self.answered = true;

@@ -12,14 +12,14 @@ use hyper::{HeaderMap, Response, StatusCode};
 use loadline_h1::{BodyDecoder, Framing, Limits, RequestKind, ResponseHead, Status};
 use tokio::io::{DuplexStream, ReadHalf};
 
-use super::AbortOnDrop;
+use super::Held;
 use crate::buffers::{BUFFER, poll_read_into};
 
 /// Reads the final head; its body follows as it comes. `None`: the connection closed without an answer.
 pub(crate) async fn receive(
     mut io: ReadHalf<DuplexStream>,
     kind: RequestKind,
-    upload: AbortOnDrop,
+    held: Held,
 ) -> Option<Response<StreamBody>> {
     let limits = Limits { head_bytes: usize::MAX, ..Limits::default() };
     let mut received = Vec::new();
@@ -50,7 +50,7 @@ pub(crate) async fn receive(
         },
         io,
         received: received.split_off(head.len),
-        _upload: upload,
+        _held: held,
     });
     *response.status_mut() = status;
     *response.headers_mut() = fields(head.iter(&received));
@@ -75,7 +75,7 @@ pub(crate) struct StreamBody {
     state: State,
     io: ReadHalf<DuplexStream>,
     received: Vec<u8>,
-    _upload: AbortOnDrop,
+    _held: Held,
 }
 
 enum State {

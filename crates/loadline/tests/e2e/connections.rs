@@ -1,0 +1,87 @@
+//! More clients than connections: the established are served, newcomers are told, health checks have a reserve.
+
+use crate::support::{Gate, Setup, Upstream};
+
+fn application(gate: &Gate) -> Upstream {
+    let gate = gate.clone();
+    Upstream::start(move |exchange| {
+        if exchange.target() == "/held" {
+            gate.pass()?;
+        }
+        exchange.respond(200, b"hello")
+    })
+}
+
+#[test]
+fn beyond_the_maximum_newcomers_get_503_and_a_close() {
+    let gate = Gate::new();
+    let upstream = application(&gate);
+    let proxy = Setup::to(&upstream, 8).env("MAX_CONNECTIONS", "4").set("workers", 1).start();
+    let mut held: Vec<_> = (0..4).map(|_| proxy.send_get("/held")).collect();
+    proxy.wait_load(4, 0);
+    for _ in 0..5 {
+        let mut client = proxy.connect();
+        let response = client.get("/");
+        assert_eq!((response.status, response.reason().as_str()), (503, "connection_limit"));
+        client.expect_close();
+    }
+    upstream.wait_seen(4);
+    proxy.wait_metric("http_requests_shed_total", &["reason=\"connection_limit\""], 5.0);
+    gate.open();
+    for client in &mut held {
+        assert_eq!(client.read().status, 200);
+        assert_eq!(client.get("/").status, 200, "established connections stay");
+    }
+    drop(held);
+    proxy.wait_status("room again", |status| status.connections.client == 0);
+    assert_eq!(proxy.get("/").status, 200);
+}
+
+#[test]
+fn the_health_check_has_a_reserve() {
+    let gate = Gate::new();
+    let upstream = application(&gate);
+    let proxy = Setup::to(&upstream, 8).set("max_connections", 2).start();
+    let mut held: Vec<_> = (0..2).map(|_| proxy.send_get("/held")).collect();
+    proxy.wait_load(2, 0);
+    for _ in 0..5 {
+        assert_eq!(proxy.get("/healthcheck").status, 200);
+    }
+    assert_eq!(proxy.get("/").status, 503);
+    gate.open();
+    for client in &mut held {
+        assert_eq!(client.read().status, 200);
+    }
+}
+
+#[test]
+fn the_maximum_holds_for_all_workers_together() {
+    let gate = Gate::new();
+    let upstream = application(&gate);
+    let proxy = Setup::to(&upstream, 20).set("max_connections", 10).set("workers", 4).start();
+    let mut clients: Vec<_> = (0..10).map(|_| proxy.send_get("/held")).collect();
+    proxy.wait_load(10, 0);
+    assert_eq!(proxy.get("/").status, 503);
+    gate.open();
+    for client in &mut clients {
+        assert_eq!(client.read().status, 200);
+    }
+}
+
+#[test]
+fn connections_that_come_and_go_are_given_back() {
+    let upstream = Upstream::hello();
+    let proxy = Setup::to(&upstream, 4).set("max_connections", 20).set("workers", 2).start();
+    for _ in 0..10 {
+        let mut clients: Vec<_> = (0..15).map(|_| proxy.connect()).collect();
+        for client in &mut clients {
+            assert_eq!(client.get("/").status, 200);
+        }
+        for (index, client) in clients.into_iter().enumerate() {
+            if index % 2 == 0 {
+                client.reset();
+            }
+        }
+        proxy.wait_status("all are gone", |status| status.connections.client == 0);
+    }
+}

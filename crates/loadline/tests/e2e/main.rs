@@ -1,0 +1,31 @@
+//! The proxy as its users meet it: the real binary, real sockets, an application that records what reaches it.
+//!
+//! One module per promise. Support code is in `support/`; a test states who sends what and what must be seen, and
+//! nothing about how the proxy does it. `LOADLINE_E2E_BINARY` names another binary to run the same tests against.
+
+mod support;
+
+mod abort;
+mod admin;
+mod bodies;
+mod bypass;
+mod config;
+mod connections;
+mod errors;
+mod hop_by_hop;
+mod http2;
+mod ledger;
+mod lifecycle;
+mod limits;
+mod logs;
+mod queue;
+mod rejection;
+mod reload;
+mod restart;
+mod self_test;
+mod slow_clients;
+mod smuggling;
+mod transparent;
+mod unread_body;
+mod upgrade;
+mod upstreams;
