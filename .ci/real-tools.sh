@@ -14,14 +14,19 @@ unset MAX_CONNECTIONS QUEUE_TIMEOUT SERVER_TIMEOUT PORT HEALTHCHECK_PATH LOG_ADD
 here=$(realpath "$(dirname "$0")")
 work=$(mktemp -d)
 cd "$work"
-children=()
+
+# The shell's own table of what still runs: an id in it cannot have become somebody else's. Redirected to a file, because in
+# a subshell the table is another.
+running() { jobs -pr >running.txt && mapfile -t ours <running.txt && ((${#ours[@]})); }
 
 clean_up() {
-  local status=$? child
-  # Whoever holds a child's place in the process table is still us: the id cannot be somebody else's.
-  for child in "${children[@]}"; do kill "$child" 2>/dev/null || true; done
-  for child in "${children[@]}"; do
-    timeout 5 tail --pid="$child" -f /dev/null || kill -KILL "$child" 2>/dev/null || true
+  local status=$? signal tries ours
+  for signal in TERM KILL; do
+    running && kill "-$signal" "${ours[@]}" 2>/dev/null || true
+    for ((tries = 0; tries < 50; tries++)); do
+      running || break
+      pause
+    done
   done
   if ((status)); then
     tail -n 10 ./*.log || true
@@ -40,13 +45,15 @@ equal() { [[ $2 == "$3" ]] || fail "$1: expected '$2', got '$3'"; printf 'ok  %s
 # at_least WHAT LEAST ACTUAL
 at_least() { (($3 >= $2)) || fail "$1: expected at least $2, got $3"; printf 'ok  %s: %s\n' "$1" "$3"; }
 
+pause() { sleep 0.1; }
+
 # wait_for WHAT COMMAND...: until it succeeds, at most 20 s.
 wait_for() {
   local what=$1 tries
   shift
   for ((tries = 0; tries < 200; tries++)); do
     "$@" >/dev/null 2>&1 && return
-    read -rt 0.1 <> <(:) || true
+    pause
   done
   fail "waited in vain for: $what"
 }
@@ -57,7 +64,6 @@ start() {
   shift
   "$@" >"$name.out" 2>"$name.log" &
   child=$!
-  children+=("$child")
 }
 
 free_port() {
@@ -127,7 +133,6 @@ demo_under_load() {
   promtool_is_content 'idle'
   wrk -c 100 -t 2 -d 6s "$url/" >wrk.txt &
   local wrk=$!
-  children+=("$wrk")
   wait_for 'shedding' grep -q SHEDDING demo.log
   promtool_is_content 'under load'
   equal 'a health check under load' 200 "$(status "$url/healthcheck")"
@@ -167,7 +172,6 @@ sigterm_drains() {
   say 'SIGTERM in the middle of a request'
   curl -sS -m 20 -o slow.txt -w '%{http_code}' "$url/1" >slow.status &
   local request=$!
-  children+=("$request")
   wait_for 'the request in flight' in_flight 1
   child=$demo
   stop 'the proxy'
