@@ -42,6 +42,9 @@ const PIPE: usize = 64 * 1024;
 /// Silence after which the client is asked whether it is still there.
 const PING_AFTER: Duration = Duration::from_secs(30);
 
+/// How long a client that was told to go may take to acknowledge it.
+const FAREWELL: Duration = Duration::from_secs(1);
+
 /// Serves an HTTP/2 connection until it is closed, or until it idles while the proxy drains.
 pub(crate) async fn serve(upgraded: Http2<TcpStream>, slot: Rc<Slot>, worker: Rc<Worker>) {
     let Http2 { io, peer, mut read } = upgraded;
@@ -64,20 +67,28 @@ pub(crate) async fn serve(upgraded: Http2<TcpStream>, slot: Rc<Slot>, worker: Rc
         .keep_alive_interval(PING_AFTER)
         .keep_alive_timeout(live.settings.timeouts.client);
     let mut serving = std::pin::pin!(builder.serve_connection(TokioIo::new(io), service));
-    let mut told = false;
+    let mut told: Option<Instant> = None;
     let mut watchdog = Watchdog::default();
     // What ends it, an error of the client included, ends the connection and concerns nobody else.
     let _ = std::future::poll_fn(|cx| {
         if let Poll::Ready(ended) = serving.as_mut().poll(cx) {
             return Poll::Ready(ended);
         }
-        let closing = slot.poll_closing(cx).is_ready();
-        let due = streams.idle_since().map(|since| since + live.settings.timeouts.idle);
-        let idle = due.is_some_and(|due| watchdog.poll(cx, Instant::now(), due).is_ready());
-        if !told && (closing || idle) {
-            told = true;
-            serving.as_mut().graceful_shutdown();
-            return serving.as_mut().poll(cx);
+        let now = Instant::now();
+        if told.is_none() {
+            let due = streams.idle_since().map(|since| since + live.settings.timeouts.idle);
+            let idle = due.is_some_and(|due| watchdog.poll(cx, now, due).is_ready());
+            if idle || slot.poll_closing(cx).is_ready() {
+                told = Some(now);
+                serving.as_mut().graceful_shutdown();
+                if let Poll::Ready(ended) = serving.as_mut().poll(cx) {
+                    return Poll::Ready(ended);
+                }
+            }
+        }
+        // A client that does not acknowledge is not waited for.
+        if let (Some(told), true) = (told, streams.idle_since().is_some()) {
+            return watchdog.poll(cx, now, told + FAREWELL).map(|()| Ok(()));
         }
         Poll::Pending
     })
