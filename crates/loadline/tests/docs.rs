@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use loadline_core::Reason;
+use loadline_http::rejection::{Failure, StatusCodes, describe};
+
 const BINARY: &str = env!("CARGO_BIN_EXE_loadline");
 
 /// Bound on every wait: generous, for a busy machine.
@@ -150,6 +153,43 @@ fn banner() {
     assert!(shown.contains("4 in flight") && setting("limit.concurrency").contains("\"value\":4"));
     assert!(shown.contains("up to 500ms") && setting("queue.timeout").contains("\"value\":\"500ms\""));
     assert!(proxy.ask("/").starts_with("HTTP/1.1 200 OK"));
+}
+
+/// In the tables of docs/life-of-a-request.md: status and reason of a log line belong together, and the client sees that status.
+#[test]
+fn statuses_and_reasons_belong_together() {
+    let path = root().join("docs/life-of-a-request.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let failures = [
+        Failure::BadRequest,
+        Failure::RequestTimeout,
+        Failure::HeaderTooLarge,
+        Failure::UpstreamRefused,
+        Failure::UpstreamUnresolved,
+        Failure::UpstreamConnectTimeout,
+        Failure::UpstreamTimeout,
+        Failure::UpstreamClosed,
+        Failure::UpstreamInvalid,
+    ];
+    let shed = Reason::ALL.map(|reason| describe(reason, &StatusCodes::default()));
+    let known: Vec<_> = shed.into_iter().chain(failures.map(Failure::describe)).collect();
+    let mut told: Vec<&str> = Vec::new();
+    for row in text.lines().filter(|line| line.starts_with("| ") && line.contains('`')) {
+        let cells: Vec<&str> = row.split(" | ").collect();
+        let Some(line) = cells.get(2).and_then(|cell| cell.strip_prefix('`')) else { continue };
+        let words: Vec<&str> = line.trim_end_matches(" |").trim_end_matches('`').split(' ').collect();
+        let (status, reason) = (words[1], words[5]);
+        if reason != "-" {
+            let description = known.iter().find(|known| known.reason == reason);
+            let description = description.unwrap_or_else(|| panic!("no such reason: {row}"));
+            assert_eq!(description.status.to_string(), status, "{row}");
+            assert!(cells[1].starts_with(status), "{row}");
+            told.push(reason);
+        }
+    }
+    for failure in failures {
+        assert!(told.contains(&failure.as_str()), "{failure:?} is in the document");
+    }
 }
 
 /// Crates depend on each other only as ARCHITECTURE.md draws it, and the pure ones on no runtime.
