@@ -16,7 +16,7 @@ use crate::config::{Loaded, Origin};
 
 /// Columns before a row's value, and of the value, in characters.
 const LABEL_WIDTH: usize = 10;
-const VALUE_WIDTH: usize = 28;
+const VALUE_WIDTH: usize = 30;
 
 const BOLD: &str = "\x1b[1m";
 const DIM: &str = "\x1b[2m";
@@ -287,11 +287,11 @@ mod tests {
     fn the_first_run() {
         let expected = "\
 loadline 0.1.0  http://0.0.0.0:8000 -> http://app:8080
-  limit     3 in flight, fixed          (argument)
-  queue     waits up to 5s, 2000 deep   (default)
-  timeouts  upstream 30s, client 30s    (default)
-  bypass    /healthcheck                (default)
-  admin     http://127.0.0.1:8001/      (default)  /metrics, /api/v1/status
+  limit     3 in flight, fixed            (argument)
+  queue     waits up to 5s, 2000 deep     (default)
+  timeouts  upstream 30s, client 30s      (default)
+  bypass    /healthcheck                  (default)
+  admin     http://127.0.0.1:8001/        (default)  /metrics, /api/v1/status
 ";
         assert_eq!(banner(&app(), PLAIN), expected);
         assert_eq!(ready(4, PLAIN, Timestamp::UNIX_EPOCH), "ready in 4 ms. Ctrl-C drains.\n");
@@ -312,12 +312,12 @@ loadline 0.1.0  http://0.0.0.0:8000 -> http://app:8080
         };
         let expected = "\
 loadline 0.1.0  http://0.0.0.0:9000 (environment PORT) -> http://app:8080
-  limit     3 in flight, fixed          (argument)
+  limit     3 in flight, fixed            (argument)
   queue     waits for ever (environment QUEUE_TIMEOUT), 2000 deep (default), fifo (--set)
-  timeouts  upstream 30s, client 30s    (default)
-  bypass    /up /live                   (environment HEALTHCHECK_PATH)
-  admin     off                         (--set)
-  log       spillway to stdout          (environment LOG_ADDRESS)
+  timeouts  upstream 30s, client 30s      (default)
+  bypass    /up /live                     (environment HEALTHCHECK_PATH)
+  admin     off                           (--set)
+  log       spillway to stdout            (environment LOG_ADDRESS)
   warning   queue.timeout is 0: requests wait for ever (to reject at once, set queue.depth = 0)
 ";
         assert_eq!(banner(&sources, PLAIN), expected);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::support::{Setup, Upstream, parallel};
 
 const CLIENTS: usize = 16;
-const REQUESTS_EACH: usize = 160;
+const REQUESTS_EACH: usize = 640;
 
 /// Longer than the proxy waits, so that its clients get 504 and leave ghosts.
 const TOO_LONG: Duration = Duration::from_millis(150);
@@ -37,7 +37,7 @@ fn application() -> Upstream {
 }
 
 #[test]
-fn two_and_a_half_thousand_mixed_outcomes() {
+fn ten_thousand_mixed_outcomes() {
     let upstream = application();
     let proxy = Setup::to(&upstream, 8)
         .set("workers", 2)
