@@ -136,9 +136,10 @@ impl Line {
     }
 
     /// The median patience of the clients of this class, if known.
-    pub(super) fn median_patience(&self, now: Instant) -> Option<Duration> {
-        let mut patience = self.patience;
-        patience.median_nanos(now).map(Duration::from_nanos)
+    pub(super) fn median_patience(&self, entries: &Slab<Entry>, now: Instant) -> Option<Duration> {
+        // On a copy: looking changes nothing.
+        let mut line = *self;
+        line.learn_patience(entries, now)
     }
 
     /// Who is to give way now because it waits in vain, if anybody.
@@ -149,7 +150,7 @@ impl Line {
             if now.nanos_since(arrived) < nanos(2 * pace.target) {
                 return None;
             }
-            let leaves = self.patience.median_nanos(now).map(|patience| arrived + Duration::from_nanos(patience));
+            let leaves = self.learn_patience(entries, now).map(|patience| arrived + patience);
             // Without both it waits for ever, and will be served.
             let end = expires.into_iter().chain(leaves).min()?;
             if !pace.cannot_serve(self.waiting.len() - 1, end.nanos_since(now)) {
@@ -179,6 +180,13 @@ impl Line {
     pub(super) fn check(&self, entries: &Slab<Entry>) {
         assert!(self.witnesses.iter(entries).all(|(_, entry)| entry.witness), "witnesses are marked");
         assert!(!self.waiting.iter(entries).any(|(_, entry)| entry.witness), "only witnesses are");
+    }
+
+    fn learn_patience(&mut self, entries: &Slab<Entry>, now: Instant) -> Option<Duration> {
+        let (witnesses, waiting) = (self.witnesses, self.waiting);
+        let still_here = witnesses.iter(entries).chain(waiting.iter(entries));
+        let ages = still_here.map(|(_, entry)| now.nanos_since(entry.arrived));
+        self.patience.median_nanos(now, ages).map(Duration::from_nanos)
     }
 
     fn is_crowded(&self, pace: &Pace) -> bool {

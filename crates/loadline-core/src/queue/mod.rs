@@ -1,7 +1,8 @@
 //! The queue: who waits, who is next, who gives way, who expires.
 //!
 //! One list per class, in order of arrival; classes are served in strict order. Which end of a list is served is the
-//! discipline's choice, so a change of discipline moves nobody. Every operation is O(1), but for the expiry heap's O(log n).
+//! discipline's choice, so a change of discipline moves nobody. Every operation is O(1), but for the expiry heap's O(log n),
+//! and for a look at all waiters now and then under overload ([`patience`]).
 //!
 //! A waiter gives way when it waits in vain ([`line`]), or to a newcomer in a full queue. The latter leaves its list at once and is answered by the next `poll`: see [`Queue::push`].
 
@@ -102,7 +103,7 @@ impl Queue {
 
     /// How long half of the clients of this class would wait, as far as known.
     pub(crate) fn median_patience(&self, now: Instant, class: Class) -> Option<Duration> {
-        self.lines.get(class.index())?.median_patience(now)
+        self.lines.get(class.index())?.median_patience(&self.entries, now)
     }
 
     /// Lets a newcomer wait, or says why it may not.

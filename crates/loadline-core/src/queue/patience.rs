@@ -12,6 +12,9 @@
 //! median patience        the age t with H(t) = ln 2
 //! ```
 //!
+//! Those who still wait count too, or only the hasty would have been heard in the first seconds of an overload. What they will do in
+//! their present bin is not known: they count as if they stayed to its end.
+//!
 //! The bins' edges double from 12.5 ms to 51.2 s; inside a bin the hazard counts as constant, which puts the median up to 15 %
 //! too low when all leave at the same age and that is a bin's upper edge.
 //!
@@ -35,8 +38,10 @@ const BINS: usize = 13;
 const HALF_LIFE: Duration = Duration::from_secs(10);
 /// Relative error of a count of 8 is about a third: the right bin, more or less. Fewer are an anecdote.
 const ENOUGH: f64 = 8.0;
-/// How long an estimate is used: the median does not move faster, and there may be thousands of decisions meanwhile.
+/// How long an estimate is used: the median does not move faster, and there may be hundreds of decisions meanwhile.
 const ESTIMATE_LASTS: Duration = Duration::from_millis(10);
+/// At least this long for each who still waits, so that counting them takes less than a thousandth of the time.
+const ESTIMATE_LASTS_PER_WAITER: Duration = Duration::from_micros(10);
 
 /// The patience of one class; see the module.
 #[derive(Clone, Copy, Debug)]
@@ -85,29 +90,35 @@ impl Patience {
         bin.departed += f64::from(u8::from(departed));
     }
 
-    /// The median patience in nanoseconds; `None` while too little is known.
-    pub(super) fn median_nanos(&mut self, now: Instant) -> Option<u64> {
+    /// The median patience in nanoseconds; `None` while too little is known. `waiting` are the ages of who still waits.
+    pub(super) fn median_nanos(&mut self, now: Instant, waiting: impl Iterator<Item = u64>) -> Option<u64> {
         if now >= self.stale {
             if now >= self.fades {
                 self.fade(now);
             }
-            self.median_nanos = self.estimate();
-            self.stale = now + ESTIMATE_LASTS;
+            let mut staying = [0_u32; BINS + 1];
+            waiting.for_each(|age| staying[bin(age)] += 1);
+            self.median_nanos = self.estimate(&staying);
+            let lasts = ESTIMATE_LASTS.max(ESTIMATE_LASTS_PER_WAITER * staying.iter().sum());
+            self.stale = now + lasts;
         }
         self.median_nanos
     }
 
-    fn estimate(&self) -> Option<u64> {
-        let mut later = self.bins.iter().map(|bin| bin.ended).sum::<f64>() + self.beyond;
+    /// With so many in each bin who still wait.
+    fn estimate(&self, staying: &[u32; BINS + 1]) -> Option<u64> {
+        let ended = self.bins.iter().map(|bin| bin.ended).sum::<f64>() + self.beyond;
+        let mut later = ended + staying.iter().copied().map(f64::from).sum::<f64>();
         let mut missing = LN_2;
         for (index, bin) in self.bins.iter().enumerate() {
+            let width = (lower_edge(index + 1) - lower_edge(index)) as f64;
             // Whoever is in a later bin came through the whole of this one.
             later = (later - bin.ended).max(0.0);
+            let exposure = bin.spent + later * width;
+            later = (later - f64::from(staying[index])).max(0.0);
             if bin.departed == 0.0 {
                 continue;
             }
-            let width = (lower_edge(index + 1) - lower_edge(index)) as f64;
-            let exposure = bin.spent + later * width;
             let into_bin = missing * exposure / bin.departed;
             if into_bin <= width {
                 return (bin.departed >= ENOUGH).then_some(lower_edge(index) + into_bin as u64);
@@ -164,7 +175,7 @@ mod tests {
     }
 
     fn median_ms(patience: &mut Patience) -> Option<u64> {
-        patience.median_nanos(at(1)).map(|nanos| nanos / MS)
+        patience.median_nanos(at(1), std::iter::empty()).map(|nanos| nanos / MS)
     }
 
     fn times(n: usize, wait: (u64, bool)) -> impl Iterator<Item = (u64, bool)> {
@@ -208,6 +219,13 @@ mod tests {
     }
 
     #[test]
+    fn who_still_waits_speaks_for_the_patient() {
+        let mut patience = learn(times(20, (200, true)));
+        let staying = std::iter::repeat_n(300 * MS, 380);
+        assert_eq!(patience.median_nanos(at(1), staying), None, "20 of 400 are hasty");
+    }
+
+    #[test]
     fn exponential_patience_cut_short_by_service_is_recovered() {
         // Quantiles of an exponential distribution with a mean of 2 s, median 1.386 s; every third was served after 0.5 s.
         let waits = (0..3_000_u32).map(|n| {
@@ -221,7 +239,7 @@ mod tests {
     #[test]
     fn knowledge_fades() {
         let mut patience = learn(times(64, (1_000, true)));
-        let mut known_at = |secs: u64| patience.median_nanos(at(secs * 1_000)).is_some();
+        let mut known_at = |secs: u64| patience.median_nanos(at(secs * 1_000), std::iter::empty()).is_some();
         assert!(known_at(5) && known_at(39) && !known_at(41));
         patience.record(at(3_600_000_000), MS, false);
         assert_eq!(patience.bins.iter().filter(|bin| bin.departed > 1e-9).count(), 0);
