@@ -15,12 +15,15 @@
 //! it, it stays. The one before keeps the slots busy and noise from deciding. Twice the target, so that whoever is now
 //! the oldest is usually above the target too, and the verdict stands.
 //!
-//! Everything that counts grows with age, so one look at the oldest suffices. Time alone can make the last line true, yet no
+//! Everything that counts grows with age, so one look at the oldest suffices. (After a reload with a shorter timeout, whoever was
+//! promised more time may stand before others who wait in vain; they then expire as usual.) Time alone can make the last line true, yet no
 //! timer is needed: while slots complete, clients arrive or leave, there is a next call; when nothing happens at all, the
 //! waiter is told no later than its expiry.
 //!
 //! Worked number: limit 8, 50 ms each, so 160 per second; a waiter 0.2 s old that will leave at 1 s can be reached if at most
 //! 128 wait before it. A burst of 200 that may wait for 5 s is served to the end: 192 × 50 ms ÷ 8 = 1.2 s.
+//!
+//! Out of scope: telling apart clients of one class. Where most attempts are hasty, patient clients are judged by them.
 //!
 //! # Witnesses
 //! If all gave way early, nobody would be left to show how long clients wait ([`Patience`]), and what is known would fade in the
@@ -89,11 +92,11 @@ impl Line {
     }
 
     pub(super) fn oldest(&self) -> Option<u32> {
-        self.witnesses.oldest().or(self.waiting.oldest())
+        self.witnesses.oldest().or_else(|| self.waiting.oldest())
     }
 
     pub(super) fn newest(&self) -> Option<u32> {
-        self.waiting.newest().or(self.witnesses.newest())
+        self.waiting.newest().or_else(|| self.witnesses.newest())
     }
 
     /// When the oldest arrived.
@@ -168,7 +171,7 @@ impl Line {
         if self.is_crowded(pace) {
             self.spare(entries, now);
         }
-        self.waiting.oldest().or(self.witnesses.oldest())
+        self.waiting.oldest().or_else(|| self.witnesses.oldest())
     }
 
     /// Every entry, oldest first, with its index.

@@ -1,10 +1,11 @@
 //! The queue: who waits, who is next, who gives way, who expires.
 //!
-//! One list per class, in order of arrival; classes are served in strict order. Which end of a list is served is the
+//! One line per class, in order of arrival; classes are served in strict order. Which end of a line is served is the
 //! discipline's choice, so a change of discipline moves nobody. Every operation is O(1), but for the expiry heap's O(log n),
-//! and for a look at all waiters now and then under overload ([`patience`]).
+//! and for a look at all waiters of a class now and then under overload ([`patience`]).
 //!
-//! A waiter gives way when it waits in vain ([`line`]), or to a newcomer in a full queue. The latter leaves its list at once and is answered by the next `poll`: see [`Queue::push`].
+//! A waiter gives way when it waits in vain ([`line`]), or to a newcomer in a full queue. The latter leaves its line at
+//! once and is answered by the next `poll`: see [`Queue::push`].
 
 mod entry;
 mod expiry;
@@ -109,7 +110,7 @@ impl Queue {
     /// Lets a newcomer wait, or says why it may not.
     ///
     /// In a full queue, one whose time is up gives way first. Then, with newest-first service, the oldest of the newcomer's
-    /// own class does: it would be the last to be served.
+    /// own class does, unless it is a witness: it would be the last to be served.
     pub(crate) fn push(&mut self, now: Instant, class: Class, pace: &Pace) -> Result<Ticket, Reason> {
         if self.settings.depth == 0 {
             return Err(Reason::Concurrency);

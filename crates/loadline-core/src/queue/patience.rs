@@ -140,7 +140,8 @@ impl Patience {
             bin.departed *= share;
         }
         self.beyond *= share;
-        self.fades = Instant::from_nanos(self.fades.as_nanos().saturating_add(halvings.saturating_mul(half_life)));
+        self.fades =
+            Instant::from_nanos(self.fades.as_nanos().saturating_add(halvings.saturating_mul(half_life)));
     }
 }
 
@@ -208,7 +209,8 @@ mod tests {
         assert_eq!(median_ms(&mut learn(times(7, (1_000, true)))), None);
         assert!(median_ms(&mut learn(times(8, (1_000, true)))).is_some());
         // Many hasty ones do not vouch for the few that came so far.
-        let hasty_few = times(50, (150, true)).chain(times(1_000, (150, false))).chain(times(3, (5_000, true)));
+        let hasty_few =
+            times(50, (150, true)).chain(times(1_000, (150, false))).chain(times(3, (5_000, true)));
         assert_eq!(median_ms(&mut learn(hasty_few)), None);
     }
 
