@@ -4,7 +4,7 @@
 //! discipline's choice, so a change of discipline moves nobody. Every operation is O(1), but for the expiry heap's O(log n),
 //! and for a look at all waiters of a class now and then under overload ([`patience`]).
 //!
-//! A waiter gives way when it waits in vain ([`line`]), or to a newcomer in a full queue. The latter leaves its line at
+//! A waiter gives way when it waits in vain ([`mod@line`]), or to a newcomer in a full queue. The latter leaves its line at
 //! once and is answered by the next `poll`: see [`Queue::push`].
 
 mod entry;
@@ -212,7 +212,7 @@ impl Queue {
         }
     }
 
-    /// Who waits in vain, under the discipline that cares; see [`line`].
+    /// Who waits in vain, under the discipline that cares; see [`mod@line`].
     fn in_vain(&mut self, now: Instant, pace: &Pace) -> Option<u32> {
         if self.settings.discipline != Discipline::Adaptive {
             return None;
