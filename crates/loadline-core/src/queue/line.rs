@@ -15,10 +15,10 @@
 //! it, it stays. The one before keeps the slots busy and noise from deciding. Twice the target, so that whoever is now
 //! the oldest is usually above the target too, and the verdict stands.
 //!
-//! Everything that counts grows with age, so one look at the oldest suffices. (After a reload with a shorter timeout, whoever was
-//! promised more time may stand before others who wait in vain; they then expire as usual.) Time alone can make the last line true, yet no
-//! timer is needed: while slots complete, clients arrive or leave, there is a next call; when nothing happens at all, the
-//! waiter is told no later than its expiry.
+//! Everything that counts grows with age, so one look at the oldest suffices. (After a reload with a shorter timeout, whoever
+//! was promised more time may stand before others who wait in vain; they then expire as usual.) Time alone can make the last
+//! line true, yet no timer is needed: while slots complete, clients arrive or leave, there is a next call; when nothing
+//! happens at all, the waiter is told no later than its expiry.
 //!
 //! Worked number: limit 8, 50 ms each, so 160 per second; a waiter 0.2 s old that will leave at 1 s can be reached if at most
 //! 128 wait before it. A burst of 200 that may wait for 5 s is served to the end: 192 × 50 ms ÷ 8 = 1.2 s.
