@@ -4,7 +4,7 @@ use crate::{
     Class, Counters, Decision, Event, Instant, Outcome, Permit, Reason, Rejection, Request, Settings,
     Snapshot, Ticket,
     drain::Drain,
-    queue::{self, Queue},
+    queue::{Pace, Queue},
     retry_after::{Load, RetryAfter},
     service_time::ServiceTime,
     snapshot::ClassSnapshot,
@@ -96,8 +96,8 @@ impl Admission {
     /// The client left while it was queued. `false` if its ticket was answered or cancelled before; nothing happens then.
     pub fn on_cancel(&mut self, now: Instant, ticket: Ticket) -> bool {
         let now = self.advance(now);
-        let target = self.target();
-        let Some(left) = self.queue.cancel(now, ticket, target) else { return false };
+        let pace = self.pace();
+        let Some(left) = self.queue.cancel(now, ticket, &pace) else { return false };
         self.counters.abandoned(left.class);
         self.check_after_mutation();
         true
@@ -111,8 +111,8 @@ impl Admission {
         if self.queue.is_quiet() {
             return Event::Idle;
         }
-        let target = self.target();
-        if let Some((left, reason)) = self.queue.pop_rejected(now, target) {
+        let pace = self.pace();
+        if let Some((left, reason)) = self.queue.pop_rejected(now, &pace) {
             let mut rejection = self.reject(now, left.class, reason);
             rejection.waited = now.saturating_since(left.arrived);
             rejection.depth = left.depth;
@@ -120,7 +120,7 @@ impl Admission {
             return Event::Expire(left.ticket, rejection);
         }
         if self.has_free_slot()
-            && let Some(left) = self.queue.pop_next(now, target)
+            && let Some(left) = self.queue.pop_next(now, &pace)
         {
             let permit = self.grant(now, left.class, now.nanos_since(left.arrived), left.depth);
             self.check_after_mutation();
@@ -180,11 +180,12 @@ impl Admission {
         let now = self.clock.max(now);
         let mut drain = self.drain;
         drain.advance(now, self.in_flight);
-        let target = self.target();
+        let pace = self.pace();
         let classes = Class::ALL.map(|class| ClassSnapshot {
             queued: self.queue.unanswered(class),
             oldest_wait: self.queue.oldest(class).map(|arrived| now.saturating_since(arrived)),
-            overloaded: self.queue.is_overloaded(now, class, target),
+            overloaded: self.queue.is_overloaded(now, class, &pace),
+            median_patience: self.queue.median_patience(now, class),
         });
         let limit = self.settings.limit.get();
         Snapshot {
@@ -212,8 +213,8 @@ impl Admission {
         if self.draining {
             return Decision::Shed(self.reject(now, class, Reason::Draining));
         }
-        let target = self.target();
-        match self.queue.push(now, class, target) {
+        let pace = self.pace();
+        match self.queue.push(now, class, &pace) {
             Ok(ticket) => Decision::Queue(ticket),
             Err(reason) => Decision::Shed(self.reject(now, class, reason)),
         }
@@ -260,8 +261,8 @@ impl Admission {
         self.retry_after.estimate(now, &load);
     }
 
-    fn target(&self) -> crate::Duration {
-        queue::target(self.service_time.mean())
+    fn pace(&self) -> Pace {
+        Pace::new(self.settings.limit.get(), self.service_time.mean_nanos())
     }
 
     /// The time of this call: never before that of an earlier one.

@@ -8,7 +8,8 @@ impl Admission {
     /// - the same for bypass and its cap;
     /// - per class: offered = admitted + shed + abandoned + queued;
     /// - admitted = completed + failed + timed out + aborted + in flight;
-    /// - every waiter is in one list, in order of arrival, and will expire if it has a timeout.
+    /// - every waiter is in one list, in order of arrival, and will expire if it has a timeout;
+    /// - witnesses, and only they, were spared from giving way, and all of them are older than the others.
     ///
     /// O(number of waiters).
     pub fn check_invariants(&self) {

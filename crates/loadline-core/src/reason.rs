@@ -14,7 +14,8 @@ pub enum Reason {
     Concurrency,
     /// Its class was not admitted at this load.
     Priority,
-    /// The CoDel law dropped it.
+    /// Its class was overloaded, and it gave way to newer ones that could not all have been served before its own time was
+    /// up: see [`Discipline::Adaptive`](crate::Discipline::Adaptive).
     Codel,
     /// Its tenant already had its share.
     Fairness,

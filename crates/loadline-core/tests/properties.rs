@@ -7,13 +7,15 @@ use std::num::NonZeroU32;
 
 use loadline_core::{
     Admission, Class, Decision, Discipline, Duration, Event, Instant, Outcome, Permit, Reason, Request,
-    Settings, Ticket,
+    Settings, Snapshot, Ticket,
 };
 use proptest::prelude::*;
 
 #[derive(Clone, Debug)]
 enum Action {
     Arrive(Class),
+    /// So many of one class at once.
+    Crowd(Class, usize),
     /// The n-th permit in flight, modulo their number.
     Complete(usize, Outcome),
     /// The n-th waiter.
@@ -37,7 +39,8 @@ fn settings() -> impl Strategy<Value = Settings> {
     let timeout =
         prop_oneof![1 => Just(None), 5 => (0_u64..400).prop_map(|ms| Some(Duration::from_millis(ms)))];
     let discipline = prop::sample::select(&Discipline::ALL[..]);
-    (1_u32..6, 1_u32..3, 0_u32..8, timeout, discipline, any::<u64>()).prop_map(
+    let depth = prop_oneof![2 => 0_u32..8, 1 => 20_u32..80];
+    (1_u32..6, 1_u32..3, depth, timeout, discipline, any::<u64>()).prop_map(
         |(limit, bypass, depth, timeout, discipline, seed)| {
             let mut settings = Settings::new(NonZeroU32::new(limit).unwrap());
             settings.bypass_limit = NonZeroU32::new(bypass).unwrap();
@@ -55,6 +58,7 @@ fn action() -> impl Strategy<Value = Action> {
         prop::sample::select(vec![Outcome::Completed, Outcome::Failed, Outcome::TimedOut, Outcome::Aborted]);
     prop_oneof![
         12 => class().prop_map(Action::Arrive),
+        1 => (class(), 10_usize..40).prop_map(|(class, n)| Action::Crowd(class, n)),
         8 => (any::<usize>(), outcome).prop_map(|(n, outcome)| Action::Complete(n, outcome)),
         3 => any::<usize>().prop_map(Action::Cancel),
         1 => any::<usize>().prop_map(Action::CancelStale),
@@ -68,11 +72,19 @@ fn action() -> impl Strategy<Value = Action> {
 }
 
 struct Waiter {
+    /// Counts waiters in order of arrival.
+    number: u64,
     ticket: Ticket,
     class: Class,
     arrived: Instant,
     expires: Option<Instant>,
     dispatched_before: u32,
+}
+
+impl Waiter {
+    const fn is_newer_than(&self, other: &Self) -> bool {
+        self.number > other.number
+    }
 }
 
 /// The shadow.
@@ -121,6 +133,12 @@ impl Model {
     fn apply(&mut self, action: Action) {
         match action {
             Action::Arrive(class) => self.arrive(class),
+            Action::Crowd(class, n) => {
+                for _ in 0..n {
+                    self.arrive(class);
+                    self.drain();
+                }
+            }
             Action::Complete(n, outcome) if !self.permits.is_empty() => {
                 let permit = self.permits.swap_remove(n % self.permits.len());
                 self.admission.on_complete(self.now, permit, outcome);
@@ -176,6 +194,7 @@ impl Model {
                 let expires = self.settings.queue.timeout.map(|timeout| self.now + timeout);
                 assert_eq!(self.admission.expires_at(ticket), expires);
                 self.waiting.push(Waiter {
+                    number: self.offered,
                     ticket,
                     class,
                     arrived: self.now,
@@ -205,6 +224,7 @@ impl Model {
     fn drain(&mut self) {
         let mut dispatching = false;
         loop {
+            let before = self.admission.snapshot(self.now);
             match self.admission.poll(self.now) {
                 Event::Dispatch(ticket, permit) => {
                     dispatching = true;
@@ -235,6 +255,7 @@ impl Model {
                             let oldest = self.waiting.iter().find(|other| other.class == waiter.class);
                             assert!(oldest.is_none_or(|oldest| oldest.ticket != waiter.ticket));
                         }
+                        Reason::Codel => assert!(self.waits_in_vain(&waiter, &before)),
                         reason => panic!("nobody is expired for {reason}"),
                     }
                 }
@@ -251,6 +272,7 @@ impl Model {
                 }
             }
         }
+        self.check_who_was_spared();
         let free = self.in_flight(false) < self.settings.limit.get();
         assert!(!free || self.waiting.is_empty(), "a slot is free while somebody waits");
         self.check_totals();
@@ -261,6 +283,37 @@ impl Model {
         let position = position.unwrap_or_else(|| panic!("{ticket:?} was answered or cancelled before"));
         self.answered.push(ticket);
         self.waiting.remove(position)
+    }
+
+    /// Whether `waiter`, which need not wait any more, should give way to those of its class who are newer.
+    fn waits_in_vain(&self, waiter: &Waiter, snapshot: &Snapshot) -> bool {
+        let class = snapshot.class(waiter.class);
+        let Some(service) = snapshot.mean_service else { return false };
+        let target = service.clamp(Duration::from_millis(5), Duration::from_millis(50));
+        let newer = self.waiting.iter().filter(|other| {
+            other.class == waiter.class && other.ticket != waiter.ticket && other.is_newer_than(waiter)
+        });
+        let newer = newer.count() as u32;
+        let limit = self.settings.limit.get();
+        let leaves = class.median_patience.map(|patience| waiter.arrived + patience);
+        let Some(end) = waiter.expires.into_iter().chain(leaves).min() else { return false };
+        self.settings.queue.discipline == Discipline::Adaptive
+            && class.overloaded
+            && self.now.saturating_since(waiter.arrived) >= 2 * target
+            && newer >= limit.max(16)
+            && service * newer > end.saturating_since(self.now) * limit
+    }
+
+    /// Nobody waits in vain but the witnesses, and those behind one who was promised more time, before a reload.
+    fn check_who_was_spared(&self) {
+        let snapshot = self.admission.snapshot(self.now);
+        // One, and another one every 100 ms.
+        let witnesses = 1 + self.now.as_nanos() / 100_000_000;
+        for class in Class::QUEUED {
+            let oldest_first = self.waiting.iter().filter(|waiter| waiter.class == class);
+            let spared = oldest_first.take_while(|waiter| self.waits_in_vain(waiter, &snapshot)).count();
+            assert!(spared as u64 <= witnesses, "{spared} of class {class} wait in vain");
+        }
     }
 
     /// `served` was the right one among those who waited with it.

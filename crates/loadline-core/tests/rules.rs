@@ -317,6 +317,100 @@ fn adaptive_in_a_full_queue_refuses_while_healthy_and_evicts_while_overloaded() 
     m.end(153, [permit]);
 }
 
+/// One slot, taken, 20 ms per request, and 40 that began to wait at 1,000 for at most 1 s: overloaded from 1,120 on.
+fn forty_waiting(discipline: Discipline) -> (Machine, Permit, Vec<Ticket>) {
+    let mut m = warmed_up(queueing(1, 100, 1_000, discipline), 20);
+    let permit = m.admit(1_000, NORMAL);
+    let tickets = (0..40).map(|_| m.queue(1_000, NORMAL)).collect();
+    (m, permit, tickets)
+}
+
+#[test]
+fn under_overload_the_oldest_gives_way_when_the_newer_ones_will_take_longer_than_it_may_wait() {
+    let (mut m, permit, tickets) = forty_waiting(Discipline::Adaptive);
+    // 39 newer ones take 780 ms, and the first expires at 2,000. From 1,221 on it waits in vain, but becomes a witness.
+    m.wakes(1_221, 2_000);
+    // The second has 38 newer ones, 760 ms.
+    m.wakes(1_240, 2_000);
+    let rejection = m.expired(1_241, tickets[1]);
+    assert_eq!((rejection.reason, rejection.waited, rejection.depth), (Reason::Codel, ms(241), 1));
+    // The third has 37, until 1,260, and after 100 ms there is another witness. 33 newer ones are too many now.
+    m.wakes(1_260, 2_000);
+    for ticket in &tickets[3..=6] {
+        assert_eq!(m.expired(1_341, *ticket).reason, Reason::Codel);
+    }
+    m.wakes(1_341, 2_000);
+    // One more witness; 16 newer ones stay whatever time is left.
+    for ticket in &tickets[8..=23] {
+        assert_eq!(m.expired(1_999, *ticket).reason, Reason::Codel);
+    }
+    m.wakes(1_999, 2_000);
+    // The newest first, the witnesses last.
+    let mut permit = permit;
+    for ticket in [0, 2, 7].into_iter().chain(24..40).rev().map(|n| tickets[n]) {
+        m.complete(1_999, permit);
+        permit = m.dispatched(1_999, ticket);
+    }
+    m.end(2_000, [permit]);
+}
+
+#[test]
+fn under_fifo_and_lifo_nobody_gives_way_to_newer_ones() {
+    for discipline in [Discipline::Fifo, Discipline::Lifo] {
+        let (mut m, permit, tickets) = forty_waiting(discipline);
+        m.wakes(1_999, 2_000);
+        for ticket in tickets {
+            assert_eq!(m.expired(2_000, ticket).reason, Reason::QueueTimeout);
+        }
+        m.end(2_001, [permit]);
+    }
+}
+
+#[test]
+fn a_burst_that_can_be_served_in_time_is_served_to_the_last() {
+    let mut m = Machine::new(queueing(8, 2_000, 5_000, Discipline::Adaptive));
+    let mut permits = [0; 8].map(|t| m.admit(t, NORMAL)).to_vec_deque();
+    let mut waiting = (0..192).map(|_| m.queue(0, NORMAL)).collect::<Vec<_>>();
+    for now in (50..).step_by(50).take(25) {
+        for permit in std::mem::take(&mut permits) {
+            m.complete(now, permit);
+        }
+        while let Event::Dispatch(ticket, permit) = m.poll(now) {
+            waiting.retain(|other| *other != ticket);
+            permits.push_back(permit);
+        }
+    }
+    assert!(waiting.is_empty() && permits.is_empty());
+    assert_eq!(m.0.snapshot(at(2_000)).counters.total().completed, 200);
+}
+
+#[test]
+fn clients_that_leave_teach_how_long_the_others_will_wait() {
+    let mut m = warmed_up(queueing(1, 100, 30_000, Discipline::Adaptive), 20);
+    let permit = m.admit(1_000, NORMAL);
+    let hasty = (0..10).map(|_| m.queue(1_000, NORMAL)).collect::<Vec<_>>();
+    assert_eq!(m.0.snapshot(at(1_500)).class(NORMAL).median_patience, None);
+    for ticket in hasty {
+        assert!(m.0.on_cancel(at(1_500), ticket));
+    }
+    // All left after 100 ms in the bin from 400 ms on: ln 2 ÷ 10 per second.
+    assert_eq!(m.0.snapshot(at(1_600)).class(NORMAL).median_patience.map(|p| p.as_millis()), Some(469));
+    assert_eq!(m.0.snapshot(at(1_600)).class(Class::High).median_patience, None, "each class for itself");
+    let tickets = (0..20).map(|_| m.queue(2_000, NORMAL)).collect::<Vec<_>>();
+    // They will have left at 2,469. Overloaded from 2,120 on: the first is a witness, the second has 18 newer ones, 360 ms.
+    m.wakes(2_119, 32_000);
+    assert_eq!(m.expired(2_120, tickets[1]).reason, Reason::Codel);
+    m.wakes(2_120, 32_000);
+    assert_eq!(m.expired(2_130, tickets[2]).reason, Reason::Codel);
+    let mut permit = permit;
+    for ticket in [0].into_iter().chain(3..20).rev().map(|n| tickets[n]) {
+        // Given up, so that what is known of the service time, and with it the target, stays.
+        m.0.on_complete(at(2_131), permit, Outcome::Aborted);
+        permit = m.dispatched(2_131, ticket);
+    }
+    m.end(2_132, [permit]);
+}
+
 #[test]
 fn classes_are_served_in_order_and_judged_each_for_itself() {
     let mut m = warmed_up(queueing(1, 100, 5_000, Discipline::Adaptive), 5);

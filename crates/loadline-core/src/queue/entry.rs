@@ -13,6 +13,8 @@ pub(super) struct Entry {
     pub(super) dispatched_before: u64,
     /// Set when it gave way: it waits no more, and the next `poll` tells it why.
     pub(super) gave_way: Option<Reason>,
+    /// Whether it was spared from giving way, to learn how long its client waits.
+    pub(super) witness: bool,
     /// Neighbours in the list that it is in.
     pub(super) older: u32,
     pub(super) newer: u32,

@@ -1,32 +1,35 @@
 //! The queue: who waits, who is next, who gives way, who expires.
 //!
-//! One list per class, in order of arrival; classes are served in strict order. Which end of a list is served is the
-//! discipline's choice, so a change of discipline moves nobody. Every operation is O(1), but for the expiry heap's O(log n).
+//! One line per class, in order of arrival; classes are served in strict order. Which end of a line is served is the
+//! discipline's choice, so a change of discipline moves nobody. Every operation is O(1), but for the expiry heap's O(log n),
+//! and for a look at all waiters of a class now and then under overload ([`patience`]).
 //!
-//! An entry that gives way to a newcomer leaves its list at once and is answered by the next `poll`: see [`Queue::push`].
+//! A waiter gives way when it waits in vain ([`mod@line`]), or to a newcomer in a full queue. The latter leaves its line at
+//! once and is answered by the next `poll`: see [`Queue::push`].
 
 mod entry;
 mod expiry;
+mod line;
 mod list;
 mod overload;
+mod patience;
 mod slab;
 
 use crate::{Class, Discipline, Duration, Instant, QueueSettings, Reason, Ticket};
 use entry::Entry;
 use expiry::Expiry;
+use line::Line;
 use list::List;
-use overload::Overload;
 use slab::{NIL, Slab};
 
-pub(crate) use overload::target;
+pub(crate) use line::Pace;
 
 /// The waiters; see the module.
 #[derive(Debug)]
 pub(crate) struct Queue {
     settings: QueueSettings,
     entries: Slab<Entry>,
-    classes: [List; Class::QUEUED.len()],
-    overload: [Overload; Class::QUEUED.len()],
+    lines: [Line; Class::QUEUED.len()],
     /// Entries that gave way and must still be told, in the order in which they did.
     giving_way: List,
     expiry: Expiry,
@@ -52,8 +55,7 @@ impl Queue {
         Self {
             settings,
             entries: Slab::new(),
-            classes: [List::EMPTY; Class::QUEUED.len()],
-            overload: [Overload::HEALTHY; Class::QUEUED.len()],
+            lines: [Line::EMPTY; Class::QUEUED.len()],
             giving_way: List::EMPTY,
             expiry: Expiry::new(),
             dispatched: 0,
@@ -86,33 +88,35 @@ impl Queue {
             0 => 0,
             _ => self.giving_way.iter(&self.entries).filter(|(_, entry)| entry.class == class).count(),
         };
-        let waiting = self.classes.get(class.index()).map_or(0, List::len);
+        let waiting = self.lines.get(class.index()).map_or(0, Line::len);
         waiting + u32::try_from(giving_way).expect("fewer than 2^32 waiters")
     }
 
     /// When the oldest waiter of this class arrived.
     pub(crate) fn oldest(&self, class: Class) -> Option<Instant> {
-        let oldest = self.classes.get(class.index())?.oldest()?;
-        Some(self.entries[oldest].arrived)
+        self.lines.get(class.index())?.oldest_arrival(&self.entries)
     }
 
     /// The verdict on this class at `now`.
-    pub(crate) fn is_overloaded(&self, now: Instant, class: Class, target: Duration) -> bool {
-        let Some(mut overload) = self.overload.get(class.index()).copied() else { return false };
-        overload.observe(now, self.oldest(class), target);
-        overload.is_overloaded(now)
+    pub(crate) fn is_overloaded(&self, now: Instant, class: Class, pace: &Pace) -> bool {
+        self.lines.get(class.index()).is_some_and(|line| line.is_overloaded(&self.entries, now, pace))
+    }
+
+    /// How long half of the clients of this class would wait, as far as known.
+    pub(crate) fn median_patience(&self, now: Instant, class: Class) -> Option<Duration> {
+        self.lines.get(class.index())?.median_patience(&self.entries, now)
     }
 
     /// Lets a newcomer wait, or says why it may not.
     ///
     /// In a full queue, one whose time is up gives way first. Then, with newest-first service, the oldest of the newcomer's
-    /// own class does: it would be the last to be served.
-    pub(crate) fn push(&mut self, now: Instant, class: Class, target: Duration) -> Result<Ticket, Reason> {
+    /// own class does, unless it is a witness: it would be the last to be served.
+    pub(crate) fn push(&mut self, now: Instant, class: Class, pace: &Pace) -> Result<Ticket, Reason> {
         if self.settings.depth == 0 {
             return Err(Reason::Concurrency);
         }
         if self.waiting() >= self.settings.depth {
-            self.make_room(now, class, target)?;
+            self.make_room(now, class, pace)?;
         }
         if !self.entries.has_room() {
             return Err(Reason::QueueFull);
@@ -124,10 +128,11 @@ impl Queue {
             expires,
             dispatched_before: self.dispatched,
             gave_way: None,
+            witness: false,
             older: NIL,
             newer: NIL,
         });
-        self.classes[class.index()].push(&mut self.entries, ticket.slot());
+        self.lines[class.index()].push(&mut self.entries, ticket.slot());
         if let Some(at) = expires {
             self.expiry.insert(at, ticket);
         }
@@ -135,27 +140,31 @@ impl Queue {
     }
 
     /// Takes a waiter out, wherever it is, unless it was answered already.
-    pub(crate) fn cancel(&mut self, now: Instant, ticket: Ticket, target: Duration) -> Option<Left> {
-        self.entries.contains(ticket).then(|| self.take(now, ticket.slot(), target))
+    pub(crate) fn cancel(&mut self, now: Instant, ticket: Ticket, pace: &Pace) -> Option<Left> {
+        self.entries.contains(ticket).then(|| self.take(now, ticket.slot(), pace, true))
     }
 
     /// Takes out the next whose wait is over without a slot, and says why.
-    pub(crate) fn pop_rejected(&mut self, now: Instant, target: Duration) -> Option<(Left, Reason)> {
+    pub(crate) fn pop_rejected(&mut self, now: Instant, pace: &Pace) -> Option<(Left, Reason)> {
         if let Some(index) = self.giving_way.oldest() {
-            let left = self.take(now, index, target);
+            let left = self.take(now, index, pace, false);
             let reason = left.gave_way.expect("who gives way knows why");
             return Some((left, reason));
         }
-        let (at, index) = self.expiry.first()?;
-        (at <= now).then(|| (self.take(now, index, target), Reason::QueueTimeout))
+        let (index, reason) = match self.expiry.first() {
+            Some((at, expired)) if at <= now => (expired, Reason::QueueTimeout),
+            _ => (self.in_vain(now, pace)?, Reason::Codel),
+        };
+        Some((self.take(now, index, pace, false), reason))
     }
 
     /// Takes out the next to be served.
-    pub(crate) fn pop_next(&mut self, now: Instant, target: Duration) -> Option<Left> {
-        let class = Class::QUEUED.into_iter().find(|class| self.classes[class.index()].len() > 0)?;
-        let list = self.classes[class.index()];
-        let next = if self.newest_first(now, class, target) { list.newest() } else { list.oldest() };
-        let left = self.take(now, next?, target);
+    pub(crate) fn pop_next(&mut self, now: Instant, pace: &Pace) -> Option<Left> {
+        let class = Class::QUEUED.into_iter().find(|class| self.lines[class.index()].len() > 0)?;
+        let newest_first = self.newest_first(now, class, pace);
+        let line = &self.lines[class.index()];
+        let next = if newest_first { line.newest() } else { line.oldest() };
+        let left = self.take(now, next?, pace, false);
         self.dispatched += 1;
         Some(left)
     }
@@ -176,7 +185,7 @@ impl Queue {
         let mut expiring = 0;
         for class in Class::QUEUED {
             let mut before = None;
-            for (index, entry) in self.classes[class.index()].iter(&self.entries) {
+            for (index, entry) in self.lines[class.index()].iter(&self.entries) {
                 let place = (entry.arrived, self.entries.ticket(index).serial());
                 assert!(before < Some(place), "class {class} is in order of arrival");
                 assert!(entry.class == class && entry.gave_way.is_none(), "{entry:?} waits in class {class}");
@@ -184,6 +193,7 @@ impl Queue {
                 linked += 1;
                 expiring += usize::from(entry.expires.is_some());
             }
+            self.lines[class.index()].check(&self.entries);
         }
         for (_, entry) in self.giving_way.iter(&self.entries) {
             assert!(entry.gave_way.is_some(), "{entry:?} gives way");
@@ -194,48 +204,56 @@ impl Queue {
         self.expiry.check();
     }
 
-    fn newest_first(&self, now: Instant, class: Class, target: Duration) -> bool {
+    fn newest_first(&self, now: Instant, class: Class, pace: &Pace) -> bool {
         match self.settings.discipline {
             Discipline::Fifo => false,
             Discipline::Lifo => true,
-            Discipline::Adaptive => self.is_overloaded(now, class, target),
+            Discipline::Adaptive => self.is_overloaded(now, class, pace),
         }
     }
 
+    /// Who waits in vain, under the discipline that cares; see [`mod@line`].
+    fn in_vain(&mut self, now: Instant, pace: &Pace) -> Option<u32> {
+        if self.settings.discipline != Discipline::Adaptive {
+            return None;
+        }
+        self.lines.iter_mut().find_map(|line| line.in_vain(&mut self.entries, now, pace))
+    }
+
     /// One entry stops waiting in favour of a newcomer of this class, or the newcomer is refused.
-    fn make_room(&mut self, now: Instant, class: Class, target: Duration) -> Result<(), Reason> {
+    fn make_room(&mut self, now: Instant, class: Class, pace: &Pace) -> Result<(), Reason> {
         let (index, reason) = match self.expiry.first() {
             Some((at, expired)) if at <= now => (expired, Reason::QueueTimeout),
-            _ if !self.newest_first(now, class, target) => return Err(Reason::QueueFull),
-            _ => (self.classes[class.index()].oldest().ok_or(Reason::QueueFull)?, Reason::QueueFull),
+            _ if !self.newest_first(now, class, pace) => return Err(Reason::QueueFull),
+            _ => (self.last_to_be_served(now, class, pace).ok_or(Reason::QueueFull)?, Reason::QueueFull),
         };
-        self.stop_waiting(now, index, target);
+        self.stop_waiting(now, index, pace, false);
         self.entries[index].gave_way = Some(reason);
         self.giving_way.push(&mut self.entries, index);
         Ok(())
     }
 
-    /// Takes an entry out of its class and of the expiry heap.
-    fn stop_waiting(&mut self, now: Instant, index: u32, target: Duration) {
-        let class = self.entries[index].class;
-        let row = class.index();
-        let was_oldest = self.classes[row].oldest() == Some(index);
-        if was_oldest {
-            self.overload[row].observe(now, self.oldest(class), target);
-        }
-        self.classes[row].unlink(&mut self.entries, index);
-        self.expiry.remove(index);
-        if was_oldest {
-            self.overload[row].observe(now, self.oldest(class), target);
+    fn last_to_be_served(&mut self, now: Instant, class: Class, pace: &Pace) -> Option<u32> {
+        let line = &mut self.lines[class.index()];
+        match self.settings.discipline {
+            Discipline::Adaptive => line.makes_room(&mut self.entries, now, pace),
+            Discipline::Fifo | Discipline::Lifo => line.oldest(),
         }
     }
 
-    /// Takes an entry out altogether.
-    fn take(&mut self, now: Instant, index: u32, target: Duration) -> Left {
+    /// Takes an entry out of its class and of the expiry heap; `departed` if its client left.
+    fn stop_waiting(&mut self, now: Instant, index: u32, pace: &Pace, departed: bool) {
+        let row = self.entries[index].class.index();
+        self.lines[row].unlink(&mut self.entries, index, now, pace, departed);
+        self.expiry.remove(index);
+    }
+
+    /// Takes an entry out altogether; `departed` if its client left.
+    fn take(&mut self, now: Instant, index: u32, pace: &Pace, departed: bool) -> Left {
         if self.entries[index].gave_way.is_some() {
             self.giving_way.unlink(&mut self.entries, index);
         } else {
-            self.stop_waiting(now, index, target);
+            self.stop_waiting(now, index, pace, departed);
         }
         let ticket = self.entries.ticket(index);
         let entry = self.entries.remove(index);

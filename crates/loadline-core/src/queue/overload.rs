@@ -11,7 +11,7 @@
 //! looks at the sojourn of what it serves. Under newest-first that is close to zero precisely *because* the order was changed:
 //! the verdict would flip to healthy, the next one served would be the oldest, its sojourn is huge, the verdict flips back,
 //! and so on, once per interval. The age of the oldest does not depend on who is served while it waits: it falls only when the
-//! backlog is really gone (served or expired).
+//! backlog is really gone (served, expired, or given way).
 //!
 //! The target follows the mean service time, so that a service of 30 ms is not called overloaded for keeping one request
 //! waiting behind another, within bounds: below 5 ms timers and scheduling would decide, and above 50 ms people notice.
