@@ -1,6 +1,6 @@
 //! Forwarding an admitted request: connection, exchange, and what to do when either fails.
 //!
-//! What may be sent a second time: a request that is complete in memory, on a kept connection that died before the
+//! What may be sent a second time: a request that is whole in memory, from its first byte, on a kept connection that died before the
 //! first byte of an answer, when its method is idempotent (RFC 9110, 9.2.2) or nothing of it was written. An app that
 //! closes kept connections at random loses no GET, and no POST is executed twice.
 
@@ -26,9 +26,9 @@ use crate::client::{Client, ClientIo, Peer, RequestBody};
 use crate::config::settings::OnAbort;
 use crate::exchange::{Exchange, Gone, UpstreamResult};
 use crate::hold;
+use crate::live::Live;
 use crate::reply::LocalError;
 use crate::upstream::{ConnectError, Connection};
-use crate::live::Live;
 use crate::worker::Worker;
 
 /// Kept connections that are tried before giving up on them; more than a few dead ones in a row means that the
@@ -118,8 +118,7 @@ pub(crate) async fn forward<S: ClientIo>(
         let now = Instant::now();
         exchange.connected(now, fresh, &connection);
         let reused = std::mem::take(&mut connection.reused);
-        let mut pump =
-            Pump::new(client, scratch, worker, live, exchange, body, connection, permit, now);
+        let mut pump = Pump::new(client, scratch, worker, live, exchange, body, connection, permit, now);
         let end = poll_fn(|cx| pump.poll(cx)).await;
 
         // What the pump still holds tells whether the upstream's part is over.
@@ -134,8 +133,8 @@ pub(crate) async fn forward<S: ClientIo>(
                 }
                 return Forwarded::Done { keep: false };
             }
-            End::Closed { sent } => {
-                let again = reused && body.done() && (idempotent || sent == 0);
+            End::Closed { written, whole } => {
+                let again = reused && whole && (idempotent || written == 0);
                 match held {
                     Some(held) if again => {
                         tries += 1;

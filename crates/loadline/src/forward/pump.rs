@@ -24,8 +24,8 @@ use crate::buffers::{BUFFER, Charge, Scratch, poll_read_into};
 use crate::client::{BodyError, Client, ClientIo, RequestBody};
 use crate::config::settings::Release;
 use crate::exchange::Exchange;
-use crate::upstream::Connection;
 use crate::live::Live;
+use crate::upstream::Connection;
 use crate::worker::Worker;
 
 /// While a slow reader ties a slot, how often it is asked whether others wait for it by now.
@@ -40,8 +40,9 @@ pub(crate) enum End {
     Done { keep: bool },
     /// The upstream switched protocols; the client has been told.
     Tunnel,
-    /// The upstream closed or reset the connection before the first byte of a response.
-    Closed { sent: usize },
+    /// The upstream closed or reset the connection before the first byte of a response. `written`: bytes of the
+    /// request that went to it; `whole`: the request is still in memory from its first byte to its last.
+    Closed { written: usize, whole: bool },
     /// The upstream's answer is not HTTP, or breaks its rules.
     Invalid,
     /// The response broke off after its head went to the client.
@@ -79,6 +80,10 @@ pub(crate) struct Pump<'a, S> {
     pub(crate) answered: bool,
     /// Set once the response's framing or the upstream's behaviour forbids another exchange on its connection.
     spoiled: bool,
+    /// Bytes of the request that the upstream's socket took.
+    written: usize,
+    /// Whether nothing of the request was forgotten after it was written.
+    whole: bool,
     charge: Charge,
     upstream_moved: Instant,
     client_moved: Instant,
@@ -133,6 +138,8 @@ impl<'a, S: ClientIo> Pump<'a, S> {
             out: OutFraming::None,
             answered: false,
             spoiled: false,
+            written: 0,
+            whole: true,
             charge: Charge::new(&worker.shared.budget),
             upstream_moved: now,
             client_moved: now,
@@ -176,18 +183,25 @@ impl<'a, S: ClientIo> Pump<'a, S> {
         }
         match out.poll_write(&mut connection.io, cx) {
             Poll::Pending => Ok(false),
-            Poll::Ready(Ok(_)) => {
+            Poll::Ready(Ok(n)) => {
                 moved.upstream = true;
+                self.written += n;
                 // A request that is complete in memory is kept, in case it must be sent again.
                 if !self.body.done() {
                     out.compact();
+                    self.whole = false;
                 }
                 Ok(true)
             }
             // The upstream may have answered early and closed: what it said is still to be read.
             Poll::Ready(Err(_)) => {
                 self.spoiled = true;
-                out.sent = out.bytes.len();
+                if self.body.done() {
+                    out.sent = out.bytes.len();
+                } else {
+                    out.clear();
+                    self.whole = false;
+                }
                 Ok(true)
             }
         }
@@ -212,25 +226,30 @@ impl<'a, S: ClientIo> Pump<'a, S> {
     }
 
     fn read_response(&mut self, cx: &mut Context<'_>, moved: &mut Moved) -> Result<bool, End> {
-        if self.connection.is_none() || !self.has_room() {
+        // After its end there is nothing more to read: what a switched protocol sends is the tunnel's.
+        if self.connection.is_none() || self.phase.has_ended() || !self.has_room() {
             return Ok(false);
         }
         let Some(connection) = &mut self.connection else { return Ok(false) };
         // A body of known length needs no second look: it is read straight into the client's buffer.
         let straight = matches!((&self.phase, &self.out), (Phase::Body(_), OutFraming::Length(_)));
-        let into =
-            if straight { &mut self.scratch.to_client.bytes } else { &mut self.scratch.from_upstream };
+        let into = if straight { &mut self.scratch.to_client.bytes } else { &mut self.scratch.from_upstream };
         let at = into.len();
         let room = if straight { BUFFER } else { BUFFER / 4 };
         let n = match poll_read_into(&mut connection.io, cx, into, room) {
             Poll::Pending => return Ok(false),
             Poll::Ready(read) => read.unwrap_or(0),
         };
-        moved.upstream = true;
         if n == 0 {
             return self.upstream_closed();
         }
-        if straight { self.count_straight(at)? } else { self.digest()? }
+        if straight {
+            self.count_straight(at)?
+        } else {
+            self.digest()?
+        }
+        // A head has to be complete in time: pieces of it buy none.
+        moved.upstream |= self.answered;
         if self.phase.has_ended() {
             self.upstream_over(Outcome::Completed);
         }
@@ -379,7 +398,7 @@ impl<'a, S: ClientIo> Pump<'a, S> {
         self.spoiled = true;
         match &mut self.phase {
             Phase::Head if self.scratch.from_upstream.is_empty() => {
-                Err(End::Closed { sent: self.scratch.to_upstream.sent })
+                Err(End::Closed { written: self.written, whole: self.whole && self.body.done() })
             }
             Phase::Head => Err(End::Invalid),
             Phase::Body(decoder) => {
@@ -455,7 +474,10 @@ impl<'a, S: ClientIo> Pump<'a, S> {
         let unread = self.scratch.to_client.pending() > 0;
         let tied = reading && unread && !self.has_room();
 
-        let upstream_due = self.upstream_moved.max(self.client_moved) + timeouts.upstream;
+        // Until its head has come, the upstream's time runs from the last byte it was sent; afterwards it must be silent.
+        let heard =
+            if self.answered { self.upstream_moved.max(self.client_moved) } else { self.upstream_moved };
+        let upstream_due = heard + timeouts.upstream;
         let client_due = self.client_moved + timeouts.client;
         let mut next = if reading && !tied && !owes_body { upstream_due } else { client_due };
         if reading && !tied && !owes_body && now >= upstream_due {
