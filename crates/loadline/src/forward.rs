@@ -134,6 +134,7 @@ pub(crate) async fn forward<S: ClientIo>(
                 return Forwarded::Done { keep: false };
             }
             End::Closed { written, whole } => {
+                drop(connection);
                 let again = reused && whole && (idempotent || written == 0);
                 match held {
                     Some(held) if again => {
@@ -150,6 +151,7 @@ pub(crate) async fn forward<S: ClientIo>(
                 return Forwarded::Failed(LocalError::upstream_closed());
             }
             End::Invalid => {
+                drop(connection);
                 exchange.upstream_result = Some(UpstreamResult::Error);
                 if let Some(permit) = held {
                     permit.complete(Outcome::Failed);
@@ -157,6 +159,7 @@ pub(crate) async fn forward<S: ClientIo>(
                 return Forwarded::Failed(LocalError::upstream_invalid());
             }
             End::Truncated => {
+                drop(connection);
                 exchange.upstream_broke();
                 if let Some(permit) = held {
                     permit.complete(Outcome::Failed);
@@ -166,6 +169,7 @@ pub(crate) async fn forward<S: ClientIo>(
                 return Forwarded::Broken;
             }
             End::ClientRefused(refusal) => {
+                drop(connection);
                 return if answered { Forwarded::Broken } else { Forwarded::Failed(refusal.into()) };
             }
             End::TimedOut | End::ClientGone | End::ClientSlow => {
@@ -208,10 +212,15 @@ async fn obtain<S: ClientIo>(
     kept: bool,
 ) -> Obtained {
     let upstream = &live.upstream;
-    if kept && let Some(connection) = upstream.idle(worker.id, live.connections_allowed) {
-        return Obtained::Connection(connection, false);
-    }
-    let mut connecting = std::pin::pin!(upstream.connect(live.settings.timeouts.connect));
+    let room = if kept {
+        match upstream.idle(worker.id, live.connections_allowed) {
+            Ok(connection) => return Obtained::Connection(connection, false),
+            Err(room) => room,
+        }
+    } else {
+        upstream.pool.replace(worker.id, live.connections_allowed)
+    };
+    let mut connecting = std::pin::pin!(upstream.connect(live.settings.timeouts.connect, room));
     poll_fn(|cx| {
         if let Poll::Ready(connected) = connecting.as_mut().poll(cx) {
             return Poll::Ready(match connected {

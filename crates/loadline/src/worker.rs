@@ -342,7 +342,7 @@ async fn keep_house(worker: Rc<Worker>) {
     loop {
         ticks.tick().await;
         let live = worker.live();
-        live.upstream.pool.prune(worker.id, live.settings.timeouts.upstream_idle);
+        live.upstream.pool.prune(worker.id, live.settings.timeouts.upstream_idle, live.connections_allowed);
         worker.shared.gate.tick();
     }
 }

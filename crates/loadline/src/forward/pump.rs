@@ -244,9 +244,9 @@ impl<'a, S: ClientIo> Pump<'a, S> {
             return self.upstream_closed();
         }
         if straight {
-            self.count_straight(at)?
+            self.count_straight(at)?;
         } else {
-            self.digest()?
+            self.digest()?;
         }
         // A head has to be complete in time: pieces of it buy none.
         moved.upstream |= self.answered;
