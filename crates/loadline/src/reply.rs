@@ -171,7 +171,7 @@ fn view<'a>(description: &Description, live: &Live) -> RejectionView<'a> {
         status: description.status,
         error: description.error,
         reason: description.reason,
-        proxy_error: description.proxy_error,
+        proxy_error: if live.settings.response.proxy_status { description.proxy_error } else { "" },
         format: live.body_format,
         ..RejectionView::default()
     }

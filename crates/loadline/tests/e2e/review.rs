@@ -171,3 +171,91 @@ fn an_interim_response_that_is_half_sent_is_not_followed_by_an_answer() {
         assert!(at == 0 || text[..at].ends_with("\r\n\r\n"), "...{}", &text[at.saturating_sub(40)..at + 40]);
     }
 }
+
+#[test]
+fn the_name_of_the_reason_can_be_left_out() {
+    let upstream = Upstream::hello();
+    let proxy = Setup::to(&upstream, 1).set("max_connections", 1).set("response.proxy_status", false).start();
+    let _first = proxy.connect();
+    proxy.wait_status("it is connected", |status| status.connections.client == 1);
+    let response = proxy.get("/");
+    assert_eq!((response.status, response.header("proxy-status")), (503, None));
+}
+
+#[test]
+fn whoever_waits_costs_no_processor_time() {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let upstream = Upstream::start(move |exchange| {
+        match exchange.target() {
+            "/never" => held.pass()?,
+            "/big" => {
+                exchange.send("HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")?;
+                loop {
+                    exchange.send([b'b'; 10_000])?;
+                }
+            }
+            "/stops" => {
+                exchange.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nbegin\r\n")?;
+                held.pass()?;
+            }
+            "/tunnel" => {
+                exchange.send("HTTP/1.1 101 Go\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n")?;
+                held.pass()?;
+            }
+            _ => {}
+        }
+        exchange.respond(200, b"hello")
+    });
+    let proxy = Setup::to(&upstream, 8)
+        .set("buffer.min_rate", "0B")
+        .set("buffer.request", "16KiB")
+        .set("buffer.total", "16MiB")
+        .set("queue.discipline", "fifo")
+        .set("queue.timeout", "60s")
+        .start();
+    // Eight slots are taken in as many ways ...
+    let mut clients: Vec<_> = ["/never", "/never", "/stops"].map(|target| proxy.send_get(target)).into();
+    for _ in 0..2 {
+        let mut reader = Client::connect_narrow(proxy.addr(), 4096);
+        clients.push({
+            reader.send_get("/big");
+            reader
+        });
+    }
+    let mut tunnel = proxy.connect();
+    tunnel.send("GET /tunnel HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n");
+    let mut stalled = proxy.connect();
+    stalled
+        .send("POST /stalled HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
+        .send(vec![b'u'; 50_000]);
+    let mut unread = proxy.connect();
+    unread
+        .send("POST /never HTTP/1.1\r\nHost: x\r\nContent-Length: 50000000\r\n\r\n")
+        .send(vec![b'u'; 200_000]);
+    drop(proxy.send_get("/never"));
+    proxy.wait_status("the slots are taken", |status| status.in_flight == 8);
+    // ... others wait for one, or idle, or are slow.
+    let mut others: Vec<_> = (0..4).map(|_| proxy.send_get("/waiting")).collect();
+    others.push(proxy.connect());
+    for begin in ["GET", "GET / HTTP/1.1\r\n", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1"] {
+        let mut slow = proxy.connect();
+        slow.send(begin);
+        others.push(slow);
+    }
+    let mut pipelining = proxy.connect();
+    for _ in 0..3_000 {
+        pipelining.send_get("/waiting-with-many-behind-it");
+    }
+    others.push(pipelining);
+    let h2 = H2::connect(proxy.addr());
+    let _streams: Vec<_> = (0..3).map(|_| h2.start_stalled("/stalled", b"begin")).collect();
+    let _queued = h2.start("GET", "/waiting", &[], b"");
+    proxy.wait_status("all is still", |status| status.queued >= 6);
+    let observed = Duration::from_secs(1);
+    let before = proxy.processor_time();
+    thread::sleep(observed);
+    let used = proxy.processor_time() - before;
+    assert!(used < observed / 5, "{used:?} of processor time in {observed:?}, and nothing to do");
+    gate.open();
+}
