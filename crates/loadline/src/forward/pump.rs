@@ -7,7 +7,7 @@
 //! Two things end at different times. The exchange with the upstream ends when the last byte of the response has come
 //! from it: then its connection goes back to the pool and the slot is free. The response is read ahead of the client
 //! up to a bound, so only what exceeds the bound ties the slot to a slow reader, and a reader that is slower than
-//! the minimum rate meanwhile is dropped.
+//! the minimum rate meanwhile is dropped when others wait for the slot.
 
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -28,7 +28,7 @@ use crate::live::Live;
 use crate::upstream::Connection;
 use crate::worker::Worker;
 
-/// While a slow reader ties a slot, how often it is asked whether others wait for it by now.
+/// While a slow client ties a slot, how often it is asked whether others wait for it by now.
 const RECHECK: Duration = Duration::from_millis(100);
 
 /// The share of `buffer.total` that one response may be read ahead by while others wait for its slot.
@@ -490,7 +490,7 @@ impl<'a, S: ClientIo> Pump<'a, S> {
             next = next.min(client_due);
         }
         if tied || (owes_body && !self.streaming) {
-            if self.is_too_slow(now) {
+            if self.is_too_slow(now) && self.slot_is_wanted() {
                 return Poll::Ready(End::ClientSlow);
             }
             next = next.min(now + RECHECK);
@@ -503,15 +503,22 @@ impl<'a, S: ClientIo> Pump<'a, S> {
         Poll::Pending
     }
 
-    /// Judges the client by the bytes it moved in the last whole window of `buffer.grace`.
+    /// Whether the client took longer than `buffer.grace` for the bytes that `buffer.min_rate` asks for in that time.
     fn is_too_slow(&mut self, now: Instant) -> bool {
         let buffer = &self.live.settings.buffer;
         let (start, bytes) = *self.window.get_or_insert((now, self.client_bytes));
-        if now < start + buffer.grace {
+        let least = (buffer.min_rate as f64 * buffer.grace.as_secs_f64()) as u64;
+        if self.client_bytes - bytes >= least {
+            self.window = Some((now, self.client_bytes));
             return false;
         }
-        self.window = Some((now, self.client_bytes));
-        let least = (buffer.min_rate as f64 * buffer.grace.as_secs_f64()) as u64;
-        self.client_bytes - bytes < least
+        now >= start + buffer.grace
+    }
+
+    /// Whether others wait for this slot, or would if they could wait: as long as nobody does, a client that pauses
+    /// harms nobody.
+    fn slot_is_wanted(&self) -> bool {
+        let gate = self.worker.shared.gate.snapshot();
+        gate.queued > 0 || (gate.queue_depth == 0 && gate.in_flight >= gate.limit)
     }
 }

@@ -259,3 +259,20 @@ fn whoever_waits_costs_no_processor_time() {
     assert!(used < observed / 5, "{used:?} of processor time in {observed:?}, and nothing to do");
     gate.open();
 }
+
+#[test]
+fn a_client_that_pauses_harms_nobody_as_long_as_nobody_waits() {
+    let upstream = Upstream::start(|exchange| {
+        exchange.read_body()?;
+        exchange.respond(200, &vec![b'b'; 20_000_000])
+    });
+    let proxy = Setup::to(&upstream, 1).set("buffer.grace", "200ms").set("buffer.request", "16KiB").start();
+    let mut client = Client::connect_narrow(proxy.addr(), 4096);
+    client.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n").send(vec![b'u'; 50_000]);
+    upstream.wait_in_service(1);
+    thread::sleep(Duration::from_secs(1));
+    client.send(vec![b'u'; 50_000]);
+    assert_eq!(client.read_head().expect("an answer").status, 200);
+    thread::sleep(Duration::from_secs(1));
+    assert_eq!(client.read_exact(20_000_000).expect("all of the answer").len(), 20_000_000);
+}
