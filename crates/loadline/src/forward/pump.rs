@@ -24,6 +24,7 @@ use crate::buffers::{BUFFER, Charge, Scratch, poll_read_into};
 use crate::client::{BodyError, Client, ClientIo, RequestBody};
 use crate::config::settings::Release;
 use crate::exchange::Exchange;
+use crate::hold;
 use crate::live::Live;
 use crate::upstream::Connection;
 use crate::worker::Worker;
@@ -120,7 +121,7 @@ impl<'a, S: ClientIo> Pump<'a, S> {
         } else {
             RequestKind::Other
         };
-        let (version, keep, streaming) = (head.version, head.keep_alive, head.is_grpc(&scratch.inbox));
+        let (version, keep, streaming) = (head.version, head.keep_alive, hold::streams(scratch, &client.peer));
         Self {
             client,
             scratch,

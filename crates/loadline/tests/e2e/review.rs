@@ -276,3 +276,17 @@ fn a_client_that_pauses_harms_nobody_as_long_as_nobody_waits() {
     thread::sleep(Duration::from_secs(1));
     assert_eq!(client.read_exact(20_000_000).expect("all of the answer").len(), 20_000_000);
 }
+
+#[test]
+fn a_content_type_does_not_buy_a_slot_before_the_body() {
+    // gRPC streams and is let through at once; but gRPC is HTTP/2, and over HTTP/1.1 its name is only a pretext.
+    let upstream = Upstream::hello();
+    let proxy = Setup::to(&upstream, 2).start();
+    let mut trickles: Vec<_> = (0..8).map(|_| proxy.connect()).collect();
+    for client in &mut trickles {
+        client.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/grpc\r\nContent-Length: 99\r\n\r\nx");
+    }
+    proxy.wait_status("all connected", |status| status.connections.client >= 8);
+    assert_eq!(parallel(2, |_| proxy.get("/legitimate").status), [200; 2]);
+    assert_eq!(proxy.status().in_flight, 0);
+}
