@@ -121,7 +121,8 @@ impl<'a, S: ClientIo> Pump<'a, S> {
         } else {
             RequestKind::Other
         };
-        let (version, keep, streaming) = (head.version, head.keep_alive, hold::streams(scratch, &client.peer));
+        let (version, keep, streaming) =
+            (head.version, head.keep_alive, hold::streams(scratch, &client.peer));
         Self {
             client,
             scratch,
@@ -383,6 +384,9 @@ impl<'a, S: ClientIo> Pump<'a, S> {
             head_request: self.kind == RequestKind::Head,
         };
         response.write_forward(from_upstream, &mut to_client.bytes, &options);
+        if matches!(self.out, OutFraming::Length(length) if length > self.live.read_ahead as u64) {
+            self.client.io.show_progress();
+        }
         if let Some(format) = self.live.log.format() {
             self.exchange.capture(&format.needs().response_headers, response, from_upstream);
         }
@@ -448,7 +452,13 @@ impl<'a, S: ClientIo> Pump<'a, S> {
             Poll::Pending => Ok(false),
             Poll::Ready(Ok(n)) => {
                 self.exchange.bytes_out += n as u64;
+                // A response of unknown length turns out to be a large one.
+                let before = self.client_bytes;
                 self.client_bytes += n as u64;
+                let large = self.live.read_ahead as u64;
+                if before <= large && self.client_bytes > large {
+                    self.client.io.show_progress();
+                }
                 moved.client = true;
                 out.compact();
                 Ok(true)

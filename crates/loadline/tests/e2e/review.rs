@@ -284,9 +284,38 @@ fn a_content_type_does_not_buy_a_slot_before_the_body() {
     let proxy = Setup::to(&upstream, 2).start();
     let mut trickles: Vec<_> = (0..8).map(|_| proxy.connect()).collect();
     for client in &mut trickles {
-        client.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/grpc\r\nContent-Length: 99\r\n\r\nx");
+        client.send(
+            "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/grpc\r\nContent-Length: 99\r\n\r\nx",
+        );
     }
     proxy.wait_status("all connected", |status| status.connections.client >= 8);
     assert_eq!(parallel(2, |_| proxy.get("/legitimate").status), [200; 2]);
     assert_eq!(proxy.status().in_flight, 0);
+}
+
+#[test]
+fn a_steady_reader_is_not_taken_for_one_that_stands_still() {
+    // The kernel may hold megabytes for it, and says nothing until a third of them is gone.
+    let upstream = Upstream::start(|exchange| {
+        exchange.send("HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")?;
+        loop {
+            exchange.send([b'b'; 10_000])?;
+        }
+    });
+    let proxy = Setup::to(&upstream, 1)
+        .set("buffer.total", "1MiB")
+        .set("buffer.grace", "1s")
+        .set("queue.discipline", "fifo")
+        .set("queue.timeout", "60s")
+        .start();
+    let mut reader = proxy.send_get("/");
+    upstream.wait_in_service(1);
+    let _waiting = proxy.send_get("/");
+    proxy.wait_load(1, 1);
+    let begin = Instant::now();
+    while begin.elapsed() < Duration::from_secs(3) {
+        reader.read_exact(50_000).expect("far above the minimum rate");
+        thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(proxy.status().queued, 1, "the reader was dropped");
 }
