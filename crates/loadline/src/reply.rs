@@ -91,16 +91,17 @@ pub(crate) struct Rejections(HashMap<(Reason, Class, u32), Written>);
 /// Status and bytes of a whole response.
 type Written = (u16, Box<[u8]>);
 
-/// Writes the answer to a shed request.
+/// Writes the answer to a shed request. `written`: what was written under the same settings.
 pub(crate) fn rejection(
     scratch: &mut Scratch,
     live: &Live,
-    written: &RefCell<Rejections>,
+    written: Option<&RefCell<Rejections>>,
     rejection: &Rejection,
     close: bool,
 ) -> u16 {
     let retry_after = retry_after(live, rejection);
     let compose = |scratch: &mut Scratch| {
+        scratch.to_client.clear();
         let description = describe(rejection.reason, &live.status_codes);
         let view = RejectionView {
             class: Some(rejection.class),
@@ -111,13 +112,9 @@ pub(crate) fn rejection(
         description.status
     };
     let Scratch { head, inbox, .. } = scratch;
-    let usual = !close
-        && head.version == Version::Http11
-        && head.method.of(inbox) != b"HEAD"
-        && !head.is_grpc(inbox);
-    if !usual {
-        return compose(scratch);
-    }
+    let usual =
+        !close && head.version == Version::Http11 && head.method.of(inbox) != b"HEAD" && !head.is_grpc(inbox);
+    let Some(written) = written.filter(|_| usual) else { return compose(scratch) };
     let mut written = written.borrow_mut();
     let key = (rejection.reason, rejection.class, retry_after);
     if let Some((status, bytes)) = written.0.get(&key) {
@@ -130,7 +127,8 @@ pub(crate) fn rejection(
     status
 }
 
-/// Writes the answer to a request that failed.
+/// Writes the answer to a request that failed, behind the interim responses that are not yet sent: the client may
+/// have the first half of one.
 pub(crate) fn local_error(scratch: &mut Scratch, live: &Live, error: &LocalError, close: bool) {
     let description = error.failure.describe();
     let view = RejectionView { details: error.details, ..view(&description, live) };
@@ -173,7 +171,7 @@ fn view<'a>(description: &Description, live: &Live) -> RejectionView<'a> {
         status: description.status,
         error: description.error,
         reason: description.reason,
-        proxy_error: description.proxy_error,
+        proxy_error: if live.settings.response.proxy_status { description.proxy_error } else { "" },
         format: live.body_format,
         ..RejectionView::default()
     }
@@ -188,7 +186,6 @@ fn write(scratch: &mut Scratch, view: RejectionView<'_>, close: bool) {
         http10: head.version == Version::Http10,
         ..view
     };
-    to_client.clear();
     write_h1(&view, &mut to_client.bytes);
 }
 

@@ -184,7 +184,8 @@ pub struct Buffer {
     pub response: u64,
     /// All buffers of the process together; beyond it everything streams. Default 256 MiB.
     pub total: u64,
-    /// Bytes per second below which a peer that ties a slot is dropped; 0 switches the rule off. Default 1 KiB.
+    /// Bytes per second below which a client that ties a slot is dropped when others wait for it; 0 switches the rule
+    /// off. Default 1 KiB.
     pub min_rate: u64,
     /// How long a peer may stay below `min_rate` before the rule applies. Default 2 s.
     pub grace: Duration,

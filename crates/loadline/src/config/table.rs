@@ -209,7 +209,7 @@ fn buffers() -> Vec<Key> {
         ),
         key(
             "buffer.min_rate",
-            "Bytes per second below which a peer that ties a slot is dropped; 0 switches the rule off.",
+            "Bytes per second below which a client that ties a slot is dropped when others wait for it; 0 switches the rule off.",
             Size { min: 0, max: 1024 * MIB },
             at!(buffer.min_rate),
         ),

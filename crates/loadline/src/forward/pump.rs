@@ -7,7 +7,7 @@
 //! Two things end at different times. The exchange with the upstream ends when the last byte of the response has come
 //! from it: then its connection goes back to the pool and the slot is free. The response is read ahead of the client
 //! up to a bound, so only what exceeds the bound ties the slot to a slow reader, and a reader that is slower than
-//! the minimum rate meanwhile is dropped.
+//! the minimum rate meanwhile is dropped when others wait for the slot.
 
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -24,11 +24,12 @@ use crate::buffers::{BUFFER, Charge, Scratch, poll_read_into};
 use crate::client::{BodyError, Client, ClientIo, RequestBody};
 use crate::config::settings::Release;
 use crate::exchange::Exchange;
-use crate::upstream::Connection;
+use crate::hold;
 use crate::live::Live;
+use crate::upstream::Connection;
 use crate::worker::Worker;
 
-/// While a slow reader ties a slot, how often it is asked whether others wait for it by now.
+/// While a slow client ties a slot, how often it is asked whether others wait for it by now.
 const RECHECK: Duration = Duration::from_millis(100);
 
 /// The share of `buffer.total` that one response may be read ahead by while others wait for its slot.
@@ -40,8 +41,9 @@ pub(crate) enum End {
     Done { keep: bool },
     /// The upstream switched protocols; the client has been told.
     Tunnel,
-    /// The upstream closed or reset the connection before the first byte of a response.
-    Closed { sent: usize },
+    /// The upstream closed or reset the connection before the first byte of a response. `written`: bytes of the
+    /// request that went to it; `whole`: the request is still in memory from its first byte to its last.
+    Closed { written: usize, whole: bool },
     /// The upstream's answer is not HTTP, or breaks its rules.
     Invalid,
     /// The response broke off after its head went to the client.
@@ -79,6 +81,10 @@ pub(crate) struct Pump<'a, S> {
     pub(crate) answered: bool,
     /// Set once the response's framing or the upstream's behaviour forbids another exchange on its connection.
     spoiled: bool,
+    /// Bytes of the request that the upstream's socket took.
+    written: usize,
+    /// Whether nothing of the request was forgotten after it was written.
+    whole: bool,
     charge: Charge,
     upstream_moved: Instant,
     client_moved: Instant,
@@ -115,7 +121,8 @@ impl<'a, S: ClientIo> Pump<'a, S> {
         } else {
             RequestKind::Other
         };
-        let (version, keep, streaming) = (head.version, head.keep_alive, head.is_grpc(&scratch.inbox));
+        let (version, keep, streaming) =
+            (head.version, head.keep_alive, hold::streams(scratch, &client.peer));
         Self {
             client,
             scratch,
@@ -133,6 +140,8 @@ impl<'a, S: ClientIo> Pump<'a, S> {
             out: OutFraming::None,
             answered: false,
             spoiled: false,
+            written: 0,
+            whole: true,
             charge: Charge::new(&worker.shared.budget),
             upstream_moved: now,
             client_moved: now,
@@ -176,18 +185,25 @@ impl<'a, S: ClientIo> Pump<'a, S> {
         }
         match out.poll_write(&mut connection.io, cx) {
             Poll::Pending => Ok(false),
-            Poll::Ready(Ok(_)) => {
+            Poll::Ready(Ok(n)) => {
                 moved.upstream = true;
+                self.written += n;
                 // A request that is complete in memory is kept, in case it must be sent again.
                 if !self.body.done() {
                     out.compact();
+                    self.whole = false;
                 }
                 Ok(true)
             }
             // The upstream may have answered early and closed: what it said is still to be read.
             Poll::Ready(Err(_)) => {
                 self.spoiled = true;
-                out.sent = out.bytes.len();
+                if self.body.done() {
+                    out.sent = out.bytes.len();
+                } else {
+                    out.clear();
+                    self.whole = false;
+                }
                 Ok(true)
             }
         }
@@ -212,25 +228,30 @@ impl<'a, S: ClientIo> Pump<'a, S> {
     }
 
     fn read_response(&mut self, cx: &mut Context<'_>, moved: &mut Moved) -> Result<bool, End> {
-        if self.connection.is_none() || !self.has_room() {
+        // After its end there is nothing more to read: what a switched protocol sends is the tunnel's.
+        if self.connection.is_none() || self.phase.has_ended() || !self.has_room() {
             return Ok(false);
         }
         let Some(connection) = &mut self.connection else { return Ok(false) };
         // A body of known length needs no second look: it is read straight into the client's buffer.
         let straight = matches!((&self.phase, &self.out), (Phase::Body(_), OutFraming::Length(_)));
-        let into =
-            if straight { &mut self.scratch.to_client.bytes } else { &mut self.scratch.from_upstream };
+        let into = if straight { &mut self.scratch.to_client.bytes } else { &mut self.scratch.from_upstream };
         let at = into.len();
         let room = if straight { BUFFER } else { BUFFER / 4 };
         let n = match poll_read_into(&mut connection.io, cx, into, room) {
             Poll::Pending => return Ok(false),
             Poll::Ready(read) => read.unwrap_or(0),
         };
-        moved.upstream = true;
         if n == 0 {
             return self.upstream_closed();
         }
-        if straight { self.count_straight(at)? } else { self.digest()? }
+        if straight {
+            self.count_straight(at)?;
+        } else {
+            self.digest()?;
+        }
+        // A head has to be complete in time: pieces of it buy none.
+        moved.upstream |= self.answered;
         if self.phase.has_ended() {
             self.upstream_over(Outcome::Completed);
         }
@@ -363,6 +384,9 @@ impl<'a, S: ClientIo> Pump<'a, S> {
             head_request: self.kind == RequestKind::Head,
         };
         response.write_forward(from_upstream, &mut to_client.bytes, &options);
+        if matches!(self.out, OutFraming::Length(length) if length > self.live.read_ahead as u64) {
+            self.client.io.show_progress();
+        }
         if let Some(format) = self.live.log.format() {
             self.exchange.capture(&format.needs().response_headers, response, from_upstream);
         }
@@ -379,7 +403,7 @@ impl<'a, S: ClientIo> Pump<'a, S> {
         self.spoiled = true;
         match &mut self.phase {
             Phase::Head if self.scratch.from_upstream.is_empty() => {
-                Err(End::Closed { sent: self.scratch.to_upstream.sent })
+                Err(End::Closed { written: self.written, whole: self.whole && self.body.done() })
             }
             Phase::Head => Err(End::Invalid),
             Phase::Body(decoder) => {
@@ -428,7 +452,13 @@ impl<'a, S: ClientIo> Pump<'a, S> {
             Poll::Pending => Ok(false),
             Poll::Ready(Ok(n)) => {
                 self.exchange.bytes_out += n as u64;
+                // A response of unknown length turns out to be a large one.
+                let before = self.client_bytes;
                 self.client_bytes += n as u64;
+                let large = self.live.read_ahead as u64;
+                if before <= large && self.client_bytes > large {
+                    self.client.io.show_progress();
+                }
                 moved.client = true;
                 out.compact();
                 Ok(true)
@@ -455,7 +485,10 @@ impl<'a, S: ClientIo> Pump<'a, S> {
         let unread = self.scratch.to_client.pending() > 0;
         let tied = reading && unread && !self.has_room();
 
-        let upstream_due = self.upstream_moved.max(self.client_moved) + timeouts.upstream;
+        // Until its head has come, the upstream's time runs from the last byte it was sent; afterwards it must be silent.
+        let heard =
+            if self.answered { self.upstream_moved.max(self.client_moved) } else { self.upstream_moved };
+        let upstream_due = heard + timeouts.upstream;
         let client_due = self.client_moved + timeouts.client;
         let mut next = if reading && !tied && !owes_body { upstream_due } else { client_due };
         if reading && !tied && !owes_body && now >= upstream_due {
@@ -468,7 +501,7 @@ impl<'a, S: ClientIo> Pump<'a, S> {
             next = next.min(client_due);
         }
         if tied || (owes_body && !self.streaming) {
-            if self.is_too_slow(now) {
+            if self.is_too_slow(now) && self.slot_is_wanted() {
                 return Poll::Ready(End::ClientSlow);
             }
             next = next.min(now + RECHECK);
@@ -481,15 +514,22 @@ impl<'a, S: ClientIo> Pump<'a, S> {
         Poll::Pending
     }
 
-    /// Judges the client by the bytes it moved in the last whole window of `buffer.grace`.
+    /// Whether the client took longer than `buffer.grace` for the bytes that `buffer.min_rate` asks for in that time.
     fn is_too_slow(&mut self, now: Instant) -> bool {
         let buffer = &self.live.settings.buffer;
         let (start, bytes) = *self.window.get_or_insert((now, self.client_bytes));
-        if now < start + buffer.grace {
+        let least = (buffer.min_rate as f64 * buffer.grace.as_secs_f64()) as u64;
+        if self.client_bytes - bytes >= least {
+            self.window = Some((now, self.client_bytes));
             return false;
         }
-        self.window = Some((now, self.client_bytes));
-        let least = (buffer.min_rate as f64 * buffer.grace.as_secs_f64()) as u64;
-        self.client_bytes - bytes < least
+        now >= start + buffer.grace
+    }
+
+    /// Whether others wait for this slot, or would if they could wait: as long as nobody does, a client that pauses
+    /// harms nobody.
+    fn slot_is_wanted(&self) -> bool {
+        let gate = self.worker.shared.gate.snapshot();
+        gate.queued > 0 || (gate.queue_depth == 0 && gate.in_flight >= gate.limit)
     }
 }
