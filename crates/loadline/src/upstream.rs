@@ -26,8 +26,8 @@ pub(crate) use self::pool::{Connection, Pool, Room};
 const RESOLVE_EVERY: Duration = Duration::from_secs(5);
 
 /// Pause before a refused connection is tried once more: an app that restarts is often back by then, and a client
-/// still learns of an outage within a tenth of a second.
-const RETRY_AFTER: Duration = Duration::from_millis(50);
+/// still learns of an outage at once.
+const RETRY_AFTER: Duration = Duration::from_millis(25);
 
 /// Why no connection could be had.
 #[derive(Debug)]

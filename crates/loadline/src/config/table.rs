@@ -80,7 +80,7 @@ fn limit_and_queue() -> Vec<Key> {
             Concurrency(positive(MOST)),
             at!(limit.concurrency),
         )
-        .follows("required; 3 before the demo app"),
+        .follows("required; 4 before the demo app"),
         key(
             "limit.release",
             "When a slot is free again: at the end of the response body, or at its headers.",
