@@ -1,7 +1,8 @@
 //! The one place that turns a decision or an error of ours into a response.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
 
 use loadline_core::{Class, Reason, Rejection};
 use loadline_h1::{Refusal, Version};
@@ -84,9 +85,12 @@ impl LocalError {
 }
 
 /// Rejections as they were written before, for the usual kind of request: under overload the same few answers are
-/// sent over and over, and copying one costs a fraction of composing it. Bounded: reasons × classes × seconds.
+/// sent over and over, and copying one costs a fraction of composing it.
 #[derive(Default)]
 pub(crate) struct Rejections(HashMap<(Reason, Class, u32), Written>);
+
+/// Answers that are kept; with computed seconds there are fewer than that many.
+const WRITTEN_AT_MOST: usize = 1024;
 
 /// Status and bytes of a whole response.
 type Written = (u16, Box<[u8]>);
@@ -123,7 +127,9 @@ pub(crate) fn rejection(
         return *status;
     }
     let status = compose(scratch);
-    written.0.insert(key, (status, scratch.to_client.bytes.as_slice().into()));
+    if written.0.len() < WRITTEN_AT_MOST {
+        written.0.insert(key, (status, scratch.to_client.bytes.as_slice().into()));
+    }
     status
 }
 
@@ -196,6 +202,15 @@ fn retry_after(live: &Live, rejection: &Rejection) -> u32 {
             let whole = rejection.retry_after.as_secs() + u64::from(rejection.retry_after.subsec_nanos() > 0);
             u32::try_from(whole).unwrap_or(u32::MAX).clamp(1, 30)
         }
-        RetryAfter::Seconds(seconds) => seconds,
+        // Up to a quarter longer, so that clients that were rejected together do not return together.
+        RetryAfter::Seconds(seconds) => seconds + draw() % (seconds / 4 + 1),
     }
+}
+
+/// A random number, a new one each time.
+fn draw() -> u32 {
+    thread_local! {
+        static SOURCE: (RandomState, Cell<u64>) = (RandomState::new(), Cell::new(0));
+    }
+    SOURCE.with(|(keys, drawn)| keys.hash_one(drawn.replace(drawn.get() + 1)) as u32)
 }
