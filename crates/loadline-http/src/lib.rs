@@ -7,7 +7,9 @@
 //! appended to a buffer that the caller owns; who sends them, and when, is the caller's business. The two exceptions
 //! read the machine's settings once: the local time zone, and `env()` while a log format is parsed.
 
+pub mod classify;
 mod date;
+pub mod deadline;
 mod escape;
 pub mod log;
 pub mod rejection;
