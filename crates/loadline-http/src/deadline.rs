@@ -36,6 +36,8 @@ mod age;
 mod calendar;
 mod decimal;
 mod instant;
+mod layout;
+mod name;
 mod relative;
 mod set;
 mod settings;
@@ -160,7 +162,7 @@ impl DeadlineHeaders {
         if name.len() > settings::LONGEST_NAME || self.lengths & 1 << name.len() == 0 {
             return None;
         }
-        let position = self.headers.iter().position(|(known, _)| known.eq_ignore_ascii_case(name))?;
+        let position = self.headers.iter().position(|(known, _)| name::same(known, name))?;
         Some((HeaderId::new(position), self.headers[position].1))
     }
 

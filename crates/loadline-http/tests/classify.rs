@@ -210,7 +210,7 @@ fn a_disguised_path_gets_no_more_than_the_default() {
         "/admin/%00",
         "/admin/%",
         "/admin/%2",
-        "/admin/%c0%ae%c0%ae/%2e",
+        "/admin/%c0%ae%c0%ae/x",
         "/admin/\u{1}",
         "/admin/x%2Fy",
     ] {
@@ -303,9 +303,8 @@ proptest! {
         pattern in segments(&["a", "b", "ab", "*", "**", "a*", "*b", "a*b"], 7),
         path in segments(&["a", "b", "ab", "aab", "abb", "", "c"], 8),
     ) {
-        let split = |text: &'static str| text.split('/').collect::<Vec<_>>();
-        let (pattern, path): (&'static str, &'static str) = (pattern.leak(), path.leak());
-        prop_assert_eq!(glob(pattern).matches(path.as_bytes()), naive(&split(&pattern[1..]), &split(&path[1..])));
+        let expected = naive(&pattern[1..].split('/').collect::<Vec<_>>(), &path[1..].split('/').collect::<Vec<_>>());
+        prop_assert_eq!(glob(&pattern).matches(path.as_bytes()), expected);
     }
 
     /// Decoding as often as one likes, and resolving dots and slashes, leaves the segments of an unambiguous path alone.

@@ -7,8 +7,8 @@
 /// The position of the first thing in `path` that may be read differently; `None` if there is nothing of the kind.
 ///
 /// That is: a path that does not begin with `/`; an empty segment other than the last; a segment `.` or `..`; `;`, `\`, a
-/// control byte; an escape that is malformed or stands for `.`, `/`, `\`, `;`, `%` or a control byte. Other escapes stay
-/// within their segment.
+/// control byte; an escape that is malformed or stands for `.`, `/`, `\`, `;`, `%`, a control byte or a byte that UTF-8
+/// never holds (some decoders take `%c0%ae` for a dot). Other escapes stay within their segment.
 #[must_use]
 pub fn ambiguity(path: &[u8]) -> Option<usize> {
     if path.first() != Some(&b'/') {
@@ -45,7 +45,10 @@ fn harmless_escape(digits: Option<&[u8]>) -> bool {
     let (Some(high), Some(low)) = ((high as char).to_digit(16), (low as char).to_digit(16)) else {
         return false;
     };
-    !matches!((high * 16 + low) as u8, b'.' | b'/' | b'\\' | b';' | b'%' | 0..=0x1f | 0x7f)
+    !matches!(
+        (high * 16 + low) as u8,
+        b'.' | b'/' | b'\\' | b';' | b'%' | 0..=0x1f | 0x7f | 0xc0 | 0xc1 | 0xf5..=0xff
+    )
 }
 
 #[cfg(test)]
@@ -109,6 +112,8 @@ mod tests {
             ("/a%4g", 2),
             ("/a%+4", 2),
             ("/a%u002e", 2),
+            ("/a/%c0%ae%c0%ae/b", 3),
+            ("/a%FF", 2),
         ] {
             assert_eq!(ambiguity(path.as_bytes()), Some(at), "{path}");
         }

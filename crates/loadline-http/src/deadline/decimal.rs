@@ -15,7 +15,7 @@ const FRACTION_DIGITS: usize = 9;
 
 /// `1*19DIGIT [ "." 1*9DIGIT ]` and nothing else.
 pub(super) fn parse(value: &[u8]) -> Option<Decimal> {
-    let (whole, digits) = leading_digits(value);
+    let (whole, digits) = leading_digits(value, MOST_DIGITS + 1);
     if digits == 0 || digits > MOST_DIGITS {
         return None;
     }
@@ -35,7 +35,7 @@ pub(super) fn parse(value: &[u8]) -> Option<Decimal> {
 
 /// `1*mostDIGIT` and nothing else; `most` is at most 19.
 pub(super) fn whole(value: &[u8], most: usize) -> Option<u64> {
-    let (number, digits) = leading_digits(value);
+    let (number, digits) = leading_digits(value, most + 1);
     (digits == value.len() && (1..=most).contains(&digits)).then_some(number)
 }
 
@@ -43,20 +43,21 @@ pub(super) fn whole(value: &[u8], most: usize) -> Option<u64> {
 pub(super) fn fraction(value: &[u8]) -> Option<(u32, usize)> {
     const SCALE: [u32; FRACTION_DIGITS + 1] =
         [1_000_000_000, 100_000_000, 10_000_000, 1_000_000, 100_000, 10_000, 1_000, 100, 10, 1];
-    let (number, digits) = leading_digits(value);
+    let (number, digits) = leading_digits(value, FRACTION_DIGITS + 1);
     if digits == 0 || digits > FRACTION_DIGITS {
         return None;
     }
     Some((number as u32 * SCALE[digits], digits))
 }
 
-/// The value and the number of the digits that `value` begins with; beyond 19 the value is meaningless.
-fn leading_digits(value: &[u8]) -> (u64, usize) {
+/// The value and the number of the digits that `value` begins with, counted up to `most`, which is 20 at most. The value
+/// of 20 digits is meaningless.
+fn leading_digits(value: &[u8], most: usize) -> (u64, usize) {
     let mut number: u64 = 0;
     let mut digits = 0;
-    for byte in value {
+    for byte in value.iter().take(most) {
         let digit = byte.wrapping_sub(b'0');
-        if digit > 9 || digits > MOST_DIGITS {
+        if digit > 9 {
             break;
         }
         number = number.wrapping_mul(10).wrapping_add(u64::from(digit));

@@ -20,7 +20,7 @@ use jiff::{
     tz::{AmbiguousOffset, TimeZone},
 };
 
-use super::{calendar::Written, decimal};
+use super::{calendar::Written, decimal, layout::Layout};
 use crate::date::NANOS_PER_SECOND;
 
 /// Ten digits: 2001-09-09 to 2286-11-20.
@@ -50,17 +50,7 @@ fn epoch(value: &[u8]) -> Option<i64> {
 
 fn iso(value: &[u8], zone: &TimeZone) -> Option<i64> {
     let (text, rest) = value.split_first_chunk::<19>()?;
-    if text[7] != b'-' || !matches!(text[10], b'T' | b't') || text[13] != b':' || text[16] != b':' {
-        return None;
-    }
-    let written = Written {
-        year: pair(text[0], text[1])? * 100 + pair(text[2], text[3])?,
-        month: pair(text[5], text[6])?,
-        day: pair(text[8], text[9])?,
-        hour: pair(text[11], text[12])?,
-        minute: pair(text[14], text[15])?,
-        second: pair(text[17], text[18])?,
-    };
+    let written = date_and_time(text)?;
     let seconds = written.seconds()?;
     let (nanos, rest) = match rest {
         [b'.', rest @ ..] => {
@@ -83,6 +73,27 @@ fn iso(value: &[u8], zone: &TimeZone) -> Option<i64> {
         _ => return None,
     };
     join(seconds - offset, nanos)
+}
+
+/// `YYYY-MM-DDThh:mm:ss`, two of three words overlapping by what they have in common.
+fn date_and_time(text: &[u8; 19]) -> Option<Written> {
+    const DATE: Layout = Layout::new(b"0000-00-");
+    const MIDDLE: Layout = Layout::new(b"00t00:00");
+    const TIME: Layout = Layout::new(b"00:00:00");
+    let &[y1, y2, y3, y4, s1, n1, n2, s2, d1, d2, t, h1, h2, s3, m1, m2, ..] = text;
+    let date = DATE.digits([y1, y2, y3, y4, s1, n1, n2, s2])?;
+    // Only `T` and `t` become `t`.
+    let middle = MIDDLE.digits([d1, d2, t | 0x20, h1, h2, s3, m1, m2])?;
+    let time = TIME.digits(*text.last_chunk::<8>()?)?;
+    let number = |tens: u8, ones: u8| u32::from(tens) * 10 + u32::from(ones);
+    Some(Written {
+        year: number(date[0], date[1]) * 100 + number(date[2], date[3]),
+        month: number(date[5], date[6]),
+        day: number(middle[0], middle[1]),
+        hour: number(time[0], time[1]),
+        minute: number(time[3], time[4]),
+        second: number(time[6], time[7]),
+    })
 }
 
 /// Seconds east of UTC at which `zone` shows this date and time.
