@@ -33,7 +33,7 @@ fn main() {
     let case = arguments.next().unwrap_or_else(|| "none".to_owned());
     let rounds: u32 = arguments.next().map_or(100_000, |text| text.parse().expect("a number"));
 
-    let fields = || black_box(FIELDS).into_iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+    let fields = || black_box(&FIELDS).iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
     let (path, query) = match case.as_str() {
         "none" => ("/api/v1/items/42", Some("full=1&page=3")),
         "first" => ("/health", None),

@@ -138,6 +138,9 @@ impl DeadlineHeaders {
     ) -> Budget {
         let mut found = Found::default();
         for (name, value) in fields {
+            if !self.has_length(name.len()) {
+                continue;
+            }
             if let Some((id, kind)) = self.find(name) {
                 self.read(&mut found, id, kind, value, now_wall_ns, trusted);
             }
@@ -158,10 +161,11 @@ impl DeadlineHeaders {
             .filter_map(|id| self.header(id).map(|(name, kind)| (id, name, kind)))
     }
 
+    fn has_length(&self, length: usize) -> bool {
+        length <= settings::LONGEST_NAME && self.lengths & 1 << length != 0
+    }
+
     fn find(&self, name: &[u8]) -> Option<(HeaderId, HeaderKind)> {
-        if name.len() > settings::LONGEST_NAME || self.lengths & 1 << name.len() == 0 {
-            return None;
-        }
         let position = self.headers.iter().position(|(known, _)| name::same(known, name))?;
         Some((HeaderId::new(position), self.headers[position].1))
     }
@@ -215,6 +219,10 @@ impl DeadlineHeaders {
 
     fn conclude(&self, found: Found) -> Budget {
         let Found { instant, duration, age, understood, invalid } = found;
+        // Most requests say nothing.
+        if understood.is_empty() {
+            return Budget { invalid, ..Budget::default() };
+        }
         let instant = instant.0;
         // Cut first, then take off the wait: the whole request may take `max`, not what is left of it.
         let duration = duration.0.map(|(nanos, id)| (nanos.min(self.max).saturating_sub(age), id));

@@ -156,25 +156,25 @@ fn walk(segments: &[Segment], path: &[u8]) -> bool {
     let mut rest = Some(path);
     let mut again: Option<(&[Segment], Option<&[u8]>)> = None;
     loop {
-        let matched = match (left, rest) {
-            ([], None) => return true,
-            ([Segment::Rest], Some(_)) => return true,
+        match (left, rest) {
+            ([], None) | ([Segment::Rest], Some(_)) => return true,
             ([Segment::AnyNumber, further @ ..], _) => {
                 left = further;
                 again = Some((further, rest));
                 continue;
             }
-            ([segment, ..], Some(path)) => segment.matches(next_segment(path).0),
-            ([], Some(_)) | ([_, ..], None) => false,
-        };
-        if matched {
-            left = &left[1..];
-            rest = rest.and_then(|path| next_segment(path).1);
-        } else {
-            let Some((further, Some(path))) = again else { return false };
-            (left, rest) = (further, next_segment(path).1);
-            again = Some((further, rest));
+            ([segment, further @ ..], Some(path)) => {
+                let (first, after) = next_segment(path);
+                if segment.matches(first) {
+                    (left, rest) = (further, after);
+                    continue;
+                }
+            }
+            ([], Some(_)) | ([_, ..], None) => {}
         }
+        let Some((further, Some(path))) = again else { return false };
+        (left, rest) = (further, next_segment(path).1);
+        again = Some((further, rest));
     }
 }
 

@@ -7,7 +7,10 @@ const HIGH_BITS: u64 = 0x80 * ONES;
 
 /// Whether `name` is `known`, which is in lower case, but for the case of its letters.
 pub(super) fn same(known: &[u8], name: &[u8]) -> bool {
-    if known.len() != name.len() {
+    // Most names of the same length differ in their first byte already; bit 0x20 is all that case changes.
+    if known.len() != name.len()
+        || known.first().map(|byte| byte | 0x20) != name.first().map(|byte| byte | 0x20)
+    {
         return false;
     }
     let (Some(known_end), Some(end)) = (known.last_chunk::<WORD>(), name.last_chunk::<WORD>()) else {
