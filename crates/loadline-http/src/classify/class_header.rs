@@ -61,8 +61,8 @@ fn named(value: &[u8]) -> Option<Class> {
 /// the digit that stands in it, and it comes from a trusted hop.
 fn urgency(value: &[u8]) -> Option<u8> {
     let members = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
-    let values = members.filter_map(|member| member.strip_prefix(b"u="));
-    match *values.last()? {
+    let mut values = members.filter_map(|member| member.strip_prefix(b"u="));
+    match *values.next_back()? {
         [digit @ b'0'..=b'7'] | [digit @ b'0'..=b'7', b';', ..] => Some(digit - b'0'),
         _ => None,
     }

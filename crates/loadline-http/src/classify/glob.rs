@@ -31,7 +31,8 @@ enum Shape {
     Exact,
     /// Text and a final `*`: the path begins with what stands before it, a slash at its end.
     Below,
-    Segments(Box<[Segment]>),
+    /// Any other. Every path it matches begins with so many bytes of the text: one comparison rules most paths out.
+    Segments(usize, Box<[Segment]>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,7 +83,7 @@ impl PathGlob {
         let shape = match (wild, segments.last()) {
             (0, _) => Shape::Exact,
             (1, Some(Segment::Rest)) => Shape::Below,
-            _ => Shape::Segments(segments.into()),
+            _ => Shape::Segments(fixed_prefix(pattern), segments.into()),
         };
         Ok(Self { text: pattern.into(), shape })
     }
@@ -93,7 +94,10 @@ impl PathGlob {
         match &self.shape {
             Shape::Exact => path == self.text.as_bytes(),
             Shape::Below => path.starts_with(&self.text.as_bytes()[..self.text.len() - 1]),
-            Shape::Segments(segments) => path.strip_prefix(b"/").is_some_and(|rest| walk(segments, rest)),
+            Shape::Segments(prefix, segments) => {
+                path.starts_with(&self.text.as_bytes()[..*prefix])
+                    && path.strip_prefix(b"/").is_some_and(|rest| walk(segments, rest))
+            }
         }
     }
 
@@ -148,6 +152,12 @@ impl fmt::Display for GlobError {
 }
 
 impl std::error::Error for GlobError {}
+
+/// How many bytes stand before anything variable. `**` may take no segment, and then its slash is missing too.
+fn fixed_prefix(pattern: &str) -> usize {
+    let star = pattern.find('*').unwrap_or(pattern.len());
+    if pattern[star..].starts_with("**") { star - 1 } else { star }
+}
 
 /// Matches segment by segment. A `**` takes as little as it can; when the rest does not match, the latest `**` takes
 /// one segment more. Earlier ones need not: what they could take, the latest can take as well.

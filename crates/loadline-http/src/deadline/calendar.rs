@@ -1,8 +1,8 @@
 //! Dates of the proleptic Gregorian calendar to seconds since 1970, with every field checked.
 //!
-//! The day count is Howard Hinnant's `days_from_civil` ("chrono-Compatible Low-Level Date Algorithms"): years begin in
-//! March, so that the leap day is the last of its year. Worked: 2026-11-20 is day 20,777, and 20,777 × 86,400 s is
-//! 1,795,132,800 s, 2026-11-20T00:00:00Z.
+//! Days are counted as in Howard Hinnant's "chrono-Compatible Low-Level Date Algorithms": years begin in March, so that the
+//! leap day is the last of its year. Worked: 2026-11-20 is day 20,777, and 20,777 × 86,400 s is 1,795,132,800 s,
+//! 2026-11-20T00:00:00Z.
 
 const SECONDS_PER_DAY: i64 = 86_400;
 
@@ -38,23 +38,24 @@ impl Written {
         (self.days() + 4).rem_euclid(7) as usize
     }
 
+    /// Days since 1970-01-01 of a date that exists.
     fn days(self) -> i64 {
+        /// A whole cycle of leap years, so that January and February of the year 0 have a year before them.
+        const CYCLE_YEARS: u32 = 400;
+        const CYCLE_DAYS: i64 = 146_097;
         /// Days from 0000-03-01 to 1970-01-01.
         const TO_1970: i64 = 719_468;
-        const DAYS_PER_ERA: i64 = 146_097;
         let from_march = (self.month + 9) % 12;
-        let year = i64::from(self.year) - i64::from(self.month <= 2);
-        let era = year.div_euclid(400);
-        let year_of_era = year.rem_euclid(400);
-        let day_of_year = i64::from((153 * from_march + 2) / 5 + self.day) - 1;
-        let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-        era * DAYS_PER_ERA + day_of_era - TO_1970
+        let year = self.year + CYCLE_YEARS - u32::from(self.month <= 2);
+        let before_year = year * 365 + year / 4 - year / 100 + year / 400;
+        let before_month = (153 * from_march + 2) / 5;
+        i64::from(before_year + before_month + self.day) - 1 - CYCLE_DAYS - TO_1970
     }
 }
 
 /// `month` is 1 to 12.
 fn days_in(year: u32, month: u32) -> u32 {
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     match month {
         2 => 28 + u32::from(leap),
         4 | 6 | 9 | 11 => 30,

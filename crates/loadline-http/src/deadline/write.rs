@@ -37,7 +37,7 @@ pub fn write_line(name: &str, kind: DeadlineKind, remaining: Duration, now_wall_
 fn push_grpc(out: &mut Vec<u8>, nanos: u64) {
     let fitting = || GRPC_UNITS.iter().filter(|(_, length)| nanos / length <= GRPC_MOST);
     // The units go from coarse to fine, and hours hold five centuries in seven digits: one always fits.
-    let exact = fitting().find(|(_, length)| nanos % length == 0);
+    let exact = fitting().find(|(_, length)| nanos.is_multiple_of(*length));
     if let Some((letter, length)) = exact.or_else(|| fitting().next_back()) {
         push_number(out, nanos / length);
         out.push(*letter);
