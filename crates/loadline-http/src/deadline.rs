@@ -7,8 +7,8 @@
 //! upstream with less time than it came with: [`write_remaining`].
 //!
 //! **Rules**
-//! - Strict grammar (`instant`, `relative` and `age` below list it). What does not parse, or is implausible, is ignored
-//!   and reported in [`Budget::invalid`], so that a client's mistake costs it the protection, never the answer.
+//! - Strict grammar, listed at [`DeadlineKind`] and [`AgeKind`]. What does not parse, or is implausible, is ignored and
+//!   reported in [`Budget::invalid`], so that a client's mistake costs it the protection, never the answer.
 //! - Several deadlines: the earliest counts. Several lines of one header count as several deadlines.
 //! - An instant must lie within [`DeadlineSettings::max`] of now on the future side and within the larger of `max` and
 //!   [`STALE`] on the past side. Further off it is a clock or a time zone that is wrong, not a deadline.
@@ -63,8 +63,8 @@ pub struct Budget {
     /// Time until the earliest deadline, tolerance included; zero if it has passed, `None` if there is no deadline.
     /// At most [`DeadlineSettings::max`].
     pub remaining: Option<Duration>,
-    /// How much of `remaining` is tolerance for the difference of two clocks: zero for durations. It is ours, so take it
-    /// off before passing the rest upstream, or each hop would add its own.
+    /// How much of `remaining` is tolerance for the difference of two clocks, at most [`DeadlineSettings::skew`]; zero if
+    /// there is no instant. It is ours, so take it off before passing the rest upstream, or each hop would add its own.
     pub tolerance: Duration,
     /// How long the request had waited before it came here, as a trusted hop reports it; zero if unknown. Several
     /// reports describe the same wait, so the longest counts.
@@ -94,7 +94,7 @@ impl Budget {
 /// The headers that are read, ready for use: [`DeadlineSettings`] checked and resolved.
 #[derive(Clone, Debug)]
 pub struct DeadlineHeaders {
-    headers: Vec<(Box<[u8]>, HeaderKind)>,
+    headers: Vec<(Box<str>, HeaderKind)>,
     /// Bit n: some name has n bytes. Most fields of a request are told apart by that alone.
     lengths: u64,
     zone: TimeZone,
@@ -113,11 +113,7 @@ impl DeadlineHeaders {
         settings.check()?;
         let lengths = settings.headers.iter().fold(0, |lengths, (name, _)| lengths | 1 << name.len());
         Ok(Self {
-            headers: settings
-                .headers
-                .into_iter()
-                .map(|(name, kind)| (name.into_bytes().into_boxed_slice(), kind))
-                .collect(),
+            headers: settings.headers.into_iter().map(|(name, kind)| (name.into(), kind)).collect(),
             lengths,
             zone: settings.zone.resolve(),
             skew: nanos(settings.skew),
@@ -151,8 +147,7 @@ impl DeadlineHeaders {
     /// The name and the kind of a header that [`Self::budget`] mentioned.
     #[must_use]
     pub fn header(&self, id: HeaderId) -> Option<(&str, HeaderKind)> {
-        let (name, kind) = self.headers.get(id.index())?;
-        Some((std::str::from_utf8(name).ok()?, *kind))
+        self.headers.get(id.index()).map(|(name, kind)| (&**name, *kind))
     }
 
     /// All headers that are read, in the order of the settings.
@@ -166,7 +161,7 @@ impl DeadlineHeaders {
     }
 
     fn find(&self, name: &[u8]) -> Option<(HeaderId, HeaderKind)> {
-        let position = self.headers.iter().position(|(known, _)| name::same(known, name))?;
+        let position = self.headers.iter().position(|(known, _)| name::same(known.as_bytes(), name))?;
         Some((HeaderId::new(position), self.headers[position].1))
     }
 
@@ -226,19 +221,15 @@ impl DeadlineHeaders {
         let instant = instant.0;
         // Cut first, then take off the wait: the whole request may take `max`, not what is left of it.
         let duration = duration.0.map(|(nanos, id)| (nanos.min(self.max).saturating_sub(age), id));
-        let absolute = match (instant, duration) {
-            (Some((until, _)), Some((left, _))) => until <= left,
-            (until, _) => until.is_some(),
+        let earliest = match (instant, duration) {
+            (Some(instant), Some(duration)) => Some(if instant.0 <= duration.0 { instant } else { duration }),
+            (one, other) => one.or(other),
         };
-        let earliest = if absolute { instant } else { duration };
         let remaining = earliest.map(|(nanos, _)| nanos.min(self.max));
-        let tolerance = match remaining {
-            Some(remaining) if absolute => {
-                let promised = earliest.map_or(0, |(until, _)| until.saturating_sub(self.skew));
-                remaining.saturating_sub(promised)
-            }
-            _ => 0,
-        };
+        // The same minimum without the tolerance: all that the client has promised to wait.
+        let wait = |of: Option<(u64, HeaderId)>| of.map_or(u64::MAX, |(nanos, _)| nanos);
+        let promised = wait(instant).saturating_sub(self.skew).min(wait(duration));
+        let tolerance = remaining.map_or(0, |remaining| remaining.saturating_sub(promised));
         Budget {
             remaining: remaining.map(Duration::from_nanos),
             tolerance: Duration::from_nanos(tolerance),

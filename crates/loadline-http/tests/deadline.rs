@@ -397,6 +397,12 @@ fn instants_are_compared_with_tolerance_and_durations_are_not() {
 
     let budget = read(&headers, &[("grpc-timeout", "1S")], false);
     assert_eq!((budget.remaining, budget.tolerance), (Some(Duration::from_secs(1)), Duration::ZERO));
+
+    // 100 ms to the instant, 120 ms to the end of the duration: the tolerance ends with the duration, and 100 are promised.
+    let both = [("x-respond-by", "1795188443.826505710"), ("x-request-timeout-ms", "120")];
+    let budget = read(&headers, &both, false);
+    let ms = Duration::from_millis;
+    assert_eq!((budget.remaining, budget.tolerance), (Some(ms(120)), ms(20)));
 }
 
 #[test]

@@ -1,9 +1,8 @@
 //! Deadlines as a duration from the start of the request, in nanoseconds; longer than five centuries is five centuries.
 
-const NANOS_PER_MILLI: u64 = 1_000_000;
-
 use super::decimal;
 
+const NANOS_PER_MILLI: u64 = 1_000_000;
 /// More than any timeout, and the product with a unit still saturates instead of wrapping.
 const MILLIS_DIGITS: usize = 15;
 /// gRPC over HTTP/2, "Timeout": at most eight digits.

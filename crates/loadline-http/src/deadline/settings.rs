@@ -42,20 +42,27 @@ impl HeaderKind {
 /// How a deadline is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DeadlineKind {
-    /// A date and time, or seconds or milliseconds since 1970: `X-Respond-By`, `X-Request-Deadline`.
+    /// A point in time: `X-Respond-By`, `X-Request-Deadline`. RFC 3339 with `Z` or an offset; the same without zone, as
+    /// Python's `datetime.isoformat()` prints it, in [`DeadlineSettings::zone`]; seconds since 1970 in ten digits, perhaps
+    /// with a fraction; milliseconds since 1970 in thirteen digits; an IMF-fixdate (RFC 9110 section 5.6.7). Fractions
+    /// have one to nine digits. No leap second, no `24:00`.
+    ///
+    /// A time without zone that a change of the clocks skips or repeats means the later of the two instants it could be.
     Instant,
-    /// Milliseconds from the start of the request: `X-Request-Timeout-Ms`, `X-Envoy-Expected-Rq-Timeout-Ms`.
+    /// Milliseconds from the start of the request, a whole number of 1 to 15 digits, not 0: `X-Request-Timeout-Ms`,
+    /// `X-Envoy-Expected-Rq-Timeout-Ms`.
     Milliseconds,
-    /// A number with a unit, from the start of the request: `grpc-timeout`.
+    /// 1 to 8 digits and one of `H M S m u n`, from the start of the request: `grpc-timeout`. Zero has passed.
     GrpcTimeout,
 }
 
 /// How an age is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AgeKind {
-    /// The time since 1970 at which the first hop received the request: `X-Request-Start`, `X-Queue-Start`.
+    /// The time since 1970 at which the first hop received the request: `X-Request-Start`, `X-Queue-Start`. With or without
+    /// `t=`; 10 digits before the point are seconds, 13 milliseconds, 16 microseconds, 19 nanoseconds.
     Since,
-    /// Seconds: `X-Queue-Time-Seconds`.
+    /// Seconds, a decimal number without sign or exponent: `X-Queue-Time-Seconds`.
     Seconds,
 }
 
