@@ -4,7 +4,7 @@ use crate::{
     Class, Counters, Decision, Event, Instant, Outcome, Permit, Reason, Rejection, Request, Settings,
     Snapshot, Ticket,
     drain::Drain,
-    queue::{Pace, Queue},
+    queue::{Pace, Queue, Room},
     retry_after::{Load, RetryAfter},
     service_time::ServiceTime,
     snapshot::ClassSnapshot,
@@ -19,7 +19,8 @@ pub struct Admission {
     pub(crate) settings: Settings,
     pub(crate) queue: Queue,
     pub(crate) in_flight: u32,
-    /// What `in_flight` may not exceed: the limit, or, after the limit was lowered, what was in flight then and still is.
+    /// What `in_flight` may not exceed: the limit and the reserve, or, after these were lowered, what was in flight then and
+    /// still is.
     pub(crate) ceiling: u32,
     pub(crate) bypass_in_flight: u32,
     /// Like `ceiling`, for bypass.
@@ -43,7 +44,7 @@ impl Admission {
         Self {
             queue: Queue::new(settings.queue.clone()),
             in_flight: 0,
-            ceiling: settings.limit.get(),
+            ceiling: settings.limit.get().saturating_add(settings.reserve),
             bypass_in_flight: 0,
             bypass_ceiling: settings.bypass_limit.get(),
             counters: Counters::default(),
@@ -58,7 +59,7 @@ impl Admission {
         }
     }
 
-    /// A request has arrived. Admitted if a slot is free and nobody waits for it; else queued or shed.
+    /// A request has arrived. Admitted if a slot is free and nobody of its class or a higher one waits; else queued or shed.
     pub fn on_arrival(&mut self, now: Instant, request: Request) -> Decision {
         let now = self.advance(now);
         let class = request.class;
@@ -83,7 +84,7 @@ impl Admission {
             self.drain.advance(now, self.in_flight);
             self.drain.handed_back();
             self.in_flight = self.in_flight.checked_sub(1).expect("a permit is handed back to who gave it");
-            self.ceiling = self.in_flight.max(self.settings.limit.get());
+            self.lower_ceiling();
             // Work that was given up says nothing about how long it would have taken.
             if outcome != Outcome::Aborted {
                 self.service_time.record(now.nanos_since(permit.admitted_at()));
@@ -119,9 +120,7 @@ impl Admission {
             self.check_after_mutation();
             return Event::Expire(left.ticket, rejection);
         }
-        if self.has_free_slot()
-            && let Some(left) = self.queue.pop_next(now, &pace)
-        {
+        if let Some(left) = self.queue.pop_next(now, &pace, &self.room()) {
             let permit = self.grant(now, left.class, now.nanos_since(left.arrived), left.depth);
             self.check_after_mutation();
             return Event::Dispatch(left.ticket, permit);
@@ -136,13 +135,13 @@ impl Admission {
     pub fn reconfigure(&mut self, now: Instant, settings: Settings) {
         let now = self.advance(now);
         self.drain.advance(now, self.in_flight);
-        self.ceiling = self.in_flight.max(settings.limit.get());
         self.bypass_ceiling = self.bypass_in_flight.max(settings.bypass_limit.get());
         self.queue.reconfigure(settings.queue.clone());
         if settings.seed != self.settings.seed {
             self.retry_after = RetryAfter::new(settings.seed);
         }
         self.settings = settings;
+        self.lower_ceiling();
         self.check_after_mutation();
     }
 
@@ -190,6 +189,7 @@ impl Admission {
         let limit = self.settings.limit.get();
         Snapshot {
             limit,
+            reserve: self.settings.reserve,
             in_flight: self.in_flight,
             peak_in_flight: self.peak_in_flight,
             bypass_limit: self.settings.bypass_limit.get(),
@@ -207,7 +207,7 @@ impl Admission {
     }
 
     fn arrive(&mut self, now: Instant, class: Class) -> Decision {
-        if self.has_free_slot() && self.queue.is_empty() {
+        if self.room().fits(class) && self.queue.is_empty_from(class) {
             return Decision::Admit(self.grant(now, class, 0, 0));
         }
         if self.draining {
@@ -229,8 +229,17 @@ impl Admission {
         Decision::Admit(Permit::new(Class::Bypass, now, 0, 0))
     }
 
-    const fn has_free_slot(&self) -> bool {
-        self.in_flight < self.settings.limit.get()
+    fn room(&self) -> Room {
+        let limit = self.settings.limit.get();
+        Room {
+            free: limit.saturating_sub(self.in_flight),
+            free_with_reserve: limit.saturating_add(self.settings.reserve).saturating_sub(self.in_flight),
+        }
+    }
+
+    fn lower_ceiling(&mut self) {
+        let limit = self.settings.limit.get();
+        self.ceiling = self.in_flight.max(limit.saturating_add(self.settings.reserve));
     }
 
     /// Takes a free slot.

@@ -4,7 +4,7 @@ use crate::{Admission, Class};
 
 impl Admission {
     /// Panics unless every invariant holds:
-    /// - in flight ≤ limit; after the limit was lowered, no more than were in flight then, and falling only;
+    /// - in flight ≤ limit + reserve; after the limit was lowered, no more than were in flight then, and falling only;
     /// - the same for bypass and its cap;
     /// - per class: offered = admitted + shed + abandoned + queued;
     /// - admitted = completed + failed + timed out + aborted + in flight;

@@ -8,7 +8,10 @@ use crate::{Class, Counters, Duration};
 pub struct Snapshot {
     /// How many may be in flight, bypass not counted.
     pub limit: u32,
-    /// How many are in flight, bypass not counted. Above the limit only while a lowered limit has not been reached yet.
+    /// How many more the critical class may have in flight.
+    pub reserve: u32,
+    /// How many are in flight, bypass not counted. Above the limit only by the reserve, and while a lowered limit has not been
+    /// reached yet.
     pub in_flight: u32,
     /// The most that were ever in flight at once, bypass not counted.
     pub peak_in_flight: u32,

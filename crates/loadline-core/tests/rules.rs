@@ -442,6 +442,94 @@ fn eviction_stays_within_the_newcomers_class() {
 }
 
 #[test]
+fn in_a_full_queue_the_oldest_of_the_lowest_class_gives_way_to_a_higher_one() {
+    for discipline in Discipline::ALL {
+        let mut m = Machine::new(queueing(1, 4, 5_000, discipline));
+        let permit = m.admit(0, NORMAL);
+        let [low, lower] = [0, 1].map(|t| m.queue(t, Class::Low));
+        let [normal, high] = [NORMAL, Class::High].map(|class| m.queue(2, class));
+        let newcomer = m.queue(3, NORMAL);
+        let rejection = m.expired(3, low);
+        assert_eq!((rejection.reason, rejection.class), (Reason::QueueFull, Class::Low));
+        let critical = m.queue(3, Class::Critical);
+        assert_eq!(m.expired(3, lower).reason, Reason::QueueFull);
+        assert_eq!(m.shed(3, Class::Low).reason, Reason::QueueFull, "below everybody who waits");
+        let same = if discipline == Discipline::Lifo { [newcomer, normal] } else { [normal, newcomer] };
+        let mut permit = permit;
+        for ticket in [critical, high].into_iter().chain(same) {
+            m.complete(4, permit);
+            permit = m.dispatched(4, ticket);
+        }
+        m.end(5, [permit]);
+    }
+}
+
+#[test]
+fn critical_gives_way_to_nobody_also_of_its_own() {
+    let mut m = Machine::new(queueing(1, 40, 1_000, Discipline::Lifo));
+    let permit = m.admit(0, NORMAL);
+    let tickets = (0..40).map(|_| m.queue(0, Class::Critical)).collect::<Vec<_>>();
+    assert_eq!(m.shed(1, Class::Critical).reason, Reason::QueueFull);
+    m.0.reconfigure(at(2), queueing(1, 40, 1_000, Discipline::Adaptive));
+    m.complete(100, permit);
+    let permit = m.dispatched(100, tickets[0]);
+    // One slot, 100 ms each: far too many wait, and none of them is told before its time is up.
+    assert!(m.0.snapshot(at(999)).class(Class::Critical).overloaded);
+    m.wakes(999, 1_000);
+    for ticket in &tickets[1..] {
+        assert_eq!(m.expired(1_000, *ticket).reason, Reason::QueueTimeout);
+    }
+    m.end(1_001, [permit]);
+}
+
+#[test]
+fn only_critical_uses_the_reserve() {
+    let mut settings = settings(2);
+    assert_eq!(settings.reserve, 0);
+    settings.reserve = Settings::usual_reserve(settings.limit);
+    assert_eq!([1, 10, 29, 200].map(|n| Settings::usual_reserve(NonZeroU32::new(n).unwrap())), [1, 1, 2, 20]);
+    let mut m = Machine::new(settings);
+    let normal = [0, 0].map(|t| m.admit(t, NORMAL));
+    let high = m.queue(0, Class::High);
+    let critical = m.admit(1, Class::Critical);
+    let next = m.queue(1, Class::Critical);
+    let snapshot = m.0.snapshot(at(1));
+    assert_eq!((snapshot.limit, snapshot.reserve, snapshot.in_flight), (2, 1, 3));
+    let [first, second] = normal;
+    m.complete(2, first);
+    let next = m.dispatched(2, next);
+    m.wakes(2, 5_000);
+    m.complete(3, critical);
+    m.wakes(3, 5_000);
+    m.complete(4, second);
+    let high = m.dispatched(4, high);
+    m.end(5, [next, high]);
+}
+
+#[test]
+fn a_class_that_has_waited_too_long_gets_every_eighth_dispatch() {
+    let mut settings = queueing(1, 100, 0, Discipline::Fifo);
+    settings.queue.aging = Some(ms(1_000));
+    let mut m = Machine::new(settings);
+    let mut permit = m.admit(0, NORMAL);
+    let low = [0, 0].map(|t| m.queue(t, Class::Low));
+    let high = (0..30).map(|_| m.queue(500, Class::High)).collect::<Vec<_>>();
+    let mut order = Vec::new();
+    for turn in 0..32 {
+        // Strict order until 1,000.
+        let now = if turn < 10 { 999 } else { 1_000 };
+        m.complete(now, permit);
+        let Event::Dispatch(ticket, next) = m.poll(now) else { panic!("somebody waits") };
+        order.push(ticket);
+        permit = next;
+    }
+    let served = |ticket| order.iter().position(|other| *other == ticket).unwrap();
+    assert_eq!(low.map(served), [17, 25], "seven of the others before each");
+    assert!(high.windows(2).all(|pair| served(pair[0]) < served(pair[1])));
+    m.end(1_001, [permit]);
+}
+
+#[test]
 fn bypass_has_its_own_cap_and_never_waits() {
     let mut settings = settings(1);
     settings.bypass_limit = NonZeroU32::new(2).unwrap();

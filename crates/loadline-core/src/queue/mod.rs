@@ -5,7 +5,12 @@
 //! and for a look at all waiters of a class now and then under overload ([`patience`]).
 //!
 //! A waiter gives way when it waits in vain ([`mod@line`]), or to a newcomer in a full queue. The latter leaves its line at
-//! once and is answered by the next `poll`: see [`Queue::push`].
+//! once and is answered by the next `poll`: see [`Queue::push`]. The critical class never gives way.
+//!
+//! # Aging
+//! Strict order alone would let a lower class wait for ever. Once its oldest waiter is older than
+//! [`QueueSettings::aging`], every [`AGED_TURN`]-th dispatch goes to its class, the one with the oldest waiter if there are
+//! several. Dispatches count, not time: the classes above lose the same share at any speed of service.
 
 mod entry;
 mod expiry;
@@ -24,6 +29,36 @@ use slab::{NIL, Slab};
 
 pub(crate) use line::Pace;
 
+/// Why somebody is next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Turn {
+    /// By the order of the classes.
+    Order,
+    /// Its class has waited too long.
+    Aged,
+}
+
+/// The room that there is for who is next.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    /// Free slots.
+    pub(crate) free: u32,
+    /// Free slots, the reserve included.
+    pub(crate) free_with_reserve: u32,
+}
+
+impl Room {
+    /// Whether there is room for one of this class.
+    pub(crate) fn fits(&self, class: Class) -> bool {
+        let free = if class == Class::Critical { self.free_with_reserve } else { self.free };
+        free > 0
+    }
+}
+
+/// One dispatch in so many goes to a lower class that has waited too long: a share that the classes above hardly notice, and
+/// enough for a class to see that it is alive.
+const AGED_TURN: u32 = 8;
+
 /// The waiters; see the module.
 #[derive(Debug)]
 pub(crate) struct Queue {
@@ -35,6 +70,8 @@ pub(crate) struct Queue {
     expiry: Expiry,
     /// How many were dispatched so far.
     dispatched: u64,
+    /// How many were dispatched since a class below theirs has waited too long, and since it had its turn.
+    overtaken: u32,
 }
 
 /// A waiter that was taken out.
@@ -59,6 +96,7 @@ impl Queue {
             giving_way: List::EMPTY,
             expiry: Expiry::new(),
             dispatched: 0,
+            overtaken: 0,
         }
     }
 
@@ -67,9 +105,9 @@ impl Queue {
         self.settings = settings;
     }
 
-    /// Nobody waits for a slot.
-    pub(crate) const fn is_empty(&self) -> bool {
-        self.waiting() == 0
+    /// Nobody of this class or of a higher one waits for a slot.
+    pub(crate) fn is_empty_from(&self, class: Class) -> bool {
+        self.waiting() == 0 || self.lines[..=class.index()].iter().all(|line| line.len() == 0)
     }
 
     /// Nobody waits, and nobody is to be told anything.
@@ -109,8 +147,10 @@ impl Queue {
 
     /// Lets a newcomer wait, or says why it may not.
     ///
-    /// In a full queue, one whose time is up gives way first. Then, with newest-first service, the oldest of the newcomer's
-    /// own class does, unless it is a witness: it would be the last to be served.
+    /// In a full queue, one whose time is up gives way first. Then the oldest of the lowest class does, if that is below the
+    /// newcomer's: it has used up most of its time, and is told so while its client still listens. If the newcomer's own class is
+    /// the lowest, its oldest does with newest-first service: it would be the last to be served. Witnesses are spared as long as
+    /// there are others.
     pub(crate) fn push(&mut self, now: Instant, class: Class, pace: &Pace) -> Result<Ticket, Reason> {
         if self.settings.depth == 0 {
             return Err(Reason::Concurrency);
@@ -158,13 +198,14 @@ impl Queue {
         Some((self.take(now, index, pace, false), reason))
     }
 
-    /// Takes out the next to be served.
-    pub(crate) fn pop_next(&mut self, now: Instant, pace: &Pace) -> Option<Left> {
-        let class = Class::QUEUED.into_iter().find(|class| self.lines[class.index()].len() > 0)?;
-        let newest_first = self.newest_first(now, class, pace);
-        let line = &self.lines[class.index()];
-        let next = if newest_first { line.newest() } else { line.oldest() };
-        let left = self.take(now, next?, pace, false);
+    /// Takes out the next to be served, if it fits into the room that there is.
+    pub(crate) fn pop_next(&mut self, now: Instant, pace: &Pace, room: &Room) -> Option<Left> {
+        let (next, turn) = self.next(now, pace, room)?;
+        self.overtaken = match self.aged_below(now, self.entries[next].class) {
+            Some(_) if turn == Turn::Order => (self.overtaken + 1).min(AGED_TURN - 1),
+            _ => 0,
+        };
+        let left = self.take(now, next, pace, false);
         self.dispatched += 1;
         Some(left)
     }
@@ -204,6 +245,35 @@ impl Queue {
         self.expiry.check();
     }
 
+    /// The next to be served, if it fits, and whose turn that is.
+    fn next(&self, now: Instant, pace: &Pace, room: &Room) -> Option<(u32, Turn)> {
+        if self.overtaken == AGED_TURN - 1
+            && let Some(class) = self.aged_below(now, Class::Critical)
+            && let Some(next) = self.head(now, class, pace)
+            && room.fits(class)
+        {
+            return Some((next, Turn::Aged));
+        }
+        let class = Class::QUEUED.into_iter().find(|class| self.lines[class.index()].len() > 0)?;
+        let next = self.head(now, class, pace).filter(|_| room.fits(class))?;
+        Some((next, Turn::Order))
+    }
+
+    /// Who of this class is the next to be served.
+    fn head(&self, now: Instant, class: Class, pace: &Pace) -> Option<u32> {
+        let line = &self.lines[class.index()];
+        if self.newest_first(now, class, pace) { line.newest() } else { line.oldest() }
+    }
+
+    /// Which of the classes below this one has waited too long, the longest of them.
+    fn aged_below(&self, now: Instant, class: Class) -> Option<Class> {
+        let aging = self.settings.aging?;
+        let below = Class::QUEUED[class.index() + 1..].iter();
+        let oldest = below.filter_map(|class| Some((self.oldest(*class)?, *class)));
+        let (arrived, class) = oldest.min_by_key(|(arrived, _)| *arrived)?;
+        (arrived + aging <= now).then_some(class)
+    }
+
     fn newest_first(&self, now: Instant, class: Class, pace: &Pace) -> bool {
         match self.settings.discipline {
             Discipline::Fifo => false,
@@ -217,15 +287,19 @@ impl Queue {
         if self.settings.discipline != Discipline::Adaptive {
             return None;
         }
-        self.lines.iter_mut().find_map(|line| line.in_vain(&mut self.entries, now, pace))
+        let exempt = Class::Critical.index();
+        let lines = self.lines.iter_mut().enumerate().filter(|(row, _)| *row != exempt);
+        lines.map(|(_, line)| line).find_map(|line| line.in_vain(&mut self.entries, now, pace))
     }
 
     /// One entry stops waiting in favour of a newcomer of this class, or the newcomer is refused.
     fn make_room(&mut self, now: Instant, class: Class, pace: &Pace) -> Result<(), Reason> {
         let (index, reason) = match self.expiry.first() {
             Some((at, expired)) if at <= now => (expired, Reason::QueueTimeout),
-            _ if !self.newest_first(now, class, pace) => return Err(Reason::QueueFull),
-            _ => (self.last_to_be_served(now, class, pace).ok_or(Reason::QueueFull)?, Reason::QueueFull),
+            _ => {
+                let loser = self.class_to_give_way(now, class, pace).ok_or(Reason::QueueFull)?;
+                (self.gives_way(now, loser, pace).ok_or(Reason::QueueFull)?, Reason::QueueFull)
+            }
         };
         self.stop_waiting(now, index, pace, false);
         self.entries[index].gave_way = Some(reason);
@@ -233,7 +307,19 @@ impl Queue {
         Ok(())
     }
 
-    fn last_to_be_served(&mut self, now: Instant, class: Class, pace: &Pace) -> Option<u32> {
+    /// The class of which somebody gives way to a newcomer of `class`, if any does.
+    fn class_to_give_way(&self, now: Instant, class: Class, pace: &Pace) -> Option<Class> {
+        let present = |class: &Class| self.lines[class.index()].len() > 0;
+        let lowest = Class::QUEUED.into_iter().rev().find(present)?;
+        let gives_way = if lowest == class {
+            lowest != Class::Critical && self.newest_first(now, class, pace)
+        } else {
+            lowest.index() > class.index()
+        };
+        gives_way.then_some(lowest)
+    }
+
+    fn gives_way(&mut self, now: Instant, class: Class, pace: &Pace) -> Option<u32> {
         let line = &mut self.lines[class.index()];
         match self.settings.discipline {
             Discipline::Adaptive => line.makes_room(&mut self.entries, now, pace),
