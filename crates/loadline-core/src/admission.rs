@@ -1,8 +1,9 @@
 //! The state machine: every change of state passes through here.
 
 use crate::{
-    Class, Counters, Decision, Event, Instant, Outcome, Permit, Reason, Rejection, Request, Settings,
-    Snapshot, Ticket,
+    Class, Counters, Decision, Event, Instant, Outcome, OverloadLevel, Permit, Reason, Rejection, Request,
+    Settings, Snapshot, Ticket,
+    door::Verdict,
     drain::Drain,
     queue::{Pace, Queue, Room},
     retry_after::{Load, RetryAfter},
@@ -29,7 +30,8 @@ pub struct Admission {
     /// Calls since the queue's structure was last checked; debug builds only.
     pub(crate) unchecked: u32,
     peak_in_flight: u32,
-    draining: bool,
+    pub(crate) draining: bool,
+    pub(crate) overload: OverloadLevel,
     /// The latest `now` so far.
     clock: Instant,
     service_time: ServiceTime,
@@ -51,6 +53,7 @@ impl Admission {
             unchecked: 0,
             peak_in_flight: 0,
             draining: false,
+            overload: OverloadLevel::None,
             clock: Instant::ORIGIN,
             service_time: ServiceTime::default(),
             drain: Drain::default(),
@@ -64,7 +67,14 @@ impl Admission {
         let now = self.advance(now);
         let class = request.class;
         self.counters.offered(class);
-        let decision = if class == Class::Bypass { self.arrive_bypass(now) } else { self.arrive(now, class) };
+        let decision = match self.judge(now, class) {
+            Verdict::Admit => Decision::Admit(self.grant(now, class, 0, 0)),
+            Verdict::Queue(way) => {
+                let pace = self.pace();
+                Decision::Queue(self.queue.push(now, class, way, &pace))
+            }
+            Verdict::Shed(reason) => Decision::Shed(self.reject(now, class, reason)),
+        };
         self.check_after_mutation();
         decision
     }
@@ -152,6 +162,13 @@ impl Admission {
         self.draining = draining;
     }
 
+    /// Takes note of how overloaded something other than the slots is. In force at the door until the next call; who waits
+    /// stays, and bypass is not concerned.
+    pub fn set_overload(&mut self, now: Instant, level: OverloadLevel) {
+        self.advance(now);
+        self.overload = level;
+    }
+
     /// Counts a request that was rejected by somebody else, before it got here, and says when it may come back.
     pub fn record_shed(&mut self, now: Instant, class: Class, reason: Reason) -> Rejection {
         let now = self.advance(now);
@@ -201,35 +218,13 @@ impl Admission {
             drain_rate: drain.rate(),
             utilization: drain.mean_in_flight() / f64::from(limit),
             draining: self.draining,
+            overload: self.overload,
             classes,
             counters: self.counters.clone(),
         }
     }
 
-    fn arrive(&mut self, now: Instant, class: Class) -> Decision {
-        if self.room().fits(class) && self.queue.is_empty_from(class) {
-            return Decision::Admit(self.grant(now, class, 0, 0));
-        }
-        if self.draining {
-            return Decision::Shed(self.reject(now, class, Reason::Draining));
-        }
-        let pace = self.pace();
-        match self.queue.push(now, class, &pace) {
-            Ok(ticket) => Decision::Queue(ticket),
-            Err(reason) => Decision::Shed(self.reject(now, class, reason)),
-        }
-    }
-
-    fn arrive_bypass(&mut self, now: Instant) -> Decision {
-        if self.bypass_in_flight >= self.settings.bypass_limit.get() {
-            return Decision::Shed(self.reject(now, Class::Bypass, Reason::Concurrency));
-        }
-        self.bypass_in_flight += 1;
-        self.counters.admitted(Class::Bypass);
-        Decision::Admit(Permit::new(Class::Bypass, now, 0, 0))
-    }
-
-    fn room(&self) -> Room {
+    pub(crate) fn room(&self) -> Room {
         let limit = self.settings.limit.get();
         Room {
             free: limit.saturating_sub(self.in_flight),
@@ -244,9 +239,13 @@ impl Admission {
 
     /// Takes a free slot.
     fn grant(&mut self, now: Instant, class: Class, queued_nanos: u64, depth: u32) -> Permit {
-        self.drain.advance(now, self.in_flight);
-        self.in_flight += 1;
-        self.peak_in_flight = self.peak_in_flight.max(self.in_flight);
+        if class == Class::Bypass {
+            self.bypass_in_flight += 1;
+        } else {
+            self.drain.advance(now, self.in_flight);
+            self.in_flight += 1;
+            self.peak_in_flight = self.peak_in_flight.max(self.in_flight);
+        }
         self.counters.admitted(class);
         Permit::new(class, now, queued_nanos, depth)
     }
@@ -270,7 +269,7 @@ impl Admission {
         self.retry_after.estimate(now, &load);
     }
 
-    fn pace(&self) -> Pace {
+    pub(crate) fn pace(&self) -> Pace {
         Pace::new(self.settings.limit.get(), self.service_time.mean_nanos())
     }
 

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use crate::Duration;
+use crate::{Duration, ShedAt};
 
 /// Settings of one [`Admission`](crate::Admission). Made with [`Settings::new`] and changed field by field.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -14,6 +14,8 @@ pub struct Settings {
     pub bypass_limit: NonZeroU32,
     /// How many slots above the limit the critical class may use, and only it. 0: none. See [`Self::usual_reserve`].
     pub reserve: u32,
+    /// From which share of the limit on a class is refused at once. Default [`ShedAt::OFF`]: the queue decides.
+    pub shed_at: ShedAt,
     /// Who may wait, for how long, and in which order they are served.
     pub queue: QueueSettings,
     /// Seed of the jitter in [`Rejection::retry_after`](crate::Rejection::retry_after). Replicas should differ in it;
@@ -25,13 +27,14 @@ impl Settings {
     /// Health checks at once: a few probes from several balancers, far below what could hurt an application.
     pub const DEFAULT_BYPASS_LIMIT: NonZeroU32 = NonZeroU32::new(16).expect("16 is not zero");
 
-    /// This limit, and defaults for everything else: no reserve.
+    /// This limit, and defaults for everything else: no reserve, no thresholds.
     #[must_use]
     pub fn new(limit: NonZeroU32) -> Self {
         Self {
             limit,
             bypass_limit: Self::DEFAULT_BYPASS_LIMIT,
             reserve: 0,
+            shed_at: ShedAt::OFF,
             queue: QueueSettings::default(),
             seed: 0,
         }

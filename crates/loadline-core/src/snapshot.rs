@@ -1,6 +1,6 @@
 //! The state at one moment as plain data, for status pages, metrics and tests.
 
-use crate::{Class, Counters, Duration};
+use crate::{Class, Counters, Duration, OverloadLevel};
 
 /// The state of an [`Admission`](crate::Admission) at one moment.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -33,6 +33,8 @@ pub struct Snapshot {
     pub utilization: f64,
     /// Whether [`Admission::set_draining`](crate::Admission::set_draining) was called.
     pub draining: bool,
+    /// What was last told to [`Admission::set_overload`](crate::Admission::set_overload).
+    pub overload: OverloadLevel,
     /// What is particular to one class, by [`Class::index`]; see [`Self::class`].
     pub classes: [ClassSnapshot; Class::ALL.len()],
     /// What became of everything offered since the start.

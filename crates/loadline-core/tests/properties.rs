@@ -6,8 +6,8 @@
 use std::num::NonZeroU32;
 
 use loadline_core::{
-    Admission, Class, Decision, Discipline, Duration, Event, Instant, Outcome, Permit, Reason, Request,
-    Settings, Snapshot, Ticket,
+    Admission, Class, Decision, Discipline, Duration, Event, Instant, Outcome, OverloadLevel, Percent,
+    Permit, Reason, Request, Settings, ShedAt, Snapshot, Ticket,
 };
 use proptest::prelude::*;
 
@@ -28,6 +28,7 @@ enum Action {
     WaitUntilDue,
     Reconfigure(Settings),
     Drain(bool),
+    Overload(OverloadLevel),
     Record(Class, Reason),
 }
 
@@ -40,13 +41,19 @@ fn settings() -> impl Strategy<Value = Settings> {
         prop_oneof![1 => Just(None), 5 => (0_u64..400).prop_map(|ms| Some(Duration::from_millis(ms)))];
     let discipline = prop::sample::select(&Discipline::ALL[..]);
     let depth = prop_oneof![2 => 0_u32..8, 1 => 20_u32..80];
+    let share = || prop::option::of((1_u8..=100).prop_map(|n| Percent::new(n).unwrap()));
+    let shed_at = prop_oneof![
+        3 => Just(ShedAt::OFF),
+        1 => (share(), share(), share()).prop_map(|(high, normal, low)| ShedAt { high, normal, low }),
+    ];
     let aging =
         prop_oneof![1 => Just(None), 3 => (0_u64..300).prop_map(|ms| Some(Duration::from_millis(ms)))];
-    (1_u32..6, 1_u32..3, 0_u32..3, depth, timeout, discipline, aging, any::<u64>()).prop_map(
-        |(limit, bypass, reserve, depth, timeout, discipline, aging, seed)| {
+    (1_u32..6, 1_u32..3, 0_u32..3, shed_at, depth, timeout, discipline, aging, any::<u64>()).prop_map(
+        |(limit, bypass, reserve, shed_at, depth, timeout, discipline, aging, seed)| {
             let mut settings = Settings::new(NonZeroU32::new(limit).unwrap());
             settings.bypass_limit = NonZeroU32::new(bypass).unwrap();
             settings.reserve = reserve;
+            settings.shed_at = shed_at;
             settings.queue.aging = aging;
             settings.queue.depth = depth;
             settings.queue.timeout = timeout;
@@ -71,6 +78,8 @@ fn action() -> impl Strategy<Value = Action> {
         3 => Just(Action::WaitUntilDue),
         1 => settings().prop_map(Action::Reconfigure),
         1 => any::<bool>().prop_map(Action::Drain),
+        1 => prop::sample::select(vec![OverloadLevel::None, OverloadLevel::Moderate, OverloadLevel::Severe])
+            .prop_map(Action::Overload),
         1 => (class(), prop::sample::select(&Reason::ALL[..])).prop_map(|(class, reason)| Action::Record(class, reason)),
     ]
 }
@@ -105,6 +114,7 @@ struct Model {
     /// Dispatches in a row that went past a class that has waited too long.
     overtaken: u32,
     draining: bool,
+    overload: OverloadLevel,
     offered: u64,
     admitted: u64,
     shed: u64,
@@ -125,6 +135,7 @@ impl Model {
             dispatched: 0,
             overtaken: 0,
             draining: false,
+            overload: OverloadLevel::None,
             offered: 0,
             admitted: 0,
             shed: 0,
@@ -181,6 +192,10 @@ impl Model {
                 self.draining = draining;
                 self.admission.set_draining(self.now, draining);
             }
+            Action::Overload(level) => {
+                self.overload = level;
+                self.admission.set_overload(self.now, level);
+            }
             Action::Record(class, reason) => {
                 let _ = self.admission.record_shed(self.now, class, reason);
                 self.offered += 1;
@@ -197,14 +212,17 @@ impl Model {
         let waits_first = |waiter: &Waiter| waiter.class.index() <= class.index();
         let slot_free = self.has_slot(class) && (bypass || !self.waiting.iter().any(waits_first));
         let queued = self.waiting.len() as u32;
+        let refused = self.refused_whatever_is_free(class);
         match self.admission.on_arrival(self.now, Request::new(class)) {
             Decision::Admit(permit) => {
+                assert_eq!(refused, None);
                 assert!(slot_free, "admitted without a free slot, or past who waits");
                 assert_eq!((permit.queued(), permit.depth()), (Duration::ZERO, 0));
                 self.admitted += 1;
                 self.permits.push(permit);
             }
             Decision::Queue(ticket) => {
+                assert_eq!(refused, None);
                 assert!(!slot_free && !bypass && !self.draining && self.settings.queue.depth > 0);
                 assert!(self.waiting.iter().all(|waiter| waiter.ticket.index() != ticket.index()));
                 assert!(!self.answered.contains(&ticket), "tickets are never reissued");
@@ -220,8 +238,9 @@ impl Model {
                 });
             }
             Decision::Shed(rejection) => {
-                assert!(!slot_free, "shed with a slot free: {rejection:?}");
+                assert!(!slot_free || refused.is_some(), "shed with a slot free: {rejection:?}");
                 let reason = match self.settings.queue.depth {
+                    _ if refused.is_some() => refused.unwrap(),
                     _ if bypass => Reason::Concurrency,
                     _ if self.draining => Reason::Draining,
                     0 => Reason::Concurrency,
@@ -239,6 +258,23 @@ impl Model {
                 self.shed += 1;
             }
         }
+    }
+
+    /// Why a request of this class is refused although a slot may be free, if it is.
+    fn refused_whatever_is_free(&self, class: Class) -> Option<Reason> {
+        let signal = match self.overload {
+            OverloadLevel::None => 9,
+            OverloadLevel::Moderate => 2,
+            OverloadLevel::Severe => 1,
+        };
+        if class != Class::Bypass && class.index() >= signal {
+            return Some(Reason::Overload);
+        }
+        let ShedAt { high, normal, low } = self.settings.shed_at;
+        let share = [None, high, normal, low, None][class.index()]?;
+        // Refused when in flight ÷ limit ≥ share.
+        let refused = self.in_flight(false) * 100 >= u32::from(share.get()) * self.settings.limit.get();
+        refused.then_some(Reason::Priority)
     }
 
     /// Drains the core's events; each names the waiter that the rules name.

@@ -3,8 +3,8 @@
 use std::num::NonZeroU32;
 
 use loadline_core::{
-    Admission, Class, Decision, Discipline, Duration, Event, Instant, Outcome, Permit, Reason, Rejection,
-    Request, Settings, Ticket,
+    Admission, Class, Decision, Discipline, Duration, Event, Instant, Outcome, OverloadLevel, Percent,
+    Permit, Reason, Rejection, Request, Settings, ShedAt, Ticket,
 };
 
 const NORMAL: Class = Class::Normal;
@@ -527,6 +527,65 @@ fn a_class_that_has_waited_too_long_gets_every_eighth_dispatch() {
     assert_eq!(low.map(served), [17, 25], "seven of the others before each");
     assert!(high.windows(2).all(|pair| served(pair[0]) < served(pair[1])));
     m.end(1_001, [permit]);
+}
+
+#[test]
+fn at_its_threshold_a_class_is_refused_although_slots_are_free() {
+    let mut settings = settings(10);
+    settings.shed_at = ShedAt::USUAL;
+    settings.reserve = 1;
+    let mut m = Machine::new(settings);
+    let mut permits = (0..7).map(|_| m.admit(0, NORMAL)).collect::<Vec<_>>();
+    assert_eq!(m.shed(0, Class::Low).reason, Reason::Priority);
+    permits.push(m.admit(0, NORMAL));
+    assert_eq!(m.shed(0, NORMAL).reason, Reason::Priority);
+    permits.extend([0, 0].map(|t| m.admit(t, Class::High)));
+    assert_eq!(m.shed(0, Class::High).reason, Reason::Priority);
+    permits.push(m.admit(0, Class::Critical));
+    let critical = m.queue(0, Class::Critical);
+    m.complete(1, permits.pop().unwrap());
+    permits.push(m.dispatched(1, critical));
+    m.end(2, permits);
+}
+
+#[test]
+fn a_class_without_a_threshold_waits_as_usual() {
+    let mut settings = queueing(2, 10, 5_000, Discipline::Fifo);
+    settings.shed_at = ShedAt { low: Percent::new(50), ..ShedAt::OFF };
+    let mut m = Machine::new(settings);
+    let low = m.admit(0, Class::Low);
+    assert_eq!(m.shed(0, Class::Low).reason, Reason::Priority);
+    let normal = m.admit(0, NORMAL);
+    let waiting = m.queue(0, NORMAL);
+    m.complete(1, low);
+    let served = m.dispatched(1, waiting);
+    m.end(2, [normal, served]);
+}
+
+#[test]
+fn an_overload_signal_sheds_by_class_at_the_door_only() {
+    let mut m = Machine::new(settings(1));
+    let permit = m.admit(0, NORMAL);
+    let waiting = m.queue(0, NORMAL);
+    m.0.set_overload(at(1), OverloadLevel::Moderate);
+    for class in [NORMAL, Class::Low] {
+        assert_eq!(m.shed(1, class).reason, Reason::Overload);
+    }
+    let high = m.queue(1, Class::High);
+    m.0.set_overload(at(2), OverloadLevel::Severe);
+    assert_eq!(m.0.snapshot(at(2)).overload, OverloadLevel::Severe);
+    assert_eq!(m.shed(2, Class::High).reason, Reason::Overload);
+    let critical = m.queue(2, Class::Critical);
+    let health = m.admit(2, Class::Bypass);
+    let mut permit = permit;
+    for ticket in [critical, high, waiting] {
+        m.complete(3, permit);
+        permit = m.dispatched(3, ticket);
+    }
+    m.complete(4, permit);
+    m.0.set_overload(at(4), OverloadLevel::None);
+    let permit = m.admit(4, Class::Low);
+    m.end(5, [permit, health]);
 }
 
 #[test]

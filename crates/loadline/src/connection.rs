@@ -11,10 +11,10 @@ use tokio::time::Instant;
 use crate::buffers::Scratch;
 use crate::client::{Client, ClientIo, Peer, Slot};
 use crate::exchange::Exchange;
+use crate::live::Live;
 use crate::observe;
 use crate::pipeline::{self, After};
 use crate::reply::{self, LocalError};
-use crate::live::Live;
 use crate::worker::Worker;
 
 /// What an HTTP/2 client with prior knowledge says first (RFC 9113, 3.4).
@@ -192,7 +192,11 @@ async fn read_head<S: ClientIo>(
                     match scratch.head.parse(inbox, &live.limits) {
                         Ok(Status::Complete) => {
                             // Where one read made it, the clock need not be asked again.
-                            return Poll::Ready(Head::Complete(if reads == 1 { began } else { Instant::now() }));
+                            return Poll::Ready(Head::Complete(if reads == 1 {
+                                began
+                            } else {
+                                Instant::now()
+                            }));
                         }
                         Ok(Status::Partial) => {}
                         Err(refusal) => return Poll::Ready(Head::Bad(refusal.into())),

@@ -26,9 +26,9 @@ use crate::client::{Client, ClientIo, Peer, RequestBody};
 use crate::config::settings::OnAbort;
 use crate::exchange::{Exchange, Gone, UpstreamResult};
 use crate::hold;
+use crate::live::Live;
 use crate::reply::LocalError;
 use crate::upstream::{ConnectError, Connection};
-use crate::live::Live;
 use crate::worker::Worker;
 
 /// Kept connections that are tried before giving up on them; more than a few dead ones in a row means that the
@@ -118,8 +118,7 @@ pub(crate) async fn forward<S: ClientIo>(
         let now = Instant::now();
         exchange.connected(now, fresh, &connection);
         let reused = std::mem::take(&mut connection.reused);
-        let mut pump =
-            Pump::new(client, scratch, worker, live, exchange, body, connection, permit, now);
+        let mut pump = Pump::new(client, scratch, worker, live, exchange, body, connection, permit, now);
         let end = poll_fn(|cx| pump.poll(cx)).await;
 
         // What the pump still holds tells whether the upstream's part is over.

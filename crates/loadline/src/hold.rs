@@ -13,8 +13,8 @@ use tokio::time::Instant;
 use crate::buffers::{BUFFER, Charge, Scratch};
 use crate::client::{BodyError, Client, ClientIo, RequestBody};
 use crate::forward;
-use crate::reply::LocalError;
 use crate::live::Live;
+use crate::reply::LocalError;
 use crate::worker::Worker;
 
 /// What became of the body.

@@ -113,7 +113,9 @@ async fn stream(
     // A reset stream drops the response or this future, and with it the request that is still under way.
     let upload = AbortOnDrop(sending.abort_handle());
     // Without an answer the stream is reset, as an HTTP/1.1 connection would be closed.
-    response::receive(from_proxy, kind, Held { _upload: upload, _active: active }).await.ok_or_else(|| io::ErrorKind::ConnectionAborted.into())
+    response::receive(from_proxy, kind, Held { _upload: upload, _active: active })
+        .await
+        .ok_or_else(|| io::ErrorKind::ConnectionAborted.into())
 }
 
 /// The streams of one connection: how many are open, or since when none is.

@@ -111,10 +111,8 @@ pub(crate) fn rejection(
         description.status
     };
     let Scratch { head, inbox, .. } = scratch;
-    let usual = !close
-        && head.version == Version::Http11
-        && head.method.of(inbox) != b"HEAD"
-        && !head.is_grpc(inbox);
+    let usual =
+        !close && head.version == Version::Http11 && head.method.of(inbox) != b"HEAD" && !head.is_grpc(inbox);
     if !usual {
         return compose(scratch);
     }

@@ -29,6 +29,17 @@ use slab::{NIL, Slab};
 
 pub(crate) use line::Pace;
 
+/// How a newcomer gets its place.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Way {
+    /// There is one.
+    Free,
+    /// From this one, whose time is up.
+    InsteadOfExpired(u32),
+    /// From somebody of this class.
+    InsteadOf(Class),
+}
+
 /// Why somebody is next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Turn {
@@ -145,21 +156,39 @@ impl Queue {
         self.lines.get(class.index())?.median_patience(&self.entries, now)
     }
 
-    /// Lets a newcomer wait, or says why it may not.
+    /// How a newcomer gets a place in the queue, or why it gets none.
     ///
     /// In a full queue, one whose time is up gives way first. Then the oldest of the lowest class does, if that is below the
     /// newcomer's: it has used up most of its time, and is told so while its client still listens. If the newcomer's own class is
     /// the lowest, its oldest does with newest-first service: it would be the last to be served. Witnesses are spared as long as
     /// there are others.
-    pub(crate) fn push(&mut self, now: Instant, class: Class, pace: &Pace) -> Result<Ticket, Reason> {
+    pub(crate) fn way_in(&self, now: Instant, class: Class, pace: &Pace) -> Result<Way, Reason> {
         if self.settings.depth == 0 {
             return Err(Reason::Concurrency);
         }
-        if self.waiting() >= self.settings.depth {
-            self.make_room(now, class, pace)?;
-        }
         if !self.entries.has_room() {
             return Err(Reason::QueueFull);
+        }
+        if self.waiting() < self.settings.depth {
+            return Ok(Way::Free);
+        }
+        if let Some((at, expired)) = self.expiry.first()
+            && at <= now
+        {
+            return Ok(Way::InsteadOfExpired(expired));
+        }
+        self.class_to_give_way(now, class, pace).map(Way::InsteadOf).ok_or(Reason::QueueFull)
+    }
+
+    /// Lets a newcomer wait, in the way that [`Self::way_in`] has just found.
+    pub(crate) fn push(&mut self, now: Instant, class: Class, way: Way, pace: &Pace) -> Ticket {
+        match way {
+            Way::Free => {}
+            Way::InsteadOfExpired(index) => self.give_way(now, index, Reason::QueueTimeout, pace),
+            Way::InsteadOf(class) => {
+                let index = self.who_gives_way(now, class, pace);
+                self.give_way(now, index, Reason::QueueFull, pace);
+            }
         }
         let expires = self.settings.timeout.map(|timeout| now + timeout);
         let ticket = self.entries.insert(Entry {
@@ -176,7 +205,7 @@ impl Queue {
         if let Some(at) = expires {
             self.expiry.insert(at, ticket);
         }
-        Ok(ticket)
+        ticket
     }
 
     /// Takes a waiter out, wherever it is, unless it was answered already.
@@ -292,19 +321,11 @@ impl Queue {
         lines.map(|(_, line)| line).find_map(|line| line.in_vain(&mut self.entries, now, pace))
     }
 
-    /// One entry stops waiting in favour of a newcomer of this class, or the newcomer is refused.
-    fn make_room(&mut self, now: Instant, class: Class, pace: &Pace) -> Result<(), Reason> {
-        let (index, reason) = match self.expiry.first() {
-            Some((at, expired)) if at <= now => (expired, Reason::QueueTimeout),
-            _ => {
-                let loser = self.class_to_give_way(now, class, pace).ok_or(Reason::QueueFull)?;
-                (self.gives_way(now, loser, pace).ok_or(Reason::QueueFull)?, Reason::QueueFull)
-            }
-        };
+    /// One entry stops waiting in favour of a newcomer.
+    fn give_way(&mut self, now: Instant, index: u32, reason: Reason, pace: &Pace) {
         self.stop_waiting(now, index, pace, false);
         self.entries[index].gave_way = Some(reason);
         self.giving_way.push(&mut self.entries, index);
-        Ok(())
     }
 
     /// The class of which somebody gives way to a newcomer of `class`, if any does.
@@ -319,12 +340,14 @@ impl Queue {
         gives_way.then_some(lowest)
     }
 
-    fn gives_way(&mut self, now: Instant, class: Class, pace: &Pace) -> Option<u32> {
+    /// Who of this class, of which somebody waits.
+    fn who_gives_way(&mut self, now: Instant, class: Class, pace: &Pace) -> u32 {
         let line = &mut self.lines[class.index()];
-        match self.settings.discipline {
+        let index = match self.settings.discipline {
             Discipline::Adaptive => line.makes_room(&mut self.entries, now, pace),
             Discipline::Fifo | Discipline::Lifo => line.oldest(),
-        }
+        };
+        index.expect("somebody of this class waits")
     }
 
     /// Takes an entry out of its class and of the expiry heap; `departed` if its client left.

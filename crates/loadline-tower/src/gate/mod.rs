@@ -17,7 +17,8 @@ mod waiting;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use loadline_core::{
-    Admission, Class, Decision, Instant, Outcome, Reason, Rejection, Request, Settings, Snapshot,
+    Admission, Class, Decision, Instant, Outcome, OverloadLevel, Reason, Rejection, Request, Settings,
+    Snapshot,
 };
 
 pub use permit::Permit;
@@ -105,6 +106,12 @@ impl Gate {
     pub fn set_draining(&self, draining: bool) {
         let now = self.now();
         self.shared.update(now, |state| state.admission.set_draining(now, draining));
+    }
+
+    /// Says how overloaded something other than the slots is; see [`Admission::set_overload`].
+    pub fn set_overload(&self, level: OverloadLevel) {
+        let now = self.now();
+        self.shared.update(now, |state| state.admission.set_overload(now, level));
     }
 
     /// The time on this gate's clock: nanoseconds since it was made.

@@ -21,7 +21,8 @@ pub const KIB: u64 = 1024;
 pub const MIB: u64 = 1024 * KIB;
 
 /// Limit before the embedded demo app: as many as it has workers to serve.
-pub const DEMO_CONCURRENCY: NonZeroU32 = NonZeroU32::new(loadline_demo::WORKERS as u32).expect("it has workers");
+pub const DEMO_CONCURRENCY: NonZeroU32 =
+    NonZeroU32::new(loadline_demo::WORKERS as u32).expect("it has workers");
 
 /// Longest wait before the demo app: short, so that an overload shows within a second.
 pub const DEMO_QUEUE_TIMEOUT: Duration = Duration::from_millis(500);

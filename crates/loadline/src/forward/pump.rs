@@ -24,8 +24,8 @@ use crate::buffers::{BUFFER, Charge, Scratch, poll_read_into};
 use crate::client::{BodyError, Client, ClientIo, RequestBody};
 use crate::config::settings::Release;
 use crate::exchange::Exchange;
-use crate::upstream::Connection;
 use crate::live::Live;
+use crate::upstream::Connection;
 use crate::worker::Worker;
 
 /// While a slow reader ties a slot, how often it is asked whether others wait for it by now.
@@ -218,8 +218,7 @@ impl<'a, S: ClientIo> Pump<'a, S> {
         let Some(connection) = &mut self.connection else { return Ok(false) };
         // A body of known length needs no second look: it is read straight into the client's buffer.
         let straight = matches!((&self.phase, &self.out), (Phase::Body(_), OutFraming::Length(_)));
-        let into =
-            if straight { &mut self.scratch.to_client.bytes } else { &mut self.scratch.from_upstream };
+        let into = if straight { &mut self.scratch.to_client.bytes } else { &mut self.scratch.from_upstream };
         let at = into.len();
         let room = if straight { BUFFER } else { BUFFER / 4 };
         let n = match poll_read_into(&mut connection.io, cx, into, room) {
@@ -230,7 +229,11 @@ impl<'a, S: ClientIo> Pump<'a, S> {
         if n == 0 {
             return self.upstream_closed();
         }
-        if straight { self.count_straight(at)? } else { self.digest()? }
+        if straight {
+            self.count_straight(at)?
+        } else {
+            self.digest()?
+        }
         if self.phase.has_ended() {
             self.upstream_over(Outcome::Completed);
         }
