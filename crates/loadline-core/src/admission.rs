@@ -1,5 +1,7 @@
 //! The state machine: every change of state passes through here.
 
+use std::num::NonZeroU32;
+
 use crate::{
     Class, Counters, Decision, Event, Instant, Outcome, OverloadLevel, Permit, Reason, Rejection, Request,
     Settings, Snapshot, Ticket,
@@ -19,7 +21,10 @@ use crate::{
 pub struct Admission {
     pub(crate) settings: Settings,
     pub(crate) queue: Queue,
+    /// Slots taken, bypass not counted.
     pub(crate) in_flight: u32,
+    /// The requests that took them.
+    pub(crate) requests: u32,
     /// What `in_flight` may not exceed: the limit and the reserve, or, after these were lowered, what was in flight then and
     /// still is.
     pub(crate) ceiling: u32,
@@ -46,6 +51,7 @@ impl Admission {
         Self {
             queue: Queue::new(settings.queue.clone()),
             in_flight: 0,
+            requests: 0,
             ceiling: settings.limit.get().saturating_add(settings.reserve),
             bypass_in_flight: 0,
             bypass_ceiling: settings.bypass_limit.get(),
@@ -67,11 +73,11 @@ impl Admission {
         let now = self.advance(now);
         let class = request.class;
         self.counters.offered(class);
-        let decision = match self.judge(now, class) {
-            Verdict::Admit => Decision::Admit(self.grant(now, class, 0, 0)),
+        let decision = match self.judge(now, &request) {
+            Verdict::Admit => Decision::Admit(self.grant(now, request, 0, 0)),
             Verdict::Queue(way) => {
                 let pace = self.pace();
-                Decision::Queue(self.queue.push(now, class, way, &pace))
+                Decision::Queue(self.queue.push(now, request, way, &pace))
             }
             Verdict::Shed(reason) => Decision::Shed(self.reject(now, class, reason)),
         };
@@ -92,8 +98,10 @@ impl Admission {
             self.bypass_ceiling = self.bypass_in_flight.max(self.settings.bypass_limit.get());
         } else {
             self.drain.advance(now, self.in_flight);
-            self.drain.handed_back();
-            self.in_flight = self.in_flight.checked_sub(1).expect("a permit is handed back to who gave it");
+            self.drain.handed_back(permit.cost());
+            let left = self.in_flight.checked_sub(permit.cost());
+            self.in_flight = left.expect("a permit is handed back to who gave it");
+            self.requests -= 1;
             self.lower_ceiling();
             // Work that was given up says nothing about how long it would have taken.
             if outcome != Outcome::Aborted {
@@ -109,7 +117,7 @@ impl Admission {
         let now = self.advance(now);
         let pace = self.pace();
         let Some(left) = self.queue.cancel(now, ticket, &pace) else { return false };
-        self.counters.abandoned(left.class);
+        self.counters.abandoned(left.request.class);
         self.check_after_mutation();
         true
     }
@@ -124,14 +132,14 @@ impl Admission {
         }
         let pace = self.pace();
         if let Some((left, reason)) = self.queue.pop_rejected(now, &pace) {
-            let mut rejection = self.reject(now, left.class, reason);
+            let mut rejection = self.reject(now, left.request.class, reason);
             rejection.waited = now.saturating_since(left.arrived);
             rejection.depth = left.depth;
             self.check_after_mutation();
             return Event::Expire(left.ticket, rejection);
         }
         if let Some(left) = self.queue.pop_next(now, &pace, &self.room()) {
-            let permit = self.grant(now, left.class, now.nanos_since(left.arrived), left.depth);
+            let permit = self.grant(now, left.request, now.nanos_since(left.arrived), left.depth);
             self.check_after_mutation();
             return Event::Dispatch(left.ticket, permit);
         }
@@ -227,6 +235,7 @@ impl Admission {
     pub(crate) fn room(&self) -> Room {
         let limit = self.settings.limit.get();
         Room {
+            limit: self.settings.limit,
             free: limit.saturating_sub(self.in_flight),
             free_with_reserve: limit.saturating_add(self.settings.reserve).saturating_sub(self.in_flight),
         }
@@ -237,17 +246,21 @@ impl Admission {
         self.ceiling = self.in_flight.max(limit.saturating_add(self.settings.reserve));
     }
 
-    /// Takes a free slot.
-    fn grant(&mut self, now: Instant, class: Class, queued_nanos: u64, depth: u32) -> Permit {
+    /// Takes free slots.
+    fn grant(&mut self, now: Instant, mut request: Request, queued_nanos: u64, depth: u32) -> Permit {
+        let class = request.class;
         if class == Class::Bypass {
+            request.cost = NonZeroU32::MIN;
             self.bypass_in_flight += 1;
         } else {
+            request.cost = request.cost.min(self.settings.limit);
             self.drain.advance(now, self.in_flight);
-            self.in_flight += 1;
+            self.in_flight += request.cost.get();
+            self.requests += 1;
             self.peak_in_flight = self.peak_in_flight.max(self.in_flight);
         }
         self.counters.admitted(class);
-        Permit::new(class, now, queued_nanos, depth)
+        Permit::new(request, now, queued_nanos, depth)
     }
 
     fn reject(&mut self, now: Instant, class: Class, reason: Reason) -> Rejection {

@@ -5,13 +5,13 @@
 //! ```text
 //! overload signal against the class            shed  overload
 //! threshold of the class reached               shed  priority
-//! a slot is free, nobody of its class or above waits     admit
+//! enough slots are free, nobody of its class or above waits   admit
 //! draining                                     shed  draining
 //! the queue has a place, or somebody gives way           wait
 //! otherwise                                    shed  concurrency (no queue) or queue_full
 //! ```
 
-use crate::{Admission, Class, Instant, OverloadLevel, Reason, queue::Way};
+use crate::{Admission, Class, Instant, OverloadLevel, Reason, Request, queue::Way};
 
 /// What the door says.
 #[derive(Clone, Copy, Debug)]
@@ -23,7 +23,8 @@ pub(crate) enum Verdict {
 
 impl Admission {
     /// What becomes of a request that arrives at `now`.
-    pub(crate) fn judge(&self, now: Instant, class: Class) -> Verdict {
+    pub(crate) fn judge(&self, now: Instant, request: &Request) -> Verdict {
+        let class = request.class;
         if class == Class::Bypass {
             let full = self.bypass_in_flight >= self.settings.bypass_limit.get();
             return if full { Verdict::Shed(Reason::Concurrency) } else { Verdict::Admit };
@@ -36,7 +37,7 @@ impl Admission {
         {
             return Verdict::Shed(Reason::Priority);
         }
-        if self.room().fits(class) && self.queue.is_empty_from(class) {
+        if self.room().fits(request) && self.queue.is_empty_from(class) {
             return Verdict::Admit;
         }
         if self.draining {

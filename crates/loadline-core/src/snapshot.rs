@@ -6,14 +6,14 @@ use crate::{Class, Counters, Duration, OverloadLevel};
 #[derive(Clone, PartialEq, Debug, Default)]
 #[non_exhaustive]
 pub struct Snapshot {
-    /// How many may be in flight, bypass not counted.
+    /// Slots, bypass not counted: how many may be in flight that need one each.
     pub limit: u32,
     /// How many more the critical class may have in flight.
     pub reserve: u32,
-    /// How many are in flight, bypass not counted. Above the limit only by the reserve, and while a lowered limit has not been
+    /// Slots in use, bypass not counted. Above the limit only by the reserve, and while a lowered limit has not been
     /// reached yet.
     pub in_flight: u32,
-    /// The most that were ever in flight at once, bypass not counted.
+    /// The most slots that were ever in use at once, bypass not counted.
     pub peak_in_flight: u32,
     /// How many of the bypass class may be in flight.
     pub bypass_limit: u32,

@@ -13,7 +13,8 @@ use proptest::prelude::*;
 
 #[derive(Clone, Debug)]
 enum Action {
-    Arrive(Class),
+    /// With a cost.
+    Arrive(Class, u32),
     /// So many of one class at once.
     Crowd(Class, usize),
     /// The n-th permit in flight, modulo their number.
@@ -67,8 +68,9 @@ fn settings() -> impl Strategy<Value = Settings> {
 fn action() -> impl Strategy<Value = Action> {
     let outcome =
         prop::sample::select(vec![Outcome::Completed, Outcome::Failed, Outcome::TimedOut, Outcome::Aborted]);
+    let cost = prop_oneof![4 => Just(1_u32), 1 => 1_u32..8];
     prop_oneof![
-        12 => class().prop_map(Action::Arrive),
+        12 => (class(), cost).prop_map(|(class, cost)| Action::Arrive(class, cost)),
         1 => (class(), 10_usize..40).prop_map(|(class, n)| Action::Crowd(class, n)),
         8 => (any::<usize>(), outcome).prop_map(|(n, outcome)| Action::Complete(n, outcome)),
         3 => any::<usize>().prop_map(Action::Cancel),
@@ -89,6 +91,7 @@ struct Waiter {
     number: u64,
     ticket: Ticket,
     class: Class,
+    cost: u32,
     arrived: Instant,
     expires: Option<Instant>,
     dispatched_before: u32,
@@ -145,25 +148,31 @@ impl Model {
     }
 
     fn in_flight(&self, bypass: bool) -> u32 {
-        self.permits.iter().filter(|permit| (permit.class() == Class::Bypass) == bypass).count() as u32
+        let counted = self.permits.iter().filter(|permit| (permit.class() == Class::Bypass) == bypass);
+        counted.map(Permit::cost).sum()
+    }
+
+    /// How many slots one with this cost gets.
+    fn slots(&self, class: Class, cost: u32) -> u32 {
+        if class == Class::Bypass { 1 } else { cost.min(self.settings.limit.get()) }
     }
 
     /// Whether one more of this class may be in flight.
-    fn has_slot(&self, class: Class) -> bool {
+    fn has_slots(&self, class: Class, cost: u32) -> bool {
         let slots = match class {
             Class::Bypass => self.settings.bypass_limit.get(),
             Class::Critical => self.settings.limit.get() + self.settings.reserve,
             _ => self.settings.limit.get(),
         };
-        self.in_flight(class == Class::Bypass) < slots
+        self.in_flight(class == Class::Bypass) + self.slots(class, cost) <= slots
     }
 
     fn apply(&mut self, action: Action) {
         match action {
-            Action::Arrive(class) => self.arrive(class),
+            Action::Arrive(class, cost) => self.arrive(class, cost),
             Action::Crowd(class, n) => {
                 for _ in 0..n {
-                    self.arrive(class);
+                    self.arrive(class, 1);
                     self.drain();
                 }
             }
@@ -206,18 +215,20 @@ impl Model {
         self.drain();
     }
 
-    fn arrive(&mut self, class: Class) {
+    fn arrive(&mut self, class: Class, cost: u32) {
         self.offered += 1;
         let bypass = class == Class::Bypass;
         let waits_first = |waiter: &Waiter| waiter.class.index() <= class.index();
-        let slot_free = self.has_slot(class) && (bypass || !self.waiting.iter().any(waits_first));
+        let slot_free = self.has_slots(class, cost) && (bypass || !self.waiting.iter().any(waits_first));
         let queued = self.waiting.len() as u32;
         let refused = self.refused_whatever_is_free(class);
-        match self.admission.on_arrival(self.now, Request::new(class)) {
+        let request = Request::new(class).with_cost(NonZeroU32::new(cost).unwrap());
+        match self.admission.on_arrival(self.now, request) {
             Decision::Admit(permit) => {
                 assert_eq!(refused, None);
                 assert!(slot_free, "admitted without a free slot, or past who waits");
                 assert_eq!((permit.queued(), permit.depth()), (Duration::ZERO, 0));
+                assert_eq!(permit.cost(), self.slots(class, cost));
                 self.admitted += 1;
                 self.permits.push(permit);
             }
@@ -232,6 +243,7 @@ impl Model {
                     number: self.offered,
                     ticket,
                     class,
+                    cost,
                     arrived: self.now,
                     expires,
                     dispatched_before: self.dispatched,
@@ -285,19 +297,20 @@ impl Model {
             match self.admission.poll(self.now) {
                 Event::Dispatch(ticket, permit) => {
                     dispatching = true;
-                    let class = self.class_to_be_served();
+                    let next = self.next(&before).expect("somebody is next, and fits");
+                    assert_eq!(ticket, next.0);
+                    self.overtaken = next.1;
                     let waiter = self.answer(ticket);
                     self.dispatched += 1;
                     self.admitted += 1;
-                    assert_eq!(permit.class(), class);
-                    assert!(self.has_slot(class));
+                    assert_eq!(permit.class(), waiter.class);
+                    assert_eq!(permit.cost(), self.slots(waiter.class, waiter.cost));
                     assert!(
                         waiter.expires.is_none_or(|at| at > self.now),
                         "dispatched after its time was up"
                     );
                     assert_eq!(permit.queued(), self.now.saturating_since(waiter.arrived));
                     assert_eq!(permit.depth(), self.dispatched - waiter.dispatched_before);
-                    self.check_order(&waiter);
                     self.permits.push(permit);
                 }
                 Event::Expire(ticket, rejection) => {
@@ -344,8 +357,8 @@ impl Model {
             }
         }
         self.check_who_was_spared();
-        let free = self.waiting.iter().any(|waiter| self.has_slot(waiter.class));
-        assert!(!free, "a slot is free while somebody waits");
+        let snapshot = self.admission.snapshot(self.now);
+        assert_eq!(self.next(&snapshot), None, "there is room for who is next");
         self.check_totals();
     }
 
@@ -364,6 +377,7 @@ impl Model {
         let newer = self.waiting.iter().filter(|other| {
             other.class == waiter.class && other.ticket != waiter.ticket && other.is_newer_than(waiter)
         });
+        let slots = newer.clone().map(|other| other.cost).sum::<u32>();
         let newer = newer.count() as u32;
         let limit = self.settings.limit.get();
         let leaves = class.median_patience.map(|patience| waiter.arrived + patience);
@@ -373,7 +387,7 @@ impl Model {
             && class.overloaded
             && self.now.saturating_since(waiter.arrived) >= 2 * target
             && newer >= limit.max(16)
-            && service * newer > end.saturating_since(self.now) * limit
+            && service * slots > end.saturating_since(self.now) * limit
     }
 
     /// Nobody waits in vain but the witnesses, and those behind one who was promised more time, before a reload.
@@ -388,37 +402,39 @@ impl Model {
         }
     }
 
-    /// The class of the next who is dispatched: the highest that waits, but for every eighth turn.
-    fn class_to_be_served(&mut self) -> Class {
-        let highest =
-            self.waiting.iter().map(|waiter| waiter.class).min_by_key(|class| class.index()).unwrap();
+    /// Who is next, if it fits, and the length of the run of dispatches past a class that has waited too long, after it.
+    fn next(&self, snapshot: &Snapshot) -> Option<(Ticket, u32)> {
         let aged_below = |class: Class| {
             let below = self.waiting.iter().filter(|waiter| waiter.class.index() > class.index());
             let oldest = below.min_by_key(|waiter| (waiter.arrived, waiter.class.index()))?;
             let aging = self.settings.queue.aging?;
             (self.now.saturating_since(oldest.arrived) >= aging).then_some(oldest.class)
         };
+        let highest = self.waiting.iter().map(|waiter| waiter.class).min_by_key(|class| class.index())?;
         if self.overtaken == 7
-            && let Some(aged) = aged_below(Class::Critical).filter(|class| self.has_slot(*class))
+            && let Some(aged) = aged_below(highest)
         {
-            self.overtaken = 0;
-            return aged;
+            match self.head(aged, snapshot) {
+                head if self.has_slots(head.class, head.cost) => return Some((head.ticket, 0)),
+                // Only critical passes who has its turn.
+                _ if highest != Class::Critical => return None,
+                _ => {}
+            }
         }
-        self.overtaken = if aged_below(highest).is_some() { (self.overtaken + 1).min(7) } else { 0 };
-        highest
+        let overtaken = if aged_below(highest).is_some() { (self.overtaken + 1).min(7) } else { 0 };
+        let head = self.head(highest, snapshot);
+        self.has_slots(head.class, head.cost).then_some((head.ticket, overtaken))
     }
 
-    /// `served` was the right one among those of its class.
-    fn check_order(&self, served: &Waiter) {
-        let mine = || self.waiting.iter().filter(|other| other.class == served.class);
-        // Tickets are numbered in order of arrival, and waiters are kept in it.
-        let oldest = mine().all(|other| other.arrived >= served.arrived);
-        let newest = mine().all(|other| other.arrived <= served.arrived);
-        match self.settings.queue.discipline {
-            Discipline::Fifo => assert!(oldest, "fifo"),
-            Discipline::Lifo => assert!(newest, "lifo"),
-            Discipline::Adaptive => assert!(oldest || newest, "adaptive serves one of the ends"),
-        }
+    /// Who of this class is next. Waiters are kept in order of arrival.
+    fn head(&self, class: Class, snapshot: &Snapshot) -> &Waiter {
+        let mut waiting = self.waiting.iter().filter(|waiter| waiter.class == class);
+        let newest_first = match self.settings.queue.discipline {
+            Discipline::Fifo => false,
+            Discipline::Lifo => true,
+            Discipline::Adaptive => snapshot.class(class).overloaded,
+        };
+        if newest_first { waiting.next_back() } else { waiting.next() }.unwrap()
     }
 
     fn check_totals(&self) {

@@ -38,28 +38,40 @@ impl Machine {
         Self(Admission::new(settings))
     }
 
-    fn arrive(&mut self, now: u64, class: Class) -> Decision {
-        let decision = self.0.on_arrival(at(now), Request::new(class));
+    fn arrive(&mut self, now: u64, request: Request) -> Decision {
+        let decision = self.0.on_arrival(at(now), request);
         self.0.check_invariants();
         decision
     }
 
     fn admit(&mut self, now: u64, class: Class) -> Permit {
-        match self.arrive(now, class) {
+        self.admit_request(now, Request::new(class))
+    }
+
+    fn admit_request(&mut self, now: u64, request: Request) -> Permit {
+        match self.arrive(now, request) {
             Decision::Admit(permit) => permit,
             other => panic!("expected to be admitted at {now}: {other:?}"),
         }
     }
 
     fn queue(&mut self, now: u64, class: Class) -> Ticket {
-        match self.arrive(now, class) {
+        self.queue_request(now, Request::new(class))
+    }
+
+    fn queue_request(&mut self, now: u64, request: Request) -> Ticket {
+        match self.arrive(now, request) {
             Decision::Queue(ticket) => ticket,
             other => panic!("expected to be queued at {now}: {other:?}"),
         }
     }
 
     fn shed(&mut self, now: u64, class: Class) -> Rejection {
-        match self.arrive(now, class) {
+        self.shed_request(now, Request::new(class))
+    }
+
+    fn shed_request(&mut self, now: u64, request: Request) -> Rejection {
+        match self.arrive(now, request) {
             Decision::Shed(rejection) => rejection,
             other => panic!("expected to be shed at {now}: {other:?}"),
         }
@@ -586,6 +598,79 @@ fn an_overload_signal_sheds_by_class_at_the_door_only() {
     m.0.set_overload(at(4), OverloadLevel::None);
     let permit = m.admit(4, Class::Low);
     m.end(5, [permit, health]);
+}
+
+fn costing(class: Class, cost: u32) -> Request {
+    Request::new(class).with_cost(NonZeroU32::new(cost).unwrap())
+}
+
+#[test]
+fn a_request_takes_as_many_slots_as_it_costs_at_most_all() {
+    let mut m = Machine::new(settings(4));
+    let three = m.admit_request(0, costing(NORMAL, 3));
+    assert_eq!((three.cost(), m.0.snapshot(at(0)).in_flight), (3, 3));
+    let two = m.queue_request(0, costing(NORMAL, 2));
+    m.complete(1, three);
+    let two = m.dispatched(1, two);
+    let everything = m.queue_request(1, costing(NORMAL, 1_000));
+    m.complete(2, two);
+    let everything = m.dispatched(2, everything);
+    let counters = m.0.snapshot(at(2)).counters;
+    assert_eq!((everything.cost(), counters.total().in_flight()), (4, 1));
+    let last = m.queue_request(2, costing(NORMAL, 4));
+    m.0.reconfigure(at(3), settings(2));
+    m.complete(3, everything);
+    let last = m.dispatched(3, last);
+    assert_eq!(last.cost(), 2, "all there are by then");
+    let health = m.admit_request(4, costing(Class::Bypass, 9));
+    assert_eq!((health.cost(), m.0.snapshot(at(4)).bypass_in_flight), (1, 1));
+    m.end(5, [last, health]);
+}
+
+#[test]
+fn who_is_next_and_does_not_fit_is_not_passed_by_smaller_ones_of_its_class_or_below() {
+    let mut m = Machine::new(queueing(3, 10, 5_000, Discipline::Fifo));
+    let mut permits = [0, 0, 0].map(|t| m.admit(t, NORMAL)).to_vec_deque();
+    let big = m.queue_request(1, costing(NORMAL, 3));
+    let small = m.queue(1, NORMAL);
+    m.complete(2, permits.pop_front().unwrap());
+    m.wakes(2, 5_001);
+    let low = m.queue(2, Class::Low);
+    let high = m.admit(2, Class::High);
+    for permit in permits.into_iter().chain([high]) {
+        m.wakes(3, 5_001);
+        m.complete(3, permit);
+    }
+    let big = m.dispatched(3, big);
+    m.complete(4, big);
+    let rest = [small, low].map(|ticket| m.dispatched(4, ticket));
+    m.end(5, rest);
+}
+
+#[test]
+fn critical_passes_a_big_one_whose_turn_it_is() {
+    let mut settings = queueing(2, 100, 0, Discipline::Fifo);
+    settings.queue.aging = Some(ms(10));
+    let mut m = Machine::new(settings);
+    let mut permits = [0, 0].map(|t| m.admit(t, NORMAL)).to_vec_deque();
+    let big = m.queue_request(0, costing(Class::Low, 2));
+    let normal = (0..8).map(|_| m.queue(5, NORMAL)).collect::<Vec<_>>();
+    for ticket in &normal[..7] {
+        m.complete(11, permits.pop_front().unwrap());
+        permits.push_back(m.dispatched(11, *ticket));
+    }
+    let critical = m.queue(11, Class::Critical);
+    m.complete(12, permits.pop_front().unwrap());
+    permits.push_back(m.dispatched(12, critical));
+    for permit in permits {
+        m.idle(13);
+        m.complete(13, permit);
+    }
+    let big = m.dispatched(13, big);
+    m.idle(13);
+    m.complete(14, big);
+    let last = m.dispatched(14, normal[7]);
+    m.end(15, [last]);
 }
 
 #[test]

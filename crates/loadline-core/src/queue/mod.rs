@@ -9,8 +9,8 @@
 //!
 //! # Aging
 //! Strict order alone would let a lower class wait for ever. Once its oldest waiter is older than
-//! [`QueueSettings::aging`], every [`AGED_TURN`]-th dispatch goes to its class, the one with the oldest waiter if there are
-//! several. Dispatches count, not time: the classes above lose the same share at any speed of service.
+//! [`QueueSettings::aging`], every [`AGED_TURN`]-th dispatch goes to its class, of the classes below the highest that waits the
+//! one with the oldest waiter. Dispatches count, not time: the classes above lose the same share at any speed of service.
 
 mod entry;
 mod expiry;
@@ -20,7 +20,9 @@ mod overload;
 mod patience;
 mod slab;
 
-use crate::{Class, Discipline, Duration, Instant, QueueSettings, Reason, Ticket};
+use std::num::NonZeroU32;
+
+use crate::{Class, Discipline, Duration, Instant, QueueSettings, Reason, Request, Ticket};
 use entry::Entry;
 use expiry::Expiry;
 use line::Line;
@@ -52,6 +54,8 @@ enum Turn {
 /// The room that there is for who is next.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Room {
+    /// Slots, free or not: no request takes more.
+    pub(crate) limit: NonZeroU32,
     /// Free slots.
     pub(crate) free: u32,
     /// Free slots, the reserve included.
@@ -59,10 +63,10 @@ pub(crate) struct Room {
 }
 
 impl Room {
-    /// Whether there is room for one of this class.
-    pub(crate) fn fits(&self, class: Class) -> bool {
-        let free = if class == Class::Critical { self.free_with_reserve } else { self.free };
-        free > 0
+    /// Whether there is room for this one.
+    pub(crate) fn fits(&self, request: &Request) -> bool {
+        let free = if request.class == Class::Critical { self.free_with_reserve } else { self.free };
+        request.cost.min(self.limit).get() <= free
     }
 }
 
@@ -89,7 +93,7 @@ pub(crate) struct Queue {
 #[derive(Debug)]
 pub(crate) struct Left {
     pub(crate) ticket: Ticket,
-    pub(crate) class: Class,
+    pub(crate) request: Request,
     pub(crate) arrived: Instant,
     /// One more than the number of those dispatched while it waited: its own place among them, from 1, if it is itself
     /// dispatched now.
@@ -135,7 +139,9 @@ impl Queue {
     pub(crate) fn unanswered(&self, class: Class) -> u32 {
         let giving_way = match self.giving_way.len() {
             0 => 0,
-            _ => self.giving_way.iter(&self.entries).filter(|(_, entry)| entry.class == class).count(),
+            _ => {
+                self.giving_way.iter(&self.entries).filter(|(_, entry)| entry.request.class == class).count()
+            }
         };
         let waiting = self.lines.get(class.index()).map_or(0, Line::len);
         waiting + u32::try_from(giving_way).expect("fewer than 2^32 waiters")
@@ -181,7 +187,7 @@ impl Queue {
     }
 
     /// Lets a newcomer wait, in the way that [`Self::way_in`] has just found.
-    pub(crate) fn push(&mut self, now: Instant, class: Class, way: Way, pace: &Pace) -> Ticket {
+    pub(crate) fn push(&mut self, now: Instant, request: Request, way: Way, pace: &Pace) -> Ticket {
         match way {
             Way::Free => {}
             Way::InsteadOfExpired(index) => self.give_way(now, index, Reason::QueueTimeout, pace),
@@ -192,7 +198,7 @@ impl Queue {
         }
         let expires = self.settings.timeout.map(|timeout| now + timeout);
         let ticket = self.entries.insert(Entry {
-            class,
+            request,
             arrived: now,
             expires,
             dispatched_before: self.dispatched,
@@ -201,7 +207,7 @@ impl Queue {
             older: NIL,
             newer: NIL,
         });
-        self.lines[class.index()].push(&mut self.entries, ticket.slot());
+        self.lines[request.class.index()].push(&mut self.entries, ticket.slot());
         if let Some(at) = expires {
             self.expiry.insert(at, ticket);
         }
@@ -230,7 +236,7 @@ impl Queue {
     /// Takes out the next to be served, if it fits into the room that there is.
     pub(crate) fn pop_next(&mut self, now: Instant, pace: &Pace, room: &Room) -> Option<Left> {
         let (next, turn) = self.next(now, pace, room)?;
-        self.overtaken = match self.aged_below(now, self.entries[next].class) {
+        self.overtaken = match self.aged_below(now, self.entries[next].request.class) {
             Some(_) if turn == Turn::Order => (self.overtaken + 1).min(AGED_TURN - 1),
             _ => 0,
         };
@@ -258,7 +264,10 @@ impl Queue {
             for (index, entry) in self.lines[class.index()].iter(&self.entries) {
                 let place = (entry.arrived, self.entries.ticket(index).serial());
                 assert!(before < Some(place), "class {class} is in order of arrival");
-                assert!(entry.class == class && entry.gave_way.is_none(), "{entry:?} waits in class {class}");
+                assert!(
+                    entry.request.class == class && entry.gave_way.is_none(),
+                    "{entry:?} waits in class {class}"
+                );
                 before = Some(place);
                 linked += 1;
                 expiring += usize::from(entry.expires.is_some());
@@ -276,16 +285,20 @@ impl Queue {
 
     /// The next to be served, if it fits, and whose turn that is.
     fn next(&self, now: Instant, pace: &Pace, room: &Room) -> Option<(u32, Turn)> {
+        let highest = Class::QUEUED.into_iter().find(|class| self.lines[class.index()].len() > 0)?;
         if self.overtaken == AGED_TURN - 1
-            && let Some(class) = self.aged_below(now, Class::Critical)
+            && let Some(class) = self.aged_below(now, highest)
             && let Some(next) = self.head(now, class, pace)
-            && room.fits(class)
         {
-            return Some((next, Turn::Aged));
+            if room.fits(&self.entries[next].request) {
+                return Some((next, Turn::Aged));
+            }
+            // It holds what is free until there is enough for it. Only critical may pass.
+            let next = self.head(now, Class::Critical, pace)?;
+            return room.fits(&self.entries[next].request).then_some((next, Turn::Order));
         }
-        let class = Class::QUEUED.into_iter().find(|class| self.lines[class.index()].len() > 0)?;
-        let next = self.head(now, class, pace).filter(|_| room.fits(class))?;
-        Some((next, Turn::Order))
+        let next = self.head(now, highest, pace)?;
+        room.fits(&self.entries[next].request).then_some((next, Turn::Order))
     }
 
     /// Who of this class is the next to be served.
@@ -352,7 +365,7 @@ impl Queue {
 
     /// Takes an entry out of its class and of the expiry heap; `departed` if its client left.
     fn stop_waiting(&mut self, now: Instant, index: u32, pace: &Pace, departed: bool) {
-        let row = self.entries[index].class.index();
+        let row = self.entries[index].request.class.index();
         self.lines[row].unlink(&mut self.entries, index, now, pace, departed);
         self.expiry.remove(index);
     }
@@ -372,7 +385,7 @@ impl Queue {
         let passed = self.dispatched - entry.dispatched_before + 1;
         Left {
             ticket,
-            class: entry.class,
+            request: entry.request,
             arrived: entry.arrived,
             depth: u32::try_from(passed).unwrap_or(u32::MAX),
             gave_way: entry.gave_way,
