@@ -3,11 +3,12 @@
 use std::num::NonZeroU32;
 
 use crate::{
-    Class, Counters, Decision, Event, Instant, Outcome, OverloadLevel, Permit, Reason, Rejection, Request,
-    Settings, Snapshot, Ticket,
+    Class, Counters, Decision, Duration, Event, Instant, Outcome, OverloadLevel, Permit, Reason, Rejection,
+    Request, Settings, Snapshot, Ticket,
     door::Verdict,
     drain::Drain,
-    queue::{Pace, Queue, Room},
+    predictor::Predictor,
+    queue::{Left, Pace, Queue, Room},
     retry_after::{Load, RetryAfter},
     service_time::ServiceTime,
     snapshot::ClassSnapshot,
@@ -40,6 +41,9 @@ pub struct Admission {
     /// The latest `now` so far.
     clock: Instant,
     service_time: ServiceTime,
+    pub(crate) predictor: Predictor,
+    doomed_started: u64,
+    probes_started: u64,
     drain: Drain,
     retry_after: RetryAfter,
 }
@@ -62,6 +66,9 @@ impl Admission {
             overload: OverloadLevel::None,
             clock: Instant::ORIGIN,
             service_time: ServiceTime::default(),
+            predictor: Predictor::default(),
+            doomed_started: 0,
+            probes_started: 0,
             drain: Drain::default(),
             retry_after: RetryAfter::new(settings.seed),
             settings,
@@ -103,9 +110,11 @@ impl Admission {
             self.in_flight = left.expect("a permit is handed back to who gave it");
             self.requests -= 1;
             self.lower_ceiling();
+            let held = now.nanos_since(permit.admitted_at());
+            self.predictor.record(now, permit.request().route, held, outcome);
             // Work that was given up says nothing about how long it would have taken.
             if outcome != Outcome::Aborted {
-                self.service_time.record(now.nanos_since(permit.admitted_at()));
+                self.service_time.record(held);
             }
         }
         self.counters.ended(class, outcome);
@@ -124,7 +133,8 @@ impl Admission {
 
     /// The next thing to do: answer waiters until this is `WakeAt` or `Idle`.
     ///
-    /// Rejections come before dispatches: a waiter whose time is up when a slot comes free is rejected, not served.
+    /// Rejections come before dispatches: a waiter whose time is up when a slot comes free is rejected, not served. One whose
+    /// turn it is but whose deadline is out of reach by then is rejected instead of being dispatched.
     pub fn poll(&mut self, now: Instant) -> Event {
         let now = self.advance(now);
         if self.queue.is_quiet() {
@@ -132,13 +142,14 @@ impl Admission {
         }
         let pace = self.pace();
         if let Some((left, reason)) = self.queue.pop_rejected(now, &pace) {
-            let mut rejection = self.reject(now, left.request.class, reason);
-            rejection.waited = now.saturating_since(left.arrived);
-            rejection.depth = left.depth;
-            self.check_after_mutation();
-            return Event::Expire(left.ticket, rejection);
+            return self.expire(now, &left, reason);
         }
-        if let Some(left) = self.queue.pop_next(now, &pace, &self.room()) {
+        if let Some(next) = self.queue.next(now, &pace, &self.room()) {
+            if self.comes_too_late(now, &next.request) {
+                let left = self.queue.refuse(now, &next, &pace);
+                return self.expire(now, &left, Reason::DeadlineUnreachable);
+            }
+            let left = self.queue.serve(now, &next, &pace);
             let permit = self.grant(now, left.request, now.nanos_since(left.arrived), left.depth);
             self.check_after_mutation();
             return Event::Dispatch(left.ticket, permit);
@@ -201,7 +212,7 @@ impl Admission {
     /// The state at this moment.
     #[must_use]
     pub fn snapshot(&self, now: Instant) -> Snapshot {
-        let now = self.clock.max(now);
+        let now = self.at_least(now);
         let mut drain = self.drain;
         drain.advance(now, self.in_flight);
         let pace = self.pace();
@@ -210,6 +221,10 @@ impl Admission {
             oldest_wait: self.queue.oldest(class).map(|arrived| now.saturating_since(arrived)),
             overloaded: self.queue.is_overloaded(now, class, &pace),
             median_patience: self.queue.median_patience(now, class),
+            predicted_wait: match class {
+                Class::Bypass => Duration::ZERO,
+                _ => self.predicted_wait(now, &Request::new(class)),
+            },
         });
         let limit = self.settings.limit.get();
         Snapshot {
@@ -225,6 +240,9 @@ impl Admission {
             mean_service: self.service_time.mean(),
             drain_rate: drain.rate(),
             utilization: drain.mean_in_flight() / f64::from(limit),
+            predicted_service: self.predictor.all(now),
+            doomed_started: self.doomed_started,
+            probes_started: self.probes_started,
             draining: self.draining,
             overload: self.overload,
             classes,
@@ -253,6 +271,10 @@ impl Admission {
             request.cost = NonZeroU32::MIN;
             self.bypass_in_flight += 1;
         } else {
+            self.count_doomed(now, &request);
+            if self.in_flight == 0 {
+                self.predictor.wakes_up(now);
+            }
             request.cost = request.cost.min(self.settings.limit);
             self.drain.advance(now, self.in_flight);
             self.in_flight += request.cost.get();
@@ -261,6 +283,25 @@ impl Admission {
         }
         self.counters.admitted(class);
         Permit::new(request, now, queued_nanos, depth)
+    }
+
+    /// Whatever is started against its deadline is counted; see [`Snapshot::doomed_started`].
+    fn count_doomed(&mut self, now: Instant, request: &Request) {
+        let Some(deadline) = request.deadline else { return };
+        if deadline <= now || self.is_unreachable(now, request, 0) {
+            self.doomed_started += 1;
+        } else if self.settings.predict && self.is_doomed(now, request, 0) {
+            self.probes_started += 1;
+        }
+    }
+
+    /// Tells a waiter that it is rejected.
+    fn expire(&mut self, now: Instant, left: &Left, reason: Reason) -> Event {
+        let mut rejection = self.reject(now, left.request.class, reason);
+        rejection.waited = now.saturating_since(left.arrived);
+        rejection.depth = left.depth;
+        self.check_after_mutation();
+        Event::Expire(left.ticket, rejection)
     }
 
     fn reject(&mut self, now: Instant, class: Class, reason: Reason) -> Rejection {
@@ -288,7 +329,11 @@ impl Admission {
 
     /// The time of this call: never before that of an earlier one.
     fn advance(&mut self, now: Instant) -> Instant {
-        self.clock = self.clock.max(now);
+        self.clock = self.at_least(now);
         self.clock
+    }
+
+    pub(crate) fn at_least(&self, now: Instant) -> Instant {
+        self.clock.max(now)
     }
 }

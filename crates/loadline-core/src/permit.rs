@@ -22,6 +22,10 @@ impl Permit {
         Self { admitted_at, queued_nanos, depth, request }
     }
 
+    pub(crate) const fn request(&self) -> &Request {
+        &self.request
+    }
+
     /// The class it was admitted under.
     #[must_use]
     pub const fn class(&self) -> Class {

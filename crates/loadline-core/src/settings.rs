@@ -16,6 +16,9 @@ pub struct Settings {
     pub reserve: u32,
     /// From which share of the limit on a class is refused at once. Default [`ShedAt::OFF`]: the queue decides.
     pub shed_at: ShedAt,
+    /// Whether a request is refused when by past experience it cannot be answered before its deadline. A deadline that has
+    /// passed is heeded in any case. Default: yes.
+    pub predict: bool,
     /// Who may wait, for how long, and in which order they are served.
     pub queue: QueueSettings,
     /// Seed of the jitter in [`Rejection::retry_after`](crate::Rejection::retry_after). Replicas should differ in it;
@@ -35,6 +38,7 @@ impl Settings {
             bypass_limit: Self::DEFAULT_BYPASS_LIMIT,
             reserve: 0,
             shed_at: ShedAt::OFF,
+            predict: true,
             queue: QueueSettings::default(),
             seed: 0,
         }

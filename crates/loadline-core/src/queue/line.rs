@@ -62,6 +62,12 @@ impl Pace {
         Self { limit, service_nanos, target: overload::target(service_nanos.map(Duration::from_nanos)) }
     }
 
+    /// How long it takes to give so many slots. Nothing while the service time is unknown.
+    pub(crate) fn nanos_to_serve(&self, slots: u64) -> u64 {
+        let nanos = u128::from(slots) * u128::from(self.service_nanos.unwrap_or(0)) / u128::from(self.limit);
+        u64::try_from(nanos).unwrap_or(u64::MAX)
+    }
+
     /// Whether so many slots cannot all be given in so many nanoseconds. Not while the service time is unknown.
     fn cannot_serve(&self, slots: u64, within: u64) -> bool {
         let Some(service) = self.service_nanos else { return false };
@@ -91,6 +97,11 @@ impl Line {
 
     pub(super) const fn len(&self) -> u32 {
         self.waiting.len() + self.witnesses.len()
+    }
+
+    /// The slots that its waiters need.
+    pub(super) const fn cost(&self) -> u64 {
+        self.waiting.cost() + self.witnesses.cost()
     }
 
     pub(super) fn oldest(&self) -> Option<u32> {

@@ -51,6 +51,14 @@ enum Turn {
     Aged,
 }
 
+/// Who is the next to be served.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Next {
+    index: u32,
+    turn: Turn,
+    pub(crate) request: Request,
+}
+
 /// The room that there is for who is next.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Room {
@@ -162,6 +170,13 @@ impl Queue {
         self.lines.get(class.index())?.median_patience(&self.entries, now)
     }
 
+    /// The slots needed by those who would be served before a newcomer of this class.
+    pub(crate) fn slots_ahead(&self, now: Instant, class: Class, pace: &Pace) -> u64 {
+        let above = self.lines[..class.index()].iter().map(Line::cost).sum::<u64>();
+        let own = if self.newest_first(now, class, pace) { 0 } else { self.lines[class.index()].cost() };
+        above + own
+    }
+
     /// How a newcomer gets a place in the queue, or why it gets none.
     ///
     /// In a full queue, one whose time is up gives way first. Then the oldest of the lowest class does, if that is below the
@@ -190,13 +205,17 @@ impl Queue {
     pub(crate) fn push(&mut self, now: Instant, request: Request, way: Way, pace: &Pace) -> Ticket {
         match way {
             Way::Free => {}
-            Way::InsteadOfExpired(index) => self.give_way(now, index, Reason::QueueTimeout, pace),
+            Way::InsteadOfExpired(index) => {
+                let reason = self.why_expired(now, index);
+                self.give_way(now, index, reason, pace);
+            }
             Way::InsteadOf(class) => {
                 let index = self.who_gives_way(now, class, pace);
                 self.give_way(now, index, Reason::QueueFull, pace);
             }
         }
-        let expires = self.settings.timeout.map(|timeout| now + timeout);
+        let timeout = self.settings.timeout.map(|timeout| now + timeout);
+        let expires = timeout.into_iter().chain(request.deadline).min();
         let ticket = self.entries.insert(Entry {
             request,
             arrived: now,
@@ -227,22 +246,32 @@ impl Queue {
             return Some((left, reason));
         }
         let (index, reason) = match self.expiry.first() {
-            Some((at, expired)) if at <= now => (expired, Reason::QueueTimeout),
+            Some((at, expired)) if at <= now => (expired, self.why_expired(now, expired)),
             _ => (self.in_vain(now, pace)?, Reason::Codel),
         };
         Some((self.take(now, index, pace, false), reason))
     }
 
-    /// Takes out the next to be served, if it fits into the room that there is.
-    pub(crate) fn pop_next(&mut self, now: Instant, pace: &Pace, room: &Room) -> Option<Left> {
-        let (next, turn) = self.next(now, pace, room)?;
-        self.overtaken = match self.aged_below(now, self.entries[next].request.class) {
-            Some(_) if turn == Turn::Order => (self.overtaken + 1).min(AGED_TURN - 1),
+    /// Who is the next to be served, if it fits into the room that there is.
+    pub(crate) fn next(&self, now: Instant, pace: &Pace, room: &Room) -> Option<Next> {
+        let (index, turn) = self.who_is_next(now, pace, room)?;
+        Some(Next { index, turn, request: self.entries[index].request })
+    }
+
+    /// Takes out who is next, because it is served.
+    pub(crate) fn serve(&mut self, now: Instant, next: &Next, pace: &Pace) -> Left {
+        self.overtaken = match self.aged_below(now, next.request.class) {
+            Some(_) if next.turn == Turn::Order => (self.overtaken + 1).min(AGED_TURN - 1),
             _ => 0,
         };
-        let left = self.take(now, next, pace, false);
+        let left = self.take(now, next.index, pace, false);
         self.dispatched += 1;
-        Some(left)
+        left
+    }
+
+    /// Takes out who is next, because it is not worth serving.
+    pub(crate) fn refuse(&mut self, now: Instant, next: &Next, pace: &Pace) -> Left {
+        self.take(now, next.index, pace, false)
     }
 
     /// When the next expires.
@@ -284,7 +313,7 @@ impl Queue {
     }
 
     /// The next to be served, if it fits, and whose turn that is.
-    fn next(&self, now: Instant, pace: &Pace, room: &Room) -> Option<(u32, Turn)> {
+    fn who_is_next(&self, now: Instant, pace: &Pace, room: &Room) -> Option<(u32, Turn)> {
         let highest = Class::QUEUED.into_iter().find(|class| self.lines[class.index()].len() > 0)?;
         if self.overtaken == AGED_TURN - 1
             && let Some(class) = self.aged_below(now, highest)
@@ -305,6 +334,14 @@ impl Queue {
     fn head(&self, now: Instant, class: Class, pace: &Pace) -> Option<u32> {
         let line = &self.lines[class.index()];
         if self.newest_first(now, class, pace) { line.newest() } else { line.oldest() }
+    }
+
+    /// Why this one, whose time is up, is rejected.
+    fn why_expired(&self, now: Instant, index: u32) -> Reason {
+        match self.entries[index].request.deadline {
+            Some(deadline) if deadline <= now => Reason::DeadlineExpired,
+            _ => Reason::QueueTimeout,
+        }
     }
 
     /// Which of the classes below this one has waited too long, the longest of them.

@@ -17,8 +17,8 @@ mod waiting;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use loadline_core::{
-    Admission, Class, Decision, Instant, Outcome, OverloadLevel, Reason, Rejection, Request, Settings,
-    Snapshot,
+    Admission, Class, Decision, Explanation, Instant, Outcome, OverloadLevel, Reason, Rejection, Request,
+    Settings, Snapshot,
 };
 
 pub use permit::Permit;
@@ -87,6 +87,13 @@ impl Gate {
     pub fn record_shed(&self, class: Class, reason: Reason) -> Rejection {
         let now = self.now();
         self.shared.update(now, |state| state.admission.record_shed(now, class, reason))
+    }
+
+    /// What would become of a request now, and why; see [`Admission::explain`].
+    #[must_use]
+    pub fn explain(&self, request: &Request) -> Explanation {
+        let now = self.now();
+        self.shared.lock().admission.explain(now, request)
     }
 
     /// The state at this moment.
