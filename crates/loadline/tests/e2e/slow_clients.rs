@@ -79,6 +79,7 @@ fn uploads_too_large_to_buffer_keep_a_minimum_rate() {
         client.send("POST /stalled HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n");
         client.send(vec![b'u'; 40_000]);
     }
+    proxy.wait_load(SLOTS as u64, 0);
     // The peak is no measure here: the application learns a moment later that a dropped upload was cut.
     assert_eq!(parallel(SLOTS, |_| proxy.get("/legitimate").status), [200; SLOTS]);
     // As many were dropped as others waited for, and perhaps more.
