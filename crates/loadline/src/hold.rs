@@ -12,7 +12,6 @@ use tokio::time::Instant;
 
 use crate::buffers::{BUFFER, Charge, Scratch};
 use crate::client::{BodyError, Client, ClientIo, Peer, RequestBody};
-use crate::forward;
 use crate::live::Live;
 use crate::reply::LocalError;
 use crate::worker::Worker;
@@ -28,7 +27,7 @@ pub(crate) enum Held {
     Failed(LocalError),
 }
 
-/// Reads the body as far as it is to be held. What is held stands behind the head in `to_upstream`.
+/// Reads the body as far as it is to be held, into `scratch.held`.
 pub(crate) async fn body<S: ClientIo>(
     client: &mut Client<S>,
     scratch: &mut Scratch,
@@ -37,7 +36,7 @@ pub(crate) async fn body<S: ClientIo>(
     body: &mut RequestBody,
 ) -> Held {
     let mut charge = Charge::new(&worker.shared.budget);
-    scratch.to_upstream.clear();
+    scratch.held.clear();
     if body.done() || streams(scratch, &client.peer) {
         return Held::Ready(charge);
     }
@@ -52,15 +51,14 @@ pub(crate) async fn body<S: ClientIo>(
             return Held::Gone;
         }
     }
-    forward::write_head(scratch, &client.peer, live);
     let due = Instant::now() + live.settings.timeouts.body;
     let stopped = poll_fn(|cx| {
         loop {
-            let Scratch { inbox, to_upstream, .. } = scratch;
-            if body.done() || body.bytes >= most || !charge.cover(to_upstream.bytes.len() + BUFFER) {
+            let Scratch { inbox, held, .. } = scratch;
+            if body.done() || body.bytes >= most || !charge.cover(held.len() + BUFFER) {
                 return Poll::Ready(None);
             }
-            match client.poll_body(cx, body, inbox, &mut to_upstream.bytes) {
+            match client.poll_body(cx, body, inbox, held) {
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(BodyError::Gone)) => return Poll::Ready(Some(Held::Gone)),
                 Poll::Ready(Err(BodyError::Refused(refusal))) => {

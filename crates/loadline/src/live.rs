@@ -5,11 +5,15 @@ use std::sync::Arc;
 use loadline_core as core;
 use loadline_core::Class;
 use loadline_h1::Limits;
+use loadline_http::classify::{RequestView, Rules};
+use loadline_http::deadline::DeadlineHeaders;
 use loadline_http::log::LogFormat;
 use loadline_http::rejection::{BodyFormat, StatusCodes};
 use loadline_http::syslog::LogTarget;
 
 use crate::access_log::{AccessLog, LogSettings};
+use crate::buffers::Scratch;
+use crate::client::Peer;
 use crate::config::settings::{self, Discipline, Settings};
 use crate::upstream::Upstream;
 
@@ -33,6 +37,8 @@ pub(crate) struct Live {
     pub(crate) body_format: BodyFormat,
     pub(crate) upstream: Arc<Upstream>,
     pub(crate) log: Arc<AccessLog>,
+    pub(crate) rules: Rules,
+    pub(crate) deadlines: DeadlineHeaders,
 }
 
 impl Live {
@@ -52,6 +58,7 @@ impl Live {
             buffer_total: word(settings.buffer.total),
             host: settings.upstream.to_string(),
             connections_allowed: settings.limit.concurrency.get() as usize
+                + core::Settings::usual_reserve(settings.limit.concurrency) as usize
                 + settings.bypass.concurrency.get() as usize,
             status_codes: StatusCodes {
                 shed: settings.response.status,
@@ -64,18 +71,41 @@ impl Live {
             },
             upstream,
             log,
+            rules: settings.priority.rules.clone(),
+            deadlines: settings.deadline.headers.clone(),
             settings,
         }
     }
 
-    /// The class of a request by its path, exactly as written: neither decoded nor normalised, for what looks like a
+    /// Whether what this peer says about priority, age and origin is believed.
+    pub(crate) fn trusts(&self, peer: &Peer) -> bool {
+        self.settings.trust.proxies.iter().any(|network| network.contains(peer.client.ip()))
+    }
+
+    /// The class of the request in `scratch`, and the position of the rule that decided, if one did.
+    ///
+    /// Health checks are told by their path exactly as written: neither decoded nor normalised, for what looks like a
     /// health check only after decoding is no health check.
-    pub(crate) fn classify(&self, path: &[u8]) -> Class {
+    pub(crate) fn classify(&self, scratch: &Scratch, trusted: bool) -> (Class, Option<usize>) {
+        let Scratch { head, inbox, .. } = scratch;
+        let path = head.path.of(inbox);
         if self.settings.bypass.path.iter().any(|bypass| bypass.as_bytes() == path) {
-            Class::Bypass
-        } else {
-            Class::Normal
+            return (Class::Bypass, None);
         }
+        let priority = &self.settings.priority;
+        let said = priority.header.as_ref().filter(|_| trusted).and_then(|header| {
+            head.field(inbox, &header.name).and_then(|value| header.class(value, trusted))
+        });
+        if let Some(class) = said {
+            return (class, None);
+        }
+        let query = head.query.of(inbox);
+        self.rules.class(&RequestView {
+            method: head.method.of(inbox),
+            path,
+            query: (!query.is_empty()).then_some(query),
+            header: &|name| head.field(inbox, name),
+        })
     }
 }
 
@@ -110,6 +140,11 @@ fn log_settings(log: &settings::Log, access: &str) -> Result<LogSettings, String
 fn admission(settings: &Settings, seed: u64) -> core::Settings {
     let mut admission = core::Settings::new(settings.limit.concurrency);
     admission.bypass_limit = settings.bypass.concurrency;
+    // Used by critical requests only, and bounded: it costs nothing where there are none.
+    admission.reserve = core::Settings::usual_reserve(settings.limit.concurrency);
+    admission.shed_at = settings.priority.shed_at;
+    admission.predict = settings.deadline.predict;
+    admission.queue.aging = settings.priority.aging;
     admission.queue.depth = settings.queue.depth;
     admission.queue.timeout = settings.queue.timeout;
     admission.queue.discipline = match settings.queue.discipline {

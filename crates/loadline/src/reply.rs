@@ -21,15 +21,21 @@ const DRAIN_AT_MOST: u64 = 64 * 1024;
 /// A request that failed for another reason than being shed: what the client is told, and what the log says.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LocalError {
-    failure: Failure,
-    pub(crate) status: u16,
-    pub(crate) reason: &'static str,
+    description: Description,
     /// HAProxy's two letters: who ended the exchange, in which phase.
     pub(crate) termination: [u8; 2],
     details: &'static str,
+    /// The connection cannot be used after it: where the next request begins is not known.
+    closes: bool,
 }
 
 impl LocalError {
+    /// The deadline passed while the upstream worked on it.
+    pub(crate) fn deadline(live: &Live) -> Self {
+        let description = describe(Reason::DeadlineExpired, &live.status_codes);
+        Self { description, termination: *b"sH", details: "", closes: false }
+    }
+
     pub(crate) fn upstream_refused() -> Self {
         Self::new(Failure::UpstreamRefused, *b"SC")
     }
@@ -74,13 +80,23 @@ impl LocalError {
     }
 
     fn new(failure: Failure, termination: [u8; 2]) -> Self {
-        let Description { status, reason, .. } = failure.describe();
-        Self { failure, status, reason, termination, details: "" }
+        let description = failure.describe();
+        let closes = description.status < 500
+            || matches!(failure, Failure::NotImplemented | Failure::VersionNotSupported);
+        Self { description, termination, details: "", closes }
     }
 
-    /// Whether the connection cannot be used after it: where the next request begins is not known.
+    pub(crate) fn status(&self) -> u16 {
+        self.description.status
+    }
+
+    pub(crate) fn reason(&self) -> &'static str {
+        self.description.reason
+    }
+
+    /// Whether the connection has to close after it.
     pub(crate) fn closes(&self) -> bool {
-        self.status < 500 || matches!(self.failure, Failure::NotImplemented | Failure::VersionNotSupported)
+        self.closes
     }
 }
 
@@ -136,15 +152,13 @@ pub(crate) fn rejection(
 /// Writes the answer to a request that failed, behind the interim responses that are not yet sent: the client may
 /// have the first half of one.
 pub(crate) fn local_error(scratch: &mut Scratch, live: &Live, error: &LocalError, close: bool) {
-    let description = error.failure.describe();
-    let view = RejectionView { details: error.details, ..view(&description, live) };
+    let view = RejectionView { details: error.details, ..view(&error.description, live) };
     write(scratch, view, close);
 }
 
 /// Writes the answer to what could not be read as a request; the connection ends with it.
 pub(crate) fn unreadable(scratch: &mut Scratch, live: &Live, error: &LocalError) {
-    let description = error.failure.describe();
-    let view = RejectionView { details: error.details, close: true, ..view(&description, live) };
+    let view = RejectionView { details: error.details, close: true, ..view(&error.description, live) };
     scratch.to_client.clear();
     write_h1(&view, &mut scratch.to_client.bytes);
 }

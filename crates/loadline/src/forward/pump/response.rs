@@ -83,33 +83,41 @@ impl<S: ClientIo> Pump<'_, S> {
 
     /// Takes what has arrived from the upstream.
     fn digest(&mut self) -> Result<(), End> {
+        // Taken out while it is read from, and shortened once: a body behind its head need not move to the front.
+        let mut received = std::mem::take(&mut self.scratch.from_upstream);
+        let mut taken = 0;
+        let result = self.digest_from(&received, &mut taken);
+        received.drain(..taken);
+        self.scratch.from_upstream = received;
+        result
+    }
+
+    /// Advances `taken` over what it has used of `received`.
+    fn digest_from(&mut self, received: &[u8], taken: &mut usize) -> Result<(), End> {
         loop {
+            let rest = &received[*taken..];
             match &mut self.phase {
                 Phase::Ended => {
-                    if !self.scratch.from_upstream.is_empty() && self.scratch.response.status != 101 {
+                    // More than was announced belongs to no request. After a switch it belongs to the new protocol.
+                    if !rest.is_empty() && self.scratch.response.status != 101 {
                         self.spoiled = true;
-                        self.scratch.from_upstream.clear();
+                        *taken = received.len();
                     }
                     return Ok(());
                 }
                 Phase::Head => {
-                    let scratch = &mut *self.scratch;
-                    let complete = Phase::parse_head(
-                        &mut scratch.response,
-                        &scratch.from_upstream,
-                        self.kind,
-                        &self.live.limits,
-                    )
-                    .map_err(|_| End::Invalid)?;
-                    if !complete {
+                    let response = &mut self.scratch.response;
+                    let complete = Phase::parse_head(response, rest, self.kind, &self.live.limits);
+                    if !complete.map_err(|_| End::Invalid)? {
                         return Ok(());
                     }
-                    self.take_head();
+                    *taken += response.len;
+                    self.take_head(rest);
                 }
                 Phase::Body(decoder) => {
-                    let step = decoder.decode(&self.scratch.from_upstream).map_err(|_| End::Truncated)?;
+                    let step = decoder.decode(rest).map_err(|_| End::Truncated)?;
                     let out = &mut self.scratch.to_client.bytes;
-                    let data = &self.scratch.from_upstream[step.data.clone()];
+                    let data = &rest[step.data.clone()];
                     let chunked = matches!(self.out, OutFraming::Chunked);
                     if !data.is_empty() {
                         if chunked {
@@ -123,7 +131,7 @@ impl<S: ClientIo> Pump<'_, S> {
                     if step.done && chunked {
                         encode_last_chunk(out, decoder.trailers());
                     }
-                    self.scratch.from_upstream.drain(..step.consumed);
+                    *taken += step.consumed;
                     if step.done {
                         self.phase = Phase::Ended;
                     } else if step.consumed == 0 {
@@ -134,9 +142,9 @@ impl<S: ClientIo> Pump<'_, S> {
         }
     }
 
-    /// Passes a complete head on to the client.
-    fn take_head(&mut self) {
-        let Scratch { inbox, head, response, from_upstream, to_client, .. } = &mut *self.scratch;
+    /// Passes a complete head on to the client; `received` begins with it.
+    fn take_head(&mut self, received: &[u8]) {
+        let Scratch { inbox, head, response, to_client, .. } = &mut *self.scratch;
         if response.is_interim() {
             // Our own 100 was sent when the body was asked for; an HTTP/1.0 client knows no interim responses.
             if response.status != 100 && self.version == Version::Http11 {
@@ -147,9 +155,8 @@ impl<S: ClientIo> Pump<'_, S> {
                     extra: b"",
                     head_request: false,
                 };
-                response.write_forward(from_upstream, &mut to_client.bytes, &options);
+                response.write_forward(received, &mut to_client.bytes, &options);
             }
-            from_upstream.drain(..response.len);
             return;
         }
         self.out = match response.framing {
@@ -173,14 +180,13 @@ impl<S: ClientIo> Pump<'_, S> {
             extra: b"",
             head_request: self.kind == RequestKind::Head,
         };
-        response.write_forward(from_upstream, &mut to_client.bytes, &options);
+        response.write_forward(received, &mut to_client.bytes, &options);
         if matches!(self.out, OutFraming::Length(length) if length > self.live.read_ahead as u64) {
             self.client.io.show_progress();
         }
         if let Some(format) = self.live.log.format() {
-            self.exchange.capture(&format.needs().response_headers, response, from_upstream);
+            self.exchange.capture(&format.needs().response_headers, response, received);
         }
-        from_upstream.drain(..response.len);
         self.phase = Phase::after(response, &self.live.limits);
         self.answered = true;
         self.exchange.answered(response.status);
