@@ -84,7 +84,7 @@ pub struct Rule {
 }
 
 /// Rules in their order, and a class for what none of them matches.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
     rules: Vec<Rule>,
     default: Class,
