@@ -111,7 +111,7 @@ impl Admission {
             self.requests -= 1;
             self.lower_ceiling();
             let held = now.nanos_since(permit.admitted_at());
-            self.predictor.record(now, permit.request().route, held, outcome);
+            self.predictor.record(now, permit.route(), held, outcome);
             // Work that was given up says nothing about how long it would have taken.
             if outcome != Outcome::Aborted {
                 self.service_time.record(held);
@@ -282,7 +282,7 @@ impl Admission {
             self.peak_in_flight = self.peak_in_flight.max(self.in_flight);
         }
         self.counters.admitted(class);
-        Permit::new(request, now, queued_nanos, depth)
+        Permit::new(&request, now, queued_nanos, depth)
     }
 
     /// Whatever is started against its deadline is counted; see [`Snapshot::doomed_started`].

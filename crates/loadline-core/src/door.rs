@@ -75,13 +75,17 @@ impl Admission {
 
     /// Whether this request, which has to wait for so long, is refused because of its deadline.
     pub(crate) fn is_unreachable(&self, now: Instant, request: &Request, wait_nanos: u64) -> bool {
-        self.prediction_counts(self.in_flight) && self.is_doomed(now, request, wait_nanos)
+        request.deadline.is_some()
+            && self.prediction_counts(self.in_flight)
+            && self.is_doomed(now, request, wait_nanos)
     }
 
     /// Whether this request, whose turn it is, is refused because of its deadline. The slot that it would take counts as in use:
     /// with a limit of 1 nothing else is when somebody is dispatched. Whoever then arrives is started in any case.
     pub(crate) fn comes_too_late(&self, now: Instant, request: &Request) -> bool {
-        self.prediction_counts(self.in_flight.saturating_add(1)) && self.is_doomed(now, request, 0)
+        request.deadline.is_some()
+            && self.prediction_counts(self.in_flight.saturating_add(1))
+            && self.is_doomed(now, request, 0)
     }
 
     /// Whether by prediction this request will not end before its deadline.
