@@ -9,6 +9,7 @@ use crate::{
     drain::Drain,
     predictor::Predictor,
     queue::{Left, Pace, Queue, Room},
+    retries::FreshShed,
     retry_after::{Load, RetryAfter},
     service_time::ServiceTime,
     snapshot::ClassSnapshot,
@@ -26,6 +27,9 @@ pub struct Admission {
     pub(crate) in_flight: u32,
     /// The requests that took them.
     pub(crate) requests: u32,
+    /// Slots taken by retries.
+    pub(crate) retries_in_flight: u32,
+    pub(crate) fresh_shed: FreshShed,
     /// What `in_flight` may not exceed: the limit and the reserve, or, after these were lowered, what was in flight then and
     /// still is.
     pub(crate) ceiling: u32,
@@ -56,6 +60,8 @@ impl Admission {
             queue: Queue::new(settings.queue.clone()),
             in_flight: 0,
             requests: 0,
+            retries_in_flight: 0,
+            fresh_shed: FreshShed::default(),
             ceiling: settings.limit.get().saturating_add(settings.reserve),
             bypass_in_flight: 0,
             bypass_ceiling: settings.bypass_limit.get(),
@@ -78,6 +84,7 @@ impl Admission {
     /// A request has arrived. Admitted if a slot is free and nobody of its class or a higher one waits; else queued or shed.
     pub fn on_arrival(&mut self, now: Instant, request: Request) -> Decision {
         let now = self.advance(now);
+        let request = self.demoted(now, request);
         let class = request.class;
         self.counters.offered(class);
         let decision = match self.judge(now, &request) {
@@ -86,7 +93,10 @@ impl Admission {
                 let pace = self.pace();
                 Decision::Queue(self.queue.push(now, request, way, &pace))
             }
-            Verdict::Shed(reason) => Decision::Shed(self.reject(now, class, reason)),
+            Verdict::Shed(reason) => {
+                self.fresh_shed.note(now, &request, reason);
+                Decision::Shed(self.reject(now, class, reason))
+            }
         };
         self.check_after_mutation();
         decision
@@ -109,6 +119,9 @@ impl Admission {
             let left = self.in_flight.checked_sub(permit.cost());
             self.in_flight = left.expect("a permit is handed back to who gave it");
             self.requests -= 1;
+            if permit.is_retry() {
+                self.retries_in_flight -= permit.cost();
+            }
             self.lower_ceiling();
             let held = now.nanos_since(permit.admitted_at());
             self.predictor.record(now, permit.route(), held, outcome);
@@ -232,6 +245,8 @@ impl Admission {
             reserve: self.settings.reserve,
             in_flight: self.in_flight,
             peak_in_flight: self.peak_in_flight,
+            retries_in_flight: self.retries_in_flight,
+            retry_share: self.retry_share(),
             bypass_limit: self.settings.bypass_limit.get(),
             bypass_in_flight: self.bypass_in_flight,
             queued: classes.iter().map(|class| class.queued).sum(),
@@ -279,6 +294,9 @@ impl Admission {
             self.drain.advance(now, self.in_flight);
             self.in_flight += request.cost.get();
             self.requests += 1;
+            if request.retry {
+                self.retries_in_flight += request.cost.get();
+            }
             self.peak_in_flight = self.peak_in_flight.max(self.in_flight);
         }
         self.counters.admitted(class);
@@ -297,6 +315,7 @@ impl Admission {
 
     /// Tells a waiter that it is rejected.
     fn expire(&mut self, now: Instant, left: &Left, reason: Reason) -> Event {
+        self.fresh_shed.note(now, &left.request, reason);
         let mut rejection = self.reject(now, left.request.class, reason);
         rejection.waited = now.saturating_since(left.arrived);
         rejection.depth = left.depth;

@@ -6,6 +6,7 @@
 //! deadline passed                              shed  deadline_expired
 //! overload signal against the class            shed  overload
 //! threshold of the class reached               shed  priority
+//! a retry, and retries have their share         shed  priority
 //! enough slots are free, nobody of its class or above waits   admit
 //! draining                                     shed  draining
 //! the queue has a place, or somebody gives way           wait
@@ -53,6 +54,9 @@ impl Admission {
         if let Some(threshold) = self.settings.shed_at.threshold(class, self.settings.limit.get())
             && self.in_flight >= threshold
         {
+            return Verdict::Shed(Reason::Priority);
+        }
+        if self.retries_are_many(request) {
             return Verdict::Shed(Reason::Priority);
         }
         if self.room().fits(request) && self.queue.is_empty_from(class) {

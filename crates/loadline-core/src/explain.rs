@@ -38,6 +38,7 @@ impl Admission {
     #[must_use]
     pub fn explain(&self, now: Instant, request: &Request) -> Explanation {
         let now = self.at_least(now);
+        let request = &self.demoted(now, *request);
         let class = request.class;
         let mut displaces = None;
         let verdict = match self.judge(now, request) {

@@ -54,6 +54,7 @@ mod predictor;
 mod queue;
 mod reason;
 mod request;
+mod retries;
 mod retry_after;
 mod service_time;
 mod settings;

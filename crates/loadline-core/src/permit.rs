@@ -18,13 +18,20 @@ pub struct Permit {
     cost: NonZeroU32,
     route: RouteId,
     class: Class,
+    retry: bool,
 }
 
 impl Permit {
     /// `request` is as it was admitted: with the class under which it was, and the slots it got.
     pub(crate) const fn new(request: &Request, admitted_at: Instant, queued_nanos: u64, depth: u32) -> Self {
-        let Request { class, cost, route, .. } = *request;
-        Self { admitted_at, queued_nanos, depth, cost, route, class }
+        let Request { class, cost, route, retry, .. } = *request;
+        Self { admitted_at, queued_nanos, depth, cost, route, class, retry }
+    }
+
+    /// Whether it was asked for by a retry.
+    #[must_use]
+    pub const fn is_retry(&self) -> bool {
+        self.retry
     }
 
     pub(crate) const fn route(&self) -> RouteId {

@@ -15,6 +15,10 @@ pub struct Snapshot {
     pub in_flight: u32,
     /// The most slots that were ever in use at once, bypass not counted.
     pub peak_in_flight: u32,
+    /// Slots in use by retries.
+    pub retries_in_flight: u32,
+    /// Slots that retries may use, those that wait included.
+    pub retry_share: u32,
     /// How many of the bypass class may be in flight.
     pub bypass_limit: u32,
     /// How many of the bypass class are in flight.

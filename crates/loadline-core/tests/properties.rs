@@ -13,8 +13,8 @@ use proptest::prelude::*;
 
 #[derive(Clone, Debug)]
 enum Action {
-    /// A class, a cost, a deadline after so many milliseconds, a route.
-    Arrive(Class, u32, Option<u64>, u16),
+    /// A class, a cost, a deadline after so many milliseconds, a route, whether it is a retry.
+    Arrive(Class, u32, Option<u64>, u16, bool),
     /// So many of one class at once.
     Crowd(Class, usize),
     /// The n-th permit in flight, modulo their number.
@@ -72,8 +72,8 @@ fn action() -> impl Strategy<Value = Action> {
     let deadline = prop_oneof![3 => Just(None), 2 => (0_u64..300).prop_map(Some)];
     let cost = prop_oneof![4 => Just(1_u32), 1 => 1_u32..8];
     prop_oneof![
-        12 => (class(), cost, deadline, 0_u16..3)
-            .prop_map(|(class, cost, deadline, route)| Action::Arrive(class, cost, deadline, route)),
+        12 => (class(), cost, deadline, 0_u16..3, prop::bool::weighted(0.2))
+            .prop_map(|(class, cost, deadline, route, retry)| Action::Arrive(class, cost, deadline, route, retry)),
         1 => (class(), 10_usize..40).prop_map(|(class, n)| Action::Crowd(class, n)),
         8 => (any::<usize>(), outcome).prop_map(|(n, outcome)| Action::Complete(n, outcome)),
         3 => any::<usize>().prop_map(Action::Cancel),
@@ -121,6 +121,8 @@ struct Model {
     overtaken: u32,
     /// Since when nothing has completed while something was in flight.
     silent_since: Instant,
+    /// When a request that is no retry was last shed for want of capacity, by class.
+    fresh_shed: [Option<Instant>; 5],
     draining: bool,
     overload: OverloadLevel,
     offered: u64,
@@ -143,6 +145,7 @@ impl Model {
             dispatched: 0,
             overtaken: 0,
             silent_since: Instant::ORIGIN,
+            fresh_shed: [None; 5],
             draining: false,
             overload: OverloadLevel::None,
             offered: 0,
@@ -175,10 +178,11 @@ impl Model {
 
     fn apply(&mut self, action: Action) {
         match action {
-            Action::Arrive(class, cost, deadline, route) => {
+            Action::Arrive(class, cost, deadline, route, retry) => {
                 let mut request = Request::new(class)
                     .with_cost(NonZeroU32::new(cost).unwrap())
-                    .with_route(RouteId::new(route));
+                    .with_route(RouteId::new(route))
+                    .with_retry(retry);
                 request.deadline = deadline.map(|ms| self.now + Duration::from_millis(ms));
                 self.arrive(request);
             }
@@ -233,6 +237,15 @@ impl Model {
     }
 
     fn arrive(&mut self, request: Request) {
+        let asked = request;
+        let mut request = request;
+        let lately = |at: &Instant| self.now.saturating_since(*at) < Duration::from_secs(1);
+        if request.retry
+            && request.class != Class::Bypass
+            && self.fresh_shed[request.class.index()].as_ref().is_some_and(lately)
+        {
+            request.class = Class::QUEUED[(request.class.index() + 1).min(3)];
+        }
         let class = request.class;
         self.offered += 1;
         let bypass = class == Class::Bypass;
@@ -241,8 +254,8 @@ impl Model {
         let queued = self.waiting.len() as u32;
         let refused = self.refused_whatever_is_free(&request);
         let refused = refused.or_else(|| self.refused_by_prediction(&request, slot_free));
-        let explanation = self.admission.explain(self.now, &request);
-        match self.admission.on_arrival(self.now, request) {
+        let explanation = self.admission.explain(self.now, &asked);
+        match self.admission.on_arrival(self.now, asked) {
             Decision::Admit(permit) => {
                 assert_eq!(refused, None);
                 assert!(slot_free, "admitted without a free slot, or past who waits");
@@ -289,6 +302,7 @@ impl Model {
                     }
                 };
                 assert_eq!((rejection.reason, rejection.class), (reason, class));
+                self.note_shed(&request, reason);
                 assert_eq!(explanation.verdict, Verdict::Shed(reason));
                 assert!((1.0..=30.0).contains(&rejection.retry_after.as_secs_f64()));
                 self.shed += 1;
@@ -311,10 +325,30 @@ impl Model {
             return Some(Reason::Overload);
         }
         let ShedAt { high, normal, low } = self.settings.shed_at;
-        let share = [None, high, normal, low, None][class.index()]?;
         // Refused when in flight ÷ limit ≥ share.
-        let refused = self.in_flight(false) * 100 >= u32::from(share.get()) * self.settings.limit.get();
-        refused.then_some(Reason::Priority)
+        let share =
+            [None, high, normal, low, None][class.index()].map_or(u32::MAX, |share| share.get().into());
+        if self.in_flight(false) * 100 >= share.saturating_mul(self.settings.limit.get()) {
+            return Some(Reason::Priority);
+        }
+        self.has_too_many_retries(request).then_some(Reason::Priority)
+    }
+
+    fn has_too_many_retries(&self, request: &Request) -> bool {
+        let working =
+            self.permits.iter().filter(|permit| permit.is_retry() && permit.class() != Class::Bypass);
+        let waiting = self.waiting.iter().filter(|waiter| waiter.request.retry);
+        let held = working.map(Permit::cost).sum::<u32>()
+            + waiting.map(|waiter| waiter.request.cost.get()).sum::<u32>();
+        let is_retry = request.retry && request.class != Class::Bypass;
+        let share = (self.settings.limit.get() / 5).max(3);
+        is_retry && held > 0 && held + request.cost.get() > share
+    }
+
+    fn note_shed(&mut self, request: &Request, reason: Reason) {
+        if !request.retry && !matches!(reason, Reason::DeadlineExpired | Reason::Draining) {
+            self.fresh_shed[request.class.index()] = Some(self.now);
+        }
     }
 
     /// Why a request that would be admitted, or would find a place in the queue, is refused because of its deadline, if it is.
@@ -391,6 +425,7 @@ impl Model {
                     let waiter = self.answer(ticket);
                     self.shed += 1;
                     assert_eq!(rejection.class, waiter.class);
+                    self.note_shed(&waiter.request, rejection.reason);
                     assert_eq!(rejection.waited, self.now.saturating_since(waiter.arrived));
                     assert_eq!(rejection.depth, self.dispatched - waiter.dispatched_before + 1);
                     let too_late = rejection.reason == Reason::DeadlineUnreachable;

@@ -673,6 +673,62 @@ fn critical_passes_a_big_one_whose_turn_it_is() {
     m.end(15, [last]);
 }
 
+fn retry(class: Class) -> Request {
+    Request::new(class).with_retry(true)
+}
+
+#[test]
+fn retries_hold_a_fifth_of_the_slots_at_least_three() {
+    for (limit, share) in [(4, 3), (10, 3), (20, 4), (100, 20)] {
+        let mut m = Machine::new(settings(limit));
+        let mut permits = (0..share).map(|_| m.admit_request(0, retry(NORMAL))).collect::<Vec<_>>();
+        assert_eq!(m.shed_request(0, retry(NORMAL)).reason, Reason::Priority, "with slots free");
+        permits.extend((share..limit).map(|_| m.admit(0, NORMAL)));
+        let snapshot = m.0.snapshot(at(0));
+        assert_eq!((snapshot.retries_in_flight, snapshot.retry_share), (share, share));
+        m.complete(1, permits.remove(0));
+        permits.push(m.admit_request(1, retry(NORMAL)));
+        m.end(2, permits);
+    }
+}
+
+#[test]
+fn retries_that_wait_count_into_their_share() {
+    let mut m = Machine::new(settings(1));
+    let permit = m.admit(0, NORMAL);
+    let waiting = [(); 3].map(|()| m.queue_request(0, retry(NORMAL)));
+    assert_eq!(m.shed_request(0, retry(NORMAL)).reason, Reason::Priority);
+    assert!(m.0.on_cancel(at(1), waiting[0]));
+    let last = m.queue_request(1, retry(NORMAL));
+    let mut permit = permit;
+    for ticket in [waiting[1], waiting[2], last] {
+        m.complete(2, permit);
+        permit = m.dispatched(2, ticket);
+    }
+    m.complete(3, permit);
+    let big = m.admit_request(3, costing(NORMAL, 9).with_retry(true));
+    m.end(4, [big]);
+}
+
+#[test]
+fn retries_fall_one_class_while_fresh_work_of_theirs_is_shed() {
+    let mut m = Machine::new(queueing(1, 2, 5_000, Discipline::Fifo));
+    let permit = m.admit(0, NORMAL);
+    let [a, b] = [0, 0].map(|t| m.queue(t, NORMAL));
+    assert_eq!(m.0.explain(at(0), &retry(NORMAL)).class, NORMAL);
+    assert_eq!(m.shed_request(0, retry(NORMAL)).class, NORMAL, "a retry that is shed says nothing");
+    assert_eq!(m.shed(1, NORMAL).reason, Reason::QueueFull);
+    let refused = m.shed_request(1_000, retry(NORMAL));
+    assert_eq!((refused.reason, refused.class), (Reason::QueueFull, Class::Low));
+    assert_eq!(m.0.explain(at(1_000), &retry(Class::High)).class, Class::High, "each class for itself");
+    assert_eq!(m.0.explain(at(1_000), &retry(Class::Low)).class, Class::Low);
+    assert_eq!(m.0.explain(at(1_001), &retry(NORMAL)).class, NORMAL, "a second later");
+    assert!(m.0.on_cancel(at(1_000), b));
+    m.complete(1_000, permit);
+    let permit = m.dispatched(1_000, a);
+    m.end(1_001, [permit]);
+}
+
 #[test]
 fn bypass_has_its_own_cap_and_never_waits() {
     let mut settings = settings(1);

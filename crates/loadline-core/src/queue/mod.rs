@@ -95,6 +95,8 @@ pub(crate) struct Queue {
     dispatched: u64,
     /// How many were dispatched since a class below theirs has waited too long, and since it had its turn.
     overtaken: u32,
+    /// The slots that retries need which have not been answered yet.
+    retries: u64,
 }
 
 /// A waiter that was taken out.
@@ -120,6 +122,7 @@ impl Queue {
             expiry: Expiry::new(),
             dispatched: 0,
             overtaken: 0,
+            retries: 0,
         }
     }
 
@@ -141,6 +144,11 @@ impl Queue {
     /// How many wait for a slot.
     pub(crate) const fn waiting(&self) -> u32 {
         self.entries.len() - self.giving_way.len()
+    }
+
+    /// The slots needed by retries that have not been answered yet.
+    pub(crate) const fn retries_waiting(&self) -> u64 {
+        self.retries
     }
 
     /// How many of this class have not been answered yet.
@@ -226,6 +234,9 @@ impl Queue {
             older: NIL,
             newer: NIL,
         });
+        if request.retry {
+            self.retries += u64::from(request.cost.get());
+        }
         self.lines[request.class.index()].push(&mut self.entries, ticket.slot());
         if let Some(at) = expires {
             self.expiry.insert(at, ticket);
@@ -416,6 +427,9 @@ impl Queue {
         }
         let ticket = self.entries.ticket(index);
         let entry = self.entries.remove(index);
+        if entry.request.retry {
+            self.retries -= u64::from(entry.request.cost.get());
+        }
         if self.entries.len() == 0 {
             self.expiry.give_back();
         }
