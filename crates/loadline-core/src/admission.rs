@@ -41,6 +41,10 @@ pub struct Admission {
     pub(crate) unchecked: u32,
     peak_in_flight: u32,
     pub(crate) draining: bool,
+    /// When the warm-up began.
+    pub(crate) warm_since: Instant,
+    /// Whether the warm-up, if there is one, is over.
+    pub(crate) is_warm: bool,
     pub(crate) overload: OverloadLevel,
     /// The latest `now` so far.
     clock: Instant,
@@ -69,6 +73,8 @@ impl Admission {
             unchecked: 0,
             peak_in_flight: 0,
             draining: false,
+            warm_since: Instant::ORIGIN,
+            is_warm: settings.warmup.is_none(),
             overload: OverloadLevel::None,
             clock: Instant::ORIGIN,
             service_time: ServiceTime::default(),
@@ -90,7 +96,7 @@ impl Admission {
         let decision = match self.judge(now, &request) {
             Verdict::Admit => Decision::Admit(self.grant(now, request, 0, 0)),
             Verdict::Queue(way) => {
-                let pace = self.pace();
+                let pace = self.pace(now);
                 Decision::Queue(self.queue.push(now, request, way, &pace))
             }
             Verdict::Shed(reason) => {
@@ -137,7 +143,7 @@ impl Admission {
     /// The client left while it was queued. `false` if its ticket was answered or cancelled before; nothing happens then.
     pub fn on_cancel(&mut self, now: Instant, ticket: Ticket) -> bool {
         let now = self.advance(now);
-        let pace = self.pace();
+        let pace = self.pace(now);
         let Some(left) = self.queue.cancel(now, ticket, &pace) else { return false };
         self.counters.abandoned(left.request.class);
         self.check_after_mutation();
@@ -153,11 +159,11 @@ impl Admission {
         if self.queue.is_quiet() {
             return Event::Idle;
         }
-        let pace = self.pace();
+        let pace = self.pace(now);
         if let Some((left, reason)) = self.queue.pop_rejected(now, &pace) {
             return self.expire(now, &left, reason);
         }
-        if let Some(next) = self.queue.next(now, &pace, &self.room()) {
+        if let Some(next) = self.queue.next(now, &pace, &self.room(now)) {
             if self.comes_too_late(now, &next.request) {
                 let left = self.queue.refuse(now, &next, &pace);
                 return self.expire(now, &left, Reason::DeadlineUnreachable);
@@ -167,7 +173,8 @@ impl Admission {
             self.check_after_mutation();
             return Event::Dispatch(left.ticket, permit);
         }
-        self.queue.next_expiry().map_or(Event::Idle, Event::WakeAt)
+        let due = self.queue.next_expiry().into_iter().chain(self.next_rise(now)).min();
+        due.map_or(Event::Idle, Event::WakeAt)
     }
 
     /// Puts new settings in force at once. Nothing in flight is touched and nobody who waits is lost: a lowered limit is
@@ -183,6 +190,7 @@ impl Admission {
             self.retry_after = RetryAfter::new(settings.seed);
         }
         self.settings = settings;
+        self.finish_warmup(now);
         self.lower_ceiling();
         self.check_after_mutation();
     }
@@ -228,7 +236,7 @@ impl Admission {
         let now = self.at_least(now);
         let mut drain = self.drain;
         drain.advance(now, self.in_flight);
-        let pace = self.pace();
+        let pace = self.pace(now);
         let classes = Class::ALL.map(|class| ClassSnapshot {
             queued: self.queue.unanswered(class),
             oldest_wait: self.queue.oldest(class).map(|arrived| now.saturating_since(arrived)),
@@ -242,11 +250,12 @@ impl Admission {
         let limit = self.settings.limit.get();
         Snapshot {
             limit,
+            effective_limit: self.limit(now).get(),
             reserve: self.settings.reserve,
             in_flight: self.in_flight,
             peak_in_flight: self.peak_in_flight,
             retries_in_flight: self.retries_in_flight,
-            retry_share: self.retry_share(),
+            retry_share: self.retry_share(now),
             bypass_limit: self.settings.bypass_limit.get(),
             bypass_in_flight: self.bypass_in_flight,
             queued: classes.iter().map(|class| class.queued).sum(),
@@ -265,10 +274,11 @@ impl Admission {
         }
     }
 
-    pub(crate) fn room(&self) -> Room {
-        let limit = self.settings.limit.get();
+    pub(crate) fn room(&self, now: Instant) -> Room {
+        let slots = self.limit(now);
+        let limit = slots.get();
         Room {
-            limit: self.settings.limit,
+            limit: slots,
             free: limit.saturating_sub(self.in_flight),
             free_with_reserve: limit.saturating_add(self.settings.reserve).saturating_sub(self.in_flight),
         }
@@ -290,7 +300,7 @@ impl Admission {
             if self.in_flight == 0 {
                 self.predictor.wakes_up(now);
             }
-            request.cost = request.cost.min(self.settings.limit);
+            request.cost = request.cost.min(self.limit(now));
             self.drain.advance(now, self.in_flight);
             self.in_flight += request.cost.get();
             self.requests += 1;
@@ -335,20 +345,23 @@ impl Admission {
     fn estimate_return(&mut self, now: Instant) {
         self.drain.advance(now, self.in_flight);
         let load = Load {
-            limit: self.settings.limit.get(),
+            limit: self.limit(now).get(),
             service_nanos: self.service_time.mean_nanos(),
             mean_in_flight: self.drain.mean_in_flight(),
         };
         self.retry_after.estimate(now, &load);
     }
 
-    pub(crate) fn pace(&self) -> Pace {
-        Pace::new(self.settings.limit.get(), self.service_time.mean_nanos())
+    pub(crate) fn pace(&self, now: Instant) -> Pace {
+        Pace::new(self.limit(now).get(), self.service_time.mean_nanos())
     }
 
     /// The time of this call: never before that of an earlier one.
-    fn advance(&mut self, now: Instant) -> Instant {
+    pub(crate) fn advance(&mut self, now: Instant) -> Instant {
         self.clock = self.at_least(now);
+        if !self.is_warm {
+            self.finish_warmup(self.clock);
+        }
         self.clock
     }
 

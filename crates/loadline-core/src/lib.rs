@@ -62,6 +62,7 @@ mod snapshot;
 mod thresholds;
 mod ticket;
 mod time;
+mod warmup;
 
 pub use std::time::Duration;
 
@@ -80,3 +81,4 @@ pub use snapshot::{ClassSnapshot, Snapshot};
 pub use thresholds::{Percent, ShedAt};
 pub use ticket::Ticket;
 pub use time::Instant;
+pub use warmup::Warmup;

@@ -56,16 +56,16 @@ impl Admission {
     }
 
     /// How many slots retries may hold.
-    pub(crate) fn retry_share(&self) -> u32 {
-        (self.settings.limit.get() / SHARE).max(MIN_SHARE)
+    pub(crate) fn retry_share(&self, now: Instant) -> u32 {
+        (self.limit(now).get() / SHARE).max(MIN_SHARE)
     }
 
     /// Whether this is a retry and the retries have their share.
-    pub(crate) fn retries_are_many(&self, request: &Request) -> bool {
+    pub(crate) fn retries_are_many(&self, now: Instant, request: &Request) -> bool {
         if !request.retry {
             return false;
         }
         let held = u64::from(self.retries_in_flight) + self.queue.retries_waiting();
-        held > 0 && held + u64::from(request.cost.get()) > u64::from(self.retry_share())
+        held > 0 && held + u64::from(request.cost.get()) > u64::from(self.retry_share(now))
     }
 }

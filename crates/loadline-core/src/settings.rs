@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use crate::{Duration, ShedAt};
+use crate::{Duration, ShedAt, Warmup};
 
 /// Settings of one [`Admission`](crate::Admission). Made with [`Settings::new`] and changed field by field.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -16,6 +16,8 @@ pub struct Settings {
     pub reserve: u32,
     /// From which share of the limit on a class is refused at once. Default [`ShedAt::OFF`]: the queue decides.
     pub shed_at: ShedAt,
+    /// How the limit rises after a start. Default: it is there at once.
+    pub warmup: Option<Warmup>,
     /// Whether a request is refused when by past experience it cannot be answered before its deadline. A deadline that has
     /// passed is heeded in any case. Default: yes.
     pub predict: bool,
@@ -38,6 +40,7 @@ impl Settings {
             bypass_limit: Self::DEFAULT_BYPASS_LIMIT,
             reserve: 0,
             shed_at: ShedAt::OFF,
+            warmup: None,
             predict: true,
             queue: QueueSettings::default(),
             seed: 0,

@@ -7,7 +7,7 @@ use std::num::NonZeroU32;
 
 use loadline_core::{
     Admission, Class, Decision, Discipline, Duration, Event, Instant, Outcome, OverloadLevel, Percent,
-    Permit, Reason, Request, RouteId, Settings, ShedAt, Snapshot, Ticket, Verdict,
+    Permit, Reason, Request, RouteId, Settings, ShedAt, Snapshot, Ticket, Verdict, Warmup,
 };
 use proptest::prelude::*;
 
@@ -29,6 +29,7 @@ enum Action {
     WaitUntilDue,
     Reconfigure(Settings),
     Drain(bool),
+    RestartWarmup,
     Overload(OverloadLevel),
     Record(Class, Reason),
 }
@@ -56,6 +57,10 @@ fn settings() -> impl Strategy<Value = Settings> {
             settings.reserve = reserve;
             settings.shed_at = shed_at;
             settings.queue.aging = aging;
+            settings.warmup = (seed % 3 == 0).then(|| Warmup {
+                from: Percent::new(1 + (seed % 100) as u8).unwrap(),
+                over: Duration::from_nanos(seed % 500_000_000),
+            });
             settings.predict = seed % 4 != 0;
             settings.queue.depth = depth;
             settings.queue.timeout = timeout;
@@ -83,6 +88,7 @@ fn action() -> impl Strategy<Value = Action> {
         3 => Just(Action::WaitUntilDue),
         1 => settings().prop_map(Action::Reconfigure),
         1 => any::<bool>().prop_map(Action::Drain),
+        1 => Just(Action::RestartWarmup),
         1 => prop::sample::select(vec![OverloadLevel::None, OverloadLevel::Moderate, OverloadLevel::Severe])
             .prop_map(Action::Overload),
         1 => (class(), prop::sample::select(&Reason::ALL[..])).prop_map(|(class, reason)| Action::Record(class, reason)),
@@ -121,6 +127,7 @@ struct Model {
     overtaken: u32,
     /// Since when nothing has completed while something was in flight.
     silent_since: Instant,
+    warm_since: Instant,
     /// When a request that is no retry was last shed for want of capacity, by class.
     fresh_shed: [Option<Instant>; 5],
     draining: bool,
@@ -145,6 +152,7 @@ impl Model {
             dispatched: 0,
             overtaken: 0,
             silent_since: Instant::ORIGIN,
+            warm_since: Instant::ORIGIN,
             fresh_shed: [None; 5],
             draining: false,
             overload: OverloadLevel::None,
@@ -161,17 +169,34 @@ impl Model {
         counted.map(Permit::cost).sum()
     }
 
+    /// How many slots there are.
+    fn limit(&self) -> u32 {
+        self.limit_at(self.now)
+    }
+
+    fn limit_at(&self, at: Instant) -> u32 {
+        let limit = self.settings.limit.get();
+        let Some(warmup) = self.settings.warmup else { return limit };
+        let (elapsed, over) = (at.saturating_since(self.warm_since).as_nanos(), warmup.over.as_nanos());
+        if elapsed >= over {
+            return limit;
+        }
+        let from = u128::from(warmup.from.get());
+        let percent_of_over = from * over + (100 - from) * elapsed;
+        ((u128::from(limit) * percent_of_over / over / 100) as u32).max(1)
+    }
+
     /// How many slots it gets.
     fn slots(&self, request: &Request) -> u32 {
-        if request.class == Class::Bypass { 1 } else { request.cost.min(self.settings.limit).get() }
+        if request.class == Class::Bypass { 1 } else { request.cost.get().min(self.limit()) }
     }
 
     /// Whether it may be in flight too.
     fn has_slots(&self, request: &Request) -> bool {
         let slots = match request.class {
             Class::Bypass => self.settings.bypass_limit.get(),
-            Class::Critical => self.settings.limit.get() + self.settings.reserve,
-            _ => self.settings.limit.get(),
+            Class::Critical => self.limit() + self.settings.reserve,
+            _ => self.limit(),
         };
         self.in_flight(request.class == Class::Bypass) + self.slots(request) <= slots
     }
@@ -221,6 +246,10 @@ impl Model {
             Action::Drain(draining) => {
                 self.draining = draining;
                 self.admission.set_draining(self.now, draining);
+            }
+            Action::RestartWarmup => {
+                self.warm_since = self.now;
+                self.admission.restart_warmup(self.now);
             }
             Action::Overload(level) => {
                 self.overload = level;
@@ -328,7 +357,7 @@ impl Model {
         // Refused when in flight ÷ limit ≥ share.
         let share =
             [None, high, normal, low, None][class.index()].map_or(u32::MAX, |share| share.get().into());
-        if self.in_flight(false) * 100 >= share.saturating_mul(self.settings.limit.get()) {
+        if self.in_flight(false) * 100 >= share.saturating_mul(self.limit()) {
             return Some(Reason::Priority);
         }
         self.has_too_many_retries(request).then_some(Reason::Priority)
@@ -341,7 +370,7 @@ impl Model {
         let held = working.map(Permit::cost).sum::<u32>()
             + waiting.map(|waiter| waiter.request.cost.get()).sum::<u32>();
         let is_retry = request.retry && request.class != Class::Bypass;
-        let share = (self.settings.limit.get() / 5).max(3);
+        let share = (self.limit() / 5).max(3);
         is_retry && held > 0 && held + request.cost.get() > share
     }
 
@@ -354,7 +383,7 @@ impl Model {
     /// Why a request that would be admitted, or would find a place in the queue, is refused because of its deadline, if it is.
     fn refused_by_prediction(&self, request: &Request, slot_free: bool) -> Option<Reason> {
         let class = request.class;
-        if class == Class::Bypass || self.in_flight(false) < (self.settings.limit.get() / 4).max(1) {
+        if class == Class::Bypass || self.in_flight(false) < (self.limit() / 4).max(1) {
             return None;
         }
         let full = self.waiting.len() as u32 >= self.settings.queue.depth
@@ -370,7 +399,7 @@ impl Model {
         });
         let slots = ahead.map(|waiter| waiter.request.cost.get()).sum::<u32>();
         let wait = snapshot.mean_service.unwrap_or_default().as_nanos() as u64 * u64::from(slots)
-            / u64::from(self.settings.limit.get());
+            / u64::from(self.limit());
         let wait = if slot_free { 0 } else { self.fade(wait) };
         self.is_doomed(request, wait, &snapshot).then_some(Reason::DeadlineUnreachable)
     }
@@ -462,7 +491,12 @@ impl Model {
                     }
                 }
                 Event::WakeAt(at) => {
-                    assert_eq!(Some(at), self.waiting.iter().filter_map(|waiter| waiter.expires).min());
+                    let expiry = self.waiting.iter().filter_map(|waiter| waiter.expires).min();
+                    if Some(at) != expiry {
+                        assert!(expiry.is_none_or(|expiry| at < expiry), "nobody is forgotten");
+                        let before = self.limit_at(Instant::from_nanos(at.as_nanos() - 1));
+                        assert!(before == self.limit() && self.limit_at(at) > before, "the limit rises then");
+                    }
                     assert!(at > self.now);
                     self.due = Some(at);
                     break;
@@ -497,7 +531,7 @@ impl Model {
         });
         let slots = newer.clone().map(|other| other.request.cost.get()).sum::<u32>();
         let newer = newer.count() as u32;
-        let limit = self.settings.limit.get();
+        let limit = self.limit();
         let leaves = class.median_patience.map(|patience| waiter.arrived + patience);
         let Some(end) = waiter.expires.into_iter().chain(leaves).min() else { return false };
         self.settings.queue.discipline == Discipline::Adaptive
@@ -561,7 +595,7 @@ impl Model {
     /// Whether one whose turn it is is refused instead.
     fn comes_too_late(&self, request: &Request, snapshot: &Snapshot) -> bool {
         let in_use = self.in_flight(false) + 1;
-        in_use >= (self.settings.limit.get() / 4).max(1) && self.is_doomed(request, 0, snapshot)
+        in_use >= (self.limit() / 4).max(1) && self.is_doomed(request, 0, snapshot)
     }
 
     fn check_totals(&self) {

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use loadline_core::{
     Admission, Class, Decision, Discipline, Duration, Event, Instant, Outcome, OverloadLevel, Percent,
-    Permit, Reason, Rejection, Request, Settings, ShedAt, Ticket,
+    Permit, Reason, Rejection, Request, Settings, ShedAt, Ticket, Warmup,
 };
 
 const NORMAL: Class = Class::Normal;
@@ -727,6 +727,40 @@ fn retries_fall_one_class_while_fresh_work_of_theirs_is_shed() {
     m.complete(1_000, permit);
     let permit = m.dispatched(1_000, a);
     m.end(1_001, [permit]);
+}
+
+#[test]
+fn the_limit_rises_during_a_warm_up_and_who_waits_is_served_at_the_step() {
+    let mut settings = settings(10);
+    settings.warmup = Some(Warmup { from: Percent::new(20).unwrap(), over: ms(30_000) });
+    let mut m = Machine::new(settings.clone());
+    let mut permits = vec![m.admit(0, NORMAL), m.admit(0, NORMAL)];
+    let third = m.queue(0, NORMAL);
+    let snapshot = m.0.snapshot(at(0));
+    assert_eq!((snapshot.limit, snapshot.effective_limit), (10, 2));
+    m.wakes(0, 3_750);
+    m.wakes(3_749, 3_750);
+    permits.push(m.dispatched(3_750, third));
+    m.idle(3_750);
+    permits.extend((0..3).map(|_| m.admit(15_000, NORMAL)));
+    let seventh = m.queue(15_000, NORMAL);
+    let mut without = settings.clone();
+    without.warmup = None;
+    m.0.reconfigure(at(15_001), without);
+    permits.push(m.dispatched(15_001, seventh));
+    m.0.reconfigure(at(15_001), settings);
+    assert_eq!(m.0.snapshot(at(30_000)).effective_limit, 10);
+    m.0.restart_warmup(at(40_000));
+    m.0.check_invariants();
+    assert_eq!(m.0.snapshot(at(40_000)).effective_limit, 2, "nobody in flight is touched");
+    let waiting = m.queue(40_000, NORMAL);
+    for permit in permits.drain(..5) {
+        m.complete(40_001, permit);
+        m.wakes(40_001, 43_750);
+    }
+    m.complete(40_002, permits.pop().unwrap());
+    permits.push(m.dispatched(40_002, waiting));
+    m.end(40_003, permits);
 }
 
 #[test]
