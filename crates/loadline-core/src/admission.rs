@@ -153,7 +153,7 @@ impl Admission {
     /// The next thing to do: answer waiters until this is `WakeAt` or `Idle`.
     ///
     /// Rejections come before dispatches: a waiter whose time is up when a slot comes free is rejected, not served. One whose
-    /// turn it is but whose deadline is out of reach by then is rejected instead of being dispatched.
+    /// turn it is but whose deadline is out of reach by then, or whom `codel` drops, is rejected instead of being dispatched.
     pub fn poll(&mut self, now: Instant) -> Event {
         let now = self.advance(now);
         if self.queue.is_quiet() {
@@ -167,6 +167,10 @@ impl Admission {
             if self.comes_too_late(now, &next.request) {
                 let left = self.queue.refuse(now, &next, &pace);
                 return self.expire(now, &left, Reason::DeadlineUnreachable);
+            }
+            if self.queue.drops(now, &next) {
+                let left = self.queue.refuse(now, &next, &pace);
+                return self.expire(now, &left, Reason::Codel);
             }
             let left = self.queue.serve(now, &next, &pace);
             let permit = self.grant(now, left.request, now.nanos_since(left.arrived), left.depth);

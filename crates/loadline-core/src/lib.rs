@@ -76,7 +76,7 @@ pub use overload_level::OverloadLevel;
 pub use permit::Permit;
 pub use reason::Reason;
 pub use request::{Request, RouteId};
-pub use settings::{Discipline, QueueSettings, Settings};
+pub use settings::{CodelSettings, Discipline, QueueSettings, Settings};
 pub use snapshot::{ClassSnapshot, Snapshot};
 pub use thresholds::{Percent, ShedAt};
 pub use ticket::Ticket;

@@ -57,6 +57,8 @@ fn settings() -> impl Strategy<Value = Settings> {
             settings.reserve = reserve;
             settings.shed_at = shed_at;
             settings.queue.aging = aging;
+            settings.queue.codel.target = Duration::from_millis(seed % 30);
+            settings.queue.codel.interval = Duration::from_millis(seed % 70);
             settings.warmup = (seed % 3 == 0).then(|| Warmup {
                 from: Percent::new(1 + (seed % 100) as u8).unwrap(),
                 over: Duration::from_nanos(seed % 500_000_000),
@@ -457,7 +459,9 @@ impl Model {
                     self.note_shed(&waiter.request, rejection.reason);
                     assert_eq!(rejection.waited, self.now.saturating_since(waiter.arrived));
                     assert_eq!(rejection.depth, self.dispatched - waiter.dispatched_before + 1);
-                    let too_late = rejection.reason == Reason::DeadlineUnreachable;
+                    let dropped_by_law = rejection.reason == Reason::Codel
+                        && self.settings.queue.discipline == Discipline::Codel;
+                    let too_late = rejection.reason == Reason::DeadlineUnreachable || dropped_by_law;
                     assert!(!dispatching || too_late, "other rejections come before dispatches");
                     let deadline_passed =
                         waiter.request.deadline.is_some_and(|deadline| deadline <= self.now);
@@ -483,8 +487,17 @@ impl Model {
                                 other.is_newer_than(&waiter)
                                     && (other.class.index() < waiter.class.index()
                                         || other.class == waiter.class
-                                            && self.settings.queue.discipline != Discipline::Fifo)
+                                            && matches!(
+                                                self.settings.queue.discipline,
+                                                Discipline::Lifo | Discipline::Adaptive
+                                            ))
                             }));
+                        }
+                        Reason::Codel if dropped_by_law => {
+                            assert!(is_next && waiter.class != Class::Critical);
+                            assert!(rejection.waited >= self.settings.queue.codel.target);
+                            let others = self.waiting.iter().filter(|other| other.class == waiter.class);
+                            assert!(others.count() > 0, "who is alone is not dropped");
                         }
                         Reason::Codel => assert!(self.waits_in_vain(&waiter, &before)),
                         reason => panic!("nobody is expired for {reason}"),
@@ -586,7 +599,7 @@ impl Model {
 
     fn newest_first(&self, class: Class, snapshot: &Snapshot) -> bool {
         match self.settings.queue.discipline {
-            Discipline::Fifo => false,
+            Discipline::Fifo | Discipline::Codel => false,
             Discipline::Lifo => true,
             Discipline::Adaptive => snapshot.class(class).overloaded,
         }

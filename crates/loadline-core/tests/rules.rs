@@ -764,6 +764,27 @@ fn the_limit_rises_during_a_warm_up_and_who_waits_is_served_at_the_step() {
 }
 
 #[test]
+fn codel_drops_who_comes_to_its_turn_after_waits_were_too_long_for_an_interval_but_no_critical_one() {
+    let mut m = Machine::new(queueing(1, 100, 0, Discipline::Codel));
+    let mut permit = m.admit(0, NORMAL);
+    let tickets = (0..5).map(|_| m.queue(0, NORMAL)).collect::<Vec<_>>();
+    m.complete(50, permit);
+    permit = m.dispatched(50, tickets[0]);
+    m.complete(1_049, permit);
+    permit = m.dispatched(1_049, tickets[1]);
+    let critical = m.queue(1_049, Class::Critical);
+    m.complete(1_200, permit);
+    permit = m.dispatched(1_200, critical);
+    m.complete(1_201, permit);
+    let rejection = m.expired(1_201, tickets[2]);
+    assert_eq!((rejection.reason, rejection.waited, rejection.depth), (Reason::Codel, ms(1_201), 4));
+    permit = m.dispatched(1_201, tickets[3]);
+    m.complete(9_000, permit);
+    permit = m.dispatched(9_000, tickets[4]);
+    m.end(9_001, [permit]);
+}
+
+#[test]
 fn bypass_has_its_own_cap_and_never_waits() {
     let mut settings = settings(1);
     settings.bypass_limit = NonZeroU32::new(2).unwrap();

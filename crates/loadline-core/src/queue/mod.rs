@@ -12,6 +12,7 @@
 //! [`QueueSettings::aging`], every [`AGED_TURN`]-th dispatch goes to its class, of the classes below the highest that waits the
 //! one with the oldest waiter. Dispatches count, not time: the classes above lose the same share at any speed of service.
 
+mod codel;
 mod entry;
 mod expiry;
 mod line;
@@ -269,6 +270,18 @@ impl Queue {
         Some(Next { index, turn, request: self.entries[index].request })
     }
 
+    /// Whether who is next is dropped by the discipline instead of being served. To be asked once for each.
+    pub(crate) fn drops(&mut self, now: Instant, next: &Next) -> bool {
+        let class = next.request.class;
+        if self.settings.discipline != Discipline::Codel || class == Class::Critical {
+            return false;
+        }
+        let waited = now.nanos_since(self.entries[next.index].arrived);
+        let line = &mut self.lines[class.index()];
+        let is_alone = line.len() == 1;
+        line.codel.drops(now, waited, is_alone, &self.settings.codel)
+    }
+
     /// Takes out who is next, because it is served.
     pub(crate) fn serve(&mut self, now: Instant, next: &Next, pace: &Pace) -> Left {
         self.overtaken = match self.aged_below(now, next.request.class) {
@@ -366,7 +379,7 @@ impl Queue {
 
     fn newest_first(&self, now: Instant, class: Class, pace: &Pace) -> bool {
         match self.settings.discipline {
-            Discipline::Fifo => false,
+            Discipline::Fifo | Discipline::Codel => false,
             Discipline::Lifo => true,
             Discipline::Adaptive => self.is_overloaded(now, class, pace),
         }
@@ -406,7 +419,7 @@ impl Queue {
         let line = &mut self.lines[class.index()];
         let index = match self.settings.discipline {
             Discipline::Adaptive => line.makes_room(&mut self.entries, now, pace),
-            Discipline::Fifo | Discipline::Lifo => line.oldest(),
+            Discipline::Fifo | Discipline::Lifo | Discipline::Codel => line.oldest(),
         };
         index.expect("somebody of this class waits")
     }
