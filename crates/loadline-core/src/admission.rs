@@ -9,6 +9,7 @@ use crate::{
     drain::Drain,
     predictor::Predictor,
     queue::{Left, Pace, Queue, Room},
+    retries::FreshShed,
     retry_after::{Load, RetryAfter},
     service_time::ServiceTime,
     snapshot::ClassSnapshot,
@@ -26,6 +27,9 @@ pub struct Admission {
     pub(crate) in_flight: u32,
     /// The requests that took them.
     pub(crate) requests: u32,
+    /// Slots taken by retries.
+    pub(crate) retries_in_flight: u32,
+    pub(crate) fresh_shed: FreshShed,
     /// What `in_flight` may not exceed: the limit and the reserve, or, after these were lowered, what was in flight then and
     /// still is.
     pub(crate) ceiling: u32,
@@ -37,6 +41,10 @@ pub struct Admission {
     pub(crate) unchecked: u32,
     peak_in_flight: u32,
     pub(crate) draining: bool,
+    /// When the warm-up began.
+    pub(crate) warm_since: Instant,
+    /// Whether the warm-up, if there is one, is over.
+    pub(crate) is_warm: bool,
     pub(crate) overload: OverloadLevel,
     /// The latest `now` so far.
     clock: Instant,
@@ -56,6 +64,8 @@ impl Admission {
             queue: Queue::new(settings.queue.clone()),
             in_flight: 0,
             requests: 0,
+            retries_in_flight: 0,
+            fresh_shed: FreshShed::default(),
             ceiling: settings.limit.get().saturating_add(settings.reserve),
             bypass_in_flight: 0,
             bypass_ceiling: settings.bypass_limit.get(),
@@ -63,6 +73,8 @@ impl Admission {
             unchecked: 0,
             peak_in_flight: 0,
             draining: false,
+            warm_since: Instant::ORIGIN,
+            is_warm: settings.warmup.is_none(),
             overload: OverloadLevel::None,
             clock: Instant::ORIGIN,
             service_time: ServiceTime::default(),
@@ -78,15 +90,19 @@ impl Admission {
     /// A request has arrived. Admitted if a slot is free and nobody of its class or a higher one waits; else queued or shed.
     pub fn on_arrival(&mut self, now: Instant, request: Request) -> Decision {
         let now = self.advance(now);
+        let request = self.demoted(now, request);
         let class = request.class;
         self.counters.offered(class);
         let decision = match self.judge(now, &request) {
             Verdict::Admit => Decision::Admit(self.grant(now, request, 0, 0)),
             Verdict::Queue(way) => {
-                let pace = self.pace();
+                let pace = self.pace(now);
                 Decision::Queue(self.queue.push(now, request, way, &pace))
             }
-            Verdict::Shed(reason) => Decision::Shed(self.reject(now, class, reason)),
+            Verdict::Shed(reason) => {
+                self.fresh_shed.note(now, &request, reason);
+                Decision::Shed(self.reject(now, class, reason))
+            }
         };
         self.check_after_mutation();
         decision
@@ -109,9 +125,12 @@ impl Admission {
             let left = self.in_flight.checked_sub(permit.cost());
             self.in_flight = left.expect("a permit is handed back to who gave it");
             self.requests -= 1;
+            if permit.is_retry() {
+                self.retries_in_flight -= permit.cost();
+            }
             self.lower_ceiling();
             let held = now.nanos_since(permit.admitted_at());
-            self.predictor.record(now, permit.request().route, held, outcome);
+            self.predictor.record(now, permit.route(), held, outcome);
             // Work that was given up says nothing about how long it would have taken.
             if outcome != Outcome::Aborted {
                 self.service_time.record(held);
@@ -124,7 +143,7 @@ impl Admission {
     /// The client left while it was queued. `false` if its ticket was answered or cancelled before; nothing happens then.
     pub fn on_cancel(&mut self, now: Instant, ticket: Ticket) -> bool {
         let now = self.advance(now);
-        let pace = self.pace();
+        let pace = self.pace(now);
         let Some(left) = self.queue.cancel(now, ticket, &pace) else { return false };
         self.counters.abandoned(left.request.class);
         self.check_after_mutation();
@@ -134,27 +153,32 @@ impl Admission {
     /// The next thing to do: answer waiters until this is `WakeAt` or `Idle`.
     ///
     /// Rejections come before dispatches: a waiter whose time is up when a slot comes free is rejected, not served. One whose
-    /// turn it is but whose deadline is out of reach by then is rejected instead of being dispatched.
+    /// turn it is but whose deadline is out of reach by then, or whom `codel` drops, is rejected instead of being dispatched.
     pub fn poll(&mut self, now: Instant) -> Event {
         let now = self.advance(now);
         if self.queue.is_quiet() {
             return Event::Idle;
         }
-        let pace = self.pace();
+        let pace = self.pace(now);
         if let Some((left, reason)) = self.queue.pop_rejected(now, &pace) {
             return self.expire(now, &left, reason);
         }
-        if let Some(next) = self.queue.next(now, &pace, &self.room()) {
+        if let Some(next) = self.queue.next(now, &pace, &self.room(now)) {
             if self.comes_too_late(now, &next.request) {
                 let left = self.queue.refuse(now, &next, &pace);
                 return self.expire(now, &left, Reason::DeadlineUnreachable);
+            }
+            if self.queue.drops(now, &next) {
+                let left = self.queue.refuse(now, &next, &pace);
+                return self.expire(now, &left, Reason::Codel);
             }
             let left = self.queue.serve(now, &next, &pace);
             let permit = self.grant(now, left.request, now.nanos_since(left.arrived), left.depth);
             self.check_after_mutation();
             return Event::Dispatch(left.ticket, permit);
         }
-        self.queue.next_expiry().map_or(Event::Idle, Event::WakeAt)
+        let due = self.queue.next_expiry().into_iter().chain(self.next_rise(now)).min();
+        due.map_or(Event::Idle, Event::WakeAt)
     }
 
     /// Puts new settings in force at once. Nothing in flight is touched and nobody who waits is lost: a lowered limit is
@@ -170,6 +194,7 @@ impl Admission {
             self.retry_after = RetryAfter::new(settings.seed);
         }
         self.settings = settings;
+        self.finish_warmup(now);
         self.lower_ceiling();
         self.check_after_mutation();
     }
@@ -215,7 +240,7 @@ impl Admission {
         let now = self.at_least(now);
         let mut drain = self.drain;
         drain.advance(now, self.in_flight);
-        let pace = self.pace();
+        let pace = self.pace(now);
         let classes = Class::ALL.map(|class| ClassSnapshot {
             queued: self.queue.unanswered(class),
             oldest_wait: self.queue.oldest(class).map(|arrived| now.saturating_since(arrived)),
@@ -229,9 +254,12 @@ impl Admission {
         let limit = self.settings.limit.get();
         Snapshot {
             limit,
+            effective_limit: self.limit(now).get(),
             reserve: self.settings.reserve,
             in_flight: self.in_flight,
             peak_in_flight: self.peak_in_flight,
+            retries_in_flight: self.retries_in_flight,
+            retry_share: self.retry_share(now),
             bypass_limit: self.settings.bypass_limit.get(),
             bypass_in_flight: self.bypass_in_flight,
             queued: classes.iter().map(|class| class.queued).sum(),
@@ -250,10 +278,11 @@ impl Admission {
         }
     }
 
-    pub(crate) fn room(&self) -> Room {
-        let limit = self.settings.limit.get();
+    pub(crate) fn room(&self, now: Instant) -> Room {
+        let slots = self.limit(now);
+        let limit = slots.get();
         Room {
-            limit: self.settings.limit,
+            limit: slots,
             free: limit.saturating_sub(self.in_flight),
             free_with_reserve: limit.saturating_add(self.settings.reserve).saturating_sub(self.in_flight),
         }
@@ -275,14 +304,17 @@ impl Admission {
             if self.in_flight == 0 {
                 self.predictor.wakes_up(now);
             }
-            request.cost = request.cost.min(self.settings.limit);
+            request.cost = request.cost.min(self.limit(now));
             self.drain.advance(now, self.in_flight);
             self.in_flight += request.cost.get();
             self.requests += 1;
+            if request.retry {
+                self.retries_in_flight += request.cost.get();
+            }
             self.peak_in_flight = self.peak_in_flight.max(self.in_flight);
         }
         self.counters.admitted(class);
-        Permit::new(request, now, queued_nanos, depth)
+        Permit::new(&request, now, queued_nanos, depth)
     }
 
     /// Whatever is started against its deadline is counted; see [`Snapshot::doomed_started`].
@@ -297,6 +329,7 @@ impl Admission {
 
     /// Tells a waiter that it is rejected.
     fn expire(&mut self, now: Instant, left: &Left, reason: Reason) -> Event {
+        self.fresh_shed.note(now, &left.request, reason);
         let mut rejection = self.reject(now, left.request.class, reason);
         rejection.waited = now.saturating_since(left.arrived);
         rejection.depth = left.depth;
@@ -316,20 +349,23 @@ impl Admission {
     fn estimate_return(&mut self, now: Instant) {
         self.drain.advance(now, self.in_flight);
         let load = Load {
-            limit: self.settings.limit.get(),
+            limit: self.limit(now).get(),
             service_nanos: self.service_time.mean_nanos(),
             mean_in_flight: self.drain.mean_in_flight(),
         };
         self.retry_after.estimate(now, &load);
     }
 
-    pub(crate) fn pace(&self) -> Pace {
-        Pace::new(self.settings.limit.get(), self.service_time.mean_nanos())
+    pub(crate) fn pace(&self, now: Instant) -> Pace {
+        Pace::new(self.limit(now).get(), self.service_time.mean_nanos())
     }
 
     /// The time of this call: never before that of an earlier one.
-    fn advance(&mut self, now: Instant) -> Instant {
+    pub(crate) fn advance(&mut self, now: Instant) -> Instant {
         self.clock = self.at_least(now);
+        if !self.is_warm {
+            self.finish_warmup(self.clock);
+        }
         self.clock
     }
 

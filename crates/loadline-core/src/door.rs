@@ -6,6 +6,7 @@
 //! deadline passed                              shed  deadline_expired
 //! overload signal against the class            shed  overload
 //! threshold of the class reached               shed  priority
+//! a retry, and retries have their share         shed  priority
 //! enough slots are free, nobody of its class or above waits   admit
 //! draining                                     shed  draining
 //! the queue has a place, or somebody gives way           wait
@@ -50,19 +51,22 @@ impl Admission {
         if self.overload.sheds(class) {
             return Verdict::Shed(Reason::Overload);
         }
-        if let Some(threshold) = self.settings.shed_at.threshold(class, self.settings.limit.get())
+        if let Some(threshold) = self.settings.shed_at.threshold(class, self.limit(now).get())
             && self.in_flight >= threshold
         {
             return Verdict::Shed(Reason::Priority);
         }
-        if self.room().fits(request) && self.queue.is_empty_from(class) {
+        if self.retries_are_many(now, request) {
+            return Verdict::Shed(Reason::Priority);
+        }
+        if self.room(now).fits(request) && self.queue.is_empty_from(class) {
             let unreachable = self.is_unreachable(now, request, 0);
             return if unreachable { Verdict::Shed(Reason::DeadlineUnreachable) } else { Verdict::Admit };
         }
         if self.draining {
             return Verdict::Shed(Reason::Draining);
         }
-        match self.queue.way_in(now, class, &self.pace()) {
+        match self.queue.way_in(now, class, &self.pace(now)) {
             Ok(way) => match request.deadline {
                 Some(_) if self.is_unreachable(now, request, self.wait_nanos(now, class)) => {
                     Verdict::Shed(Reason::DeadlineUnreachable)
@@ -75,13 +79,17 @@ impl Admission {
 
     /// Whether this request, which has to wait for so long, is refused because of its deadline.
     pub(crate) fn is_unreachable(&self, now: Instant, request: &Request, wait_nanos: u64) -> bool {
-        self.prediction_counts(self.in_flight) && self.is_doomed(now, request, wait_nanos)
+        request.deadline.is_some()
+            && self.prediction_counts(now, self.in_flight)
+            && self.is_doomed(now, request, wait_nanos)
     }
 
     /// Whether this request, whose turn it is, is refused because of its deadline. The slot that it would take counts as in use:
     /// with a limit of 1 nothing else is when somebody is dispatched. Whoever then arrives is started in any case.
     pub(crate) fn comes_too_late(&self, now: Instant, request: &Request) -> bool {
-        self.prediction_counts(self.in_flight.saturating_add(1)) && self.is_doomed(now, request, 0)
+        request.deadline.is_some()
+            && self.prediction_counts(now, self.in_flight.saturating_add(1))
+            && self.is_doomed(now, request, 0)
     }
 
     /// Whether by prediction this request will not end before its deadline.
@@ -92,20 +100,20 @@ impl Admission {
     }
 
     /// Whether a prediction may refuse anybody while so many slots are in use.
-    fn prediction_counts(&self, in_use: u32) -> bool {
-        self.settings.predict && in_use >= (self.settings.limit.get() / 4).max(1)
+    fn prediction_counts(&self, now: Instant, in_use: u32) -> bool {
+        self.settings.predict && in_use >= (self.limit(now).get() / 4).max(1)
     }
 
     /// How long a newcomer of this class that has to wait will do so.
     pub(crate) fn wait_nanos(&self, now: Instant, class: Class) -> u64 {
-        let pace = self.pace();
+        let pace = self.pace(now);
         let ahead = self.queue.slots_ahead(now, class, &pace);
         self.predictor.fade(now, pace.nanos_to_serve(ahead))
     }
 
     /// How long this request would wait if it arrived now.
     pub(crate) fn predicted_wait(&self, now: Instant, request: &Request) -> Duration {
-        let at_once = self.room().fits(request) && self.queue.is_empty_from(request.class);
+        let at_once = self.room(now).fits(request) && self.queue.is_empty_from(request.class);
         Duration::from_nanos(if at_once { 0 } else { self.wait_nanos(now, request.class) })
     }
 
@@ -115,8 +123,8 @@ impl Admission {
     }
 
     /// How many slots this class may fill before it is refused or waits.
-    pub(crate) fn slots(&self, class: Class) -> u32 {
-        let limit = self.settings.limit.get();
+    pub(crate) fn slots(&self, now: Instant, class: Class) -> u32 {
+        let limit = self.limit(now).get();
         match class {
             Class::Bypass => self.settings.bypass_limit.get(),
             Class::Critical => limit.saturating_add(self.settings.reserve),

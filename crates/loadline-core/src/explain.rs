@@ -38,6 +38,7 @@ impl Admission {
     #[must_use]
     pub fn explain(&self, now: Instant, request: &Request) -> Explanation {
         let now = self.at_least(now);
+        let request = &self.demoted(now, *request);
         let class = request.class;
         let mut displaces = None;
         let verdict = match self.judge(now, request) {
@@ -56,7 +57,7 @@ impl Admission {
             class,
             displaces,
             in_flight: if bypass { self.bypass_in_flight } else { self.in_flight },
-            slots: self.slots(class),
+            slots: self.slots(now, class),
             predicted_wait: if bypass { Duration::ZERO } else { self.predicted_wait(now, request) },
             predicted_service: self.predicted_service(now, request),
         }

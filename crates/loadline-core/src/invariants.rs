@@ -59,6 +59,7 @@ impl Admission {
             }
         }
         assert_eq!(in_flight, u64::from(self.requests), "admitted = ended + in flight");
+        assert!(self.retries_in_flight <= self.in_flight, "retries are among those in flight");
         assert!(self.requests <= self.in_flight, "each takes a slot at least");
     }
 }

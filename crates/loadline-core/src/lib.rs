@@ -54,6 +54,7 @@ mod predictor;
 mod queue;
 mod reason;
 mod request;
+mod retries;
 mod retry_after;
 mod service_time;
 mod settings;
@@ -61,6 +62,7 @@ mod snapshot;
 mod thresholds;
 mod ticket;
 mod time;
+mod warmup;
 
 pub use std::time::Duration;
 
@@ -74,8 +76,9 @@ pub use overload_level::OverloadLevel;
 pub use permit::Permit;
 pub use reason::Reason;
 pub use request::{Request, RouteId};
-pub use settings::{Discipline, QueueSettings, Settings};
+pub use settings::{CodelSettings, Discipline, QueueSettings, Settings};
 pub use snapshot::{ClassSnapshot, Snapshot};
 pub use thresholds::{Percent, ShedAt};
 pub use ticket::Ticket;
 pub use time::Instant;
+pub use warmup::Warmup;

@@ -1,6 +1,8 @@
 //! The right to do one unit of work.
 
-use crate::{Class, Duration, Instant, Request};
+use std::num::NonZeroU32;
+
+use crate::{Class, Duration, Instant, Request, RouteId};
 
 /// One slot, or several if it [costs](Request::with_cost) more, held from admission until it is handed back with
 /// [`Admission::on_complete`](crate::Admission::on_complete).
@@ -13,29 +15,39 @@ pub struct Permit {
     admitted_at: Instant,
     queued_nanos: u64,
     depth: u32,
-    /// With the class under which it was admitted, and the slots it got.
-    request: Request,
+    cost: NonZeroU32,
+    route: RouteId,
+    class: Class,
+    retry: bool,
 }
 
 impl Permit {
-    pub(crate) const fn new(request: Request, admitted_at: Instant, queued_nanos: u64, depth: u32) -> Self {
-        Self { admitted_at, queued_nanos, depth, request }
+    /// `request` is as it was admitted: with the class under which it was, and the slots it got.
+    pub(crate) const fn new(request: &Request, admitted_at: Instant, queued_nanos: u64, depth: u32) -> Self {
+        let Request { class, cost, route, retry, .. } = *request;
+        Self { admitted_at, queued_nanos, depth, cost, route, class, retry }
     }
 
-    pub(crate) const fn request(&self) -> &Request {
-        &self.request
+    /// Whether it was asked for by a retry.
+    #[must_use]
+    pub const fn is_retry(&self) -> bool {
+        self.retry
+    }
+
+    pub(crate) const fn route(&self) -> RouteId {
+        self.route
     }
 
     /// The class it was admitted under.
     #[must_use]
     pub const fn class(&self) -> Class {
-        self.request.class
+        self.class
     }
 
     /// How many slots it holds.
     #[must_use]
     pub const fn cost(&self) -> u32 {
-        self.request.cost.get()
+        self.cost.get()
     }
 
     /// How long it waited in the queue; zero if it did not.

@@ -14,8 +14,8 @@
 
 use crate::{Duration, Instant, Outcome, RouteId, time::nanos};
 
-/// Up to seven of fifteen may be odd without effect, and eight are a majority.
-const KEPT: usize = 15;
+/// Up to seven of sixteen may be odd without effect, and eight are believed. A power of two, so that the ring costs nothing.
+const KEPT: usize = 16;
 /// Long enough not to be taken for the gap between two completions of a busy service.
 const HALF_LIFE: Duration = Duration::from_millis(250);
 
@@ -132,8 +132,8 @@ mod tests {
     }
 
     #[test]
-    fn seven_of_fifteen_that_hang_change_nothing_and_eight_are_believed() {
-        let mut predictor = predictor(&[100; 15]);
+    fn seven_of_sixteen_that_hang_change_nothing_and_eight_are_believed() {
+        let mut predictor = predictor(&[100; 16]);
         for _ in 0..7 {
             predictor.record(at(0), ROUTE, 60_000_000_000, Outcome::TimedOut);
             assert_eq!(predictor.predict(at(0), ROUTE), Some(100));

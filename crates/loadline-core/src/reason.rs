@@ -12,10 +12,11 @@ pub enum Reason {
     QueueTimeout,
     /// The limit was reached and nothing may wait: queue depth 0, or the cap of the bypass class.
     Concurrency,
-    /// Its class was not admitted at this load.
+    /// Its class was not admitted at this load; or it was a retry, and these had their share of the slots.
     Priority,
     /// Its class was overloaded, and it gave way to newer ones that could not all have been served before its own time was
-    /// up: see [`Discipline::Adaptive`](crate::Discipline::Adaptive).
+    /// up: see [`Discipline::Adaptive`](crate::Discipline::Adaptive). Or it was dropped by the law of
+    /// [`Discipline::Codel`](crate::Discipline::Codel).
     Codel,
     /// Its tenant already had its share.
     Fairness,

@@ -18,13 +18,15 @@ pub struct Request {
     pub deadline: Option<Instant>,
     /// Among which its service time is predicted.
     pub route: RouteId,
+    /// Whether its client has tried before.
+    pub retry: bool,
 }
 
 impl Request {
     /// A request of this class about which nothing else is known: it needs one slot.
     #[must_use]
     pub const fn new(class: Class) -> Self {
-        Self { class, cost: NonZeroU32::MIN, deadline: None, route: RouteId::OTHER }
+        Self { class, cost: NonZeroU32::MIN, deadline: None, route: RouteId::OTHER, retry: false }
     }
 
     /// It needs so many slots at once, because one such request makes as much work as so many others. Bypass ignores it.
@@ -43,6 +45,14 @@ impl Request {
     #[must_use]
     pub const fn with_deadline(mut self, deadline: Instant) -> Self {
         self.deadline = Some(deadline);
+        self
+    }
+
+    /// Whether its client has tried before and was refused or failed. Retries go behind fresh work while that is being shed,
+    /// and hold a fifth of the slots at most. Bypass ignores it.
+    #[must_use]
+    pub const fn with_retry(mut self, retry: bool) -> Self {
+        self.retry = retry;
         self
     }
 

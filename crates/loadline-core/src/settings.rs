@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use crate::{Duration, ShedAt};
+use crate::{Duration, ShedAt, Warmup};
 
 /// Settings of one [`Admission`](crate::Admission). Made with [`Settings::new`] and changed field by field.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -16,6 +16,8 @@ pub struct Settings {
     pub reserve: u32,
     /// From which share of the limit on a class is refused at once. Default [`ShedAt::OFF`]: the queue decides.
     pub shed_at: ShedAt,
+    /// How the limit rises after a start. Default: it is there at once.
+    pub warmup: Option<Warmup>,
     /// Whether a request is refused when by past experience it cannot be answered before its deadline. A deadline that has
     /// passed is heeded in any case. Default: yes.
     pub predict: bool,
@@ -38,6 +40,7 @@ impl Settings {
             bypass_limit: Self::DEFAULT_BYPASS_LIMIT,
             reserve: 0,
             shed_at: ShedAt::OFF,
+            warmup: None,
             predict: true,
             queue: QueueSettings::default(),
             seed: 0,
@@ -63,6 +66,8 @@ pub struct QueueSettings {
     pub timeout: Option<Duration>,
     /// The order of service inside one class.
     pub discipline: Discipline,
+    /// What [`Discipline::Codel`] goes by.
+    pub codel: CodelSettings,
     /// Classes are served in strict order, so the lower ones could wait for ever. When somebody of a lower class has waited for
     /// this long, his class gets every eighth dispatch until nobody has any more; whom of the class it is given to is the
     /// discipline's choice, as always. `None`: strict order without end.
@@ -76,8 +81,25 @@ impl Default for QueueSettings {
             depth: 2_000,
             timeout: Some(Duration::from_secs(5)),
             discipline: Discipline::Adaptive,
+            codel: CodelSettings::default(),
             aging: Some(Duration::from_secs(2)),
         }
+    }
+}
+
+/// Settings of [`Discipline::Codel`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CodelSettings {
+    /// The wait that is nothing to worry about.
+    pub target: Duration,
+    /// How long waits must have been above the target before the first waiter is dropped.
+    pub interval: Duration,
+}
+
+impl Default for CodelSettings {
+    /// 50 ms and 1 s: ten times those of RFC 8289, for requests instead of packets.
+    fn default() -> Self {
+        Self { target: Duration::from_millis(50), interval: Duration::from_secs(1) }
     }
 }
 
@@ -95,11 +117,16 @@ pub enum Discipline {
     /// waiter per 100 ms and class is spared, to go on learning how long clients wait.
     #[default]
     Adaptive,
+    /// `Fifo`, and when waits have been too long for an interval, some are dropped as their turn comes, ever more often
+    /// ([`Reason::Codel`](crate::Reason::Codel)), by the law of RFC 8289. Not critical ones. Known weakness: the law counts on
+    /// senders that slow down when one of theirs is dropped; clients do not, so it does not bound the wait of an overload
+    /// that lasts. For those who know that and ask for it.
+    Codel,
 }
 
 impl Discipline {
     /// Every discipline.
-    pub const ALL: [Self; 3] = [Self::Fifo, Self::Lifo, Self::Adaptive];
+    pub const ALL: [Self; 4] = [Self::Fifo, Self::Lifo, Self::Adaptive, Self::Codel];
 
     /// The word used in configuration.
     #[must_use]
@@ -108,6 +135,7 @@ impl Discipline {
             Self::Fifo => "fifo",
             Self::Lifo => "lifo",
             Self::Adaptive => "adaptive",
+            Self::Codel => "codel",
         }
     }
 }

@@ -8,6 +8,8 @@ use crate::{Class, Counters, Duration, OverloadLevel};
 pub struct Snapshot {
     /// Slots, bypass not counted: how many may be in flight that need one each.
     pub limit: u32,
+    /// Slots there are by now, during a warm-up; else the limit.
+    pub effective_limit: u32,
     /// How many more the critical class may have in flight.
     pub reserve: u32,
     /// Slots in use, bypass not counted. Above the limit only by the reserve, and while a lowered limit has not been
@@ -15,6 +17,10 @@ pub struct Snapshot {
     pub in_flight: u32,
     /// The most slots that were ever in use at once, bypass not counted.
     pub peak_in_flight: u32,
+    /// Slots in use by retries.
+    pub retries_in_flight: u32,
+    /// Slots that retries may use, those that wait included.
+    pub retry_share: u32,
     /// How many of the bypass class may be in flight.
     pub bypass_limit: u32,
     /// How many of the bypass class are in flight.

@@ -7,14 +7,14 @@ use std::num::NonZeroU32;
 
 use loadline_core::{
     Admission, Class, Decision, Discipline, Duration, Event, Instant, Outcome, OverloadLevel, Percent,
-    Permit, Reason, Request, RouteId, Settings, ShedAt, Snapshot, Ticket, Verdict,
+    Permit, Reason, Request, RouteId, Settings, ShedAt, Snapshot, Ticket, Verdict, Warmup,
 };
 use proptest::prelude::*;
 
 #[derive(Clone, Debug)]
 enum Action {
-    /// A class, a cost, a deadline after so many milliseconds, a route.
-    Arrive(Class, u32, Option<u64>, u16),
+    /// A class, a cost, a deadline after so many milliseconds, a route, whether it is a retry.
+    Arrive(Class, u32, Option<u64>, u16, bool),
     /// So many of one class at once.
     Crowd(Class, usize),
     /// The n-th permit in flight, modulo their number.
@@ -29,6 +29,7 @@ enum Action {
     WaitUntilDue,
     Reconfigure(Settings),
     Drain(bool),
+    RestartWarmup,
     Overload(OverloadLevel),
     Record(Class, Reason),
 }
@@ -56,6 +57,12 @@ fn settings() -> impl Strategy<Value = Settings> {
             settings.reserve = reserve;
             settings.shed_at = shed_at;
             settings.queue.aging = aging;
+            settings.queue.codel.target = Duration::from_millis(seed % 30);
+            settings.queue.codel.interval = Duration::from_millis(seed % 70);
+            settings.warmup = (seed % 3 == 0).then(|| Warmup {
+                from: Percent::new(1 + (seed % 100) as u8).unwrap(),
+                over: Duration::from_nanos(seed % 500_000_000),
+            });
             settings.predict = seed % 4 != 0;
             settings.queue.depth = depth;
             settings.queue.timeout = timeout;
@@ -72,8 +79,8 @@ fn action() -> impl Strategy<Value = Action> {
     let deadline = prop_oneof![3 => Just(None), 2 => (0_u64..300).prop_map(Some)];
     let cost = prop_oneof![4 => Just(1_u32), 1 => 1_u32..8];
     prop_oneof![
-        12 => (class(), cost, deadline, 0_u16..3)
-            .prop_map(|(class, cost, deadline, route)| Action::Arrive(class, cost, deadline, route)),
+        12 => (class(), cost, deadline, 0_u16..3, prop::bool::weighted(0.2))
+            .prop_map(|(class, cost, deadline, route, retry)| Action::Arrive(class, cost, deadline, route, retry)),
         1 => (class(), 10_usize..40).prop_map(|(class, n)| Action::Crowd(class, n)),
         8 => (any::<usize>(), outcome).prop_map(|(n, outcome)| Action::Complete(n, outcome)),
         3 => any::<usize>().prop_map(Action::Cancel),
@@ -83,6 +90,7 @@ fn action() -> impl Strategy<Value = Action> {
         3 => Just(Action::WaitUntilDue),
         1 => settings().prop_map(Action::Reconfigure),
         1 => any::<bool>().prop_map(Action::Drain),
+        1 => Just(Action::RestartWarmup),
         1 => prop::sample::select(vec![OverloadLevel::None, OverloadLevel::Moderate, OverloadLevel::Severe])
             .prop_map(Action::Overload),
         1 => (class(), prop::sample::select(&Reason::ALL[..])).prop_map(|(class, reason)| Action::Record(class, reason)),
@@ -121,6 +129,9 @@ struct Model {
     overtaken: u32,
     /// Since when nothing has completed while something was in flight.
     silent_since: Instant,
+    warm_since: Instant,
+    /// When a request that is no retry was last shed for want of capacity, by class.
+    fresh_shed: [Option<Instant>; 5],
     draining: bool,
     overload: OverloadLevel,
     offered: u64,
@@ -143,6 +154,8 @@ impl Model {
             dispatched: 0,
             overtaken: 0,
             silent_since: Instant::ORIGIN,
+            warm_since: Instant::ORIGIN,
+            fresh_shed: [None; 5],
             draining: false,
             overload: OverloadLevel::None,
             offered: 0,
@@ -158,27 +171,45 @@ impl Model {
         counted.map(Permit::cost).sum()
     }
 
+    /// How many slots there are.
+    fn limit(&self) -> u32 {
+        self.limit_at(self.now)
+    }
+
+    fn limit_at(&self, at: Instant) -> u32 {
+        let limit = self.settings.limit.get();
+        let Some(warmup) = self.settings.warmup else { return limit };
+        let (elapsed, over) = (at.saturating_since(self.warm_since).as_nanos(), warmup.over.as_nanos());
+        if elapsed >= over {
+            return limit;
+        }
+        let from = u128::from(warmup.from.get());
+        let percent_of_over = from * over + (100 - from) * elapsed;
+        ((u128::from(limit) * percent_of_over / over / 100) as u32).max(1)
+    }
+
     /// How many slots it gets.
     fn slots(&self, request: &Request) -> u32 {
-        if request.class == Class::Bypass { 1 } else { request.cost.min(self.settings.limit).get() }
+        if request.class == Class::Bypass { 1 } else { request.cost.get().min(self.limit()) }
     }
 
     /// Whether it may be in flight too.
     fn has_slots(&self, request: &Request) -> bool {
         let slots = match request.class {
             Class::Bypass => self.settings.bypass_limit.get(),
-            Class::Critical => self.settings.limit.get() + self.settings.reserve,
-            _ => self.settings.limit.get(),
+            Class::Critical => self.limit() + self.settings.reserve,
+            _ => self.limit(),
         };
         self.in_flight(request.class == Class::Bypass) + self.slots(request) <= slots
     }
 
     fn apply(&mut self, action: Action) {
         match action {
-            Action::Arrive(class, cost, deadline, route) => {
+            Action::Arrive(class, cost, deadline, route, retry) => {
                 let mut request = Request::new(class)
                     .with_cost(NonZeroU32::new(cost).unwrap())
-                    .with_route(RouteId::new(route));
+                    .with_route(RouteId::new(route))
+                    .with_retry(retry);
                 request.deadline = deadline.map(|ms| self.now + Duration::from_millis(ms));
                 self.arrive(request);
             }
@@ -218,6 +249,10 @@ impl Model {
                 self.draining = draining;
                 self.admission.set_draining(self.now, draining);
             }
+            Action::RestartWarmup => {
+                self.warm_since = self.now;
+                self.admission.restart_warmup(self.now);
+            }
             Action::Overload(level) => {
                 self.overload = level;
                 self.admission.set_overload(self.now, level);
@@ -233,6 +268,15 @@ impl Model {
     }
 
     fn arrive(&mut self, request: Request) {
+        let asked = request;
+        let mut request = request;
+        let lately = |at: &Instant| self.now.saturating_since(*at) < Duration::from_secs(1);
+        if request.retry
+            && request.class != Class::Bypass
+            && self.fresh_shed[request.class.index()].as_ref().is_some_and(lately)
+        {
+            request.class = Class::QUEUED[(request.class.index() + 1).min(3)];
+        }
         let class = request.class;
         self.offered += 1;
         let bypass = class == Class::Bypass;
@@ -241,8 +285,8 @@ impl Model {
         let queued = self.waiting.len() as u32;
         let refused = self.refused_whatever_is_free(&request);
         let refused = refused.or_else(|| self.refused_by_prediction(&request, slot_free));
-        let explanation = self.admission.explain(self.now, &request);
-        match self.admission.on_arrival(self.now, request) {
+        let explanation = self.admission.explain(self.now, &asked);
+        match self.admission.on_arrival(self.now, asked) {
             Decision::Admit(permit) => {
                 assert_eq!(refused, None);
                 assert!(slot_free, "admitted without a free slot, or past who waits");
@@ -289,6 +333,7 @@ impl Model {
                     }
                 };
                 assert_eq!((rejection.reason, rejection.class), (reason, class));
+                self.note_shed(&request, reason);
                 assert_eq!(explanation.verdict, Verdict::Shed(reason));
                 assert!((1.0..=30.0).contains(&rejection.retry_after.as_secs_f64()));
                 self.shed += 1;
@@ -311,16 +356,36 @@ impl Model {
             return Some(Reason::Overload);
         }
         let ShedAt { high, normal, low } = self.settings.shed_at;
-        let share = [None, high, normal, low, None][class.index()]?;
         // Refused when in flight ÷ limit ≥ share.
-        let refused = self.in_flight(false) * 100 >= u32::from(share.get()) * self.settings.limit.get();
-        refused.then_some(Reason::Priority)
+        let share =
+            [None, high, normal, low, None][class.index()].map_or(u32::MAX, |share| share.get().into());
+        if self.in_flight(false) * 100 >= share.saturating_mul(self.limit()) {
+            return Some(Reason::Priority);
+        }
+        self.has_too_many_retries(request).then_some(Reason::Priority)
+    }
+
+    fn has_too_many_retries(&self, request: &Request) -> bool {
+        let working =
+            self.permits.iter().filter(|permit| permit.is_retry() && permit.class() != Class::Bypass);
+        let waiting = self.waiting.iter().filter(|waiter| waiter.request.retry);
+        let held = working.map(Permit::cost).sum::<u32>()
+            + waiting.map(|waiter| waiter.request.cost.get()).sum::<u32>();
+        let is_retry = request.retry && request.class != Class::Bypass;
+        let share = (self.limit() / 5).max(3);
+        is_retry && held > 0 && held + request.cost.get() > share
+    }
+
+    fn note_shed(&mut self, request: &Request, reason: Reason) {
+        if !request.retry && !matches!(reason, Reason::DeadlineExpired | Reason::Draining) {
+            self.fresh_shed[request.class.index()] = Some(self.now);
+        }
     }
 
     /// Why a request that would be admitted, or would find a place in the queue, is refused because of its deadline, if it is.
     fn refused_by_prediction(&self, request: &Request, slot_free: bool) -> Option<Reason> {
         let class = request.class;
-        if class == Class::Bypass || self.in_flight(false) < (self.settings.limit.get() / 4).max(1) {
+        if class == Class::Bypass || self.in_flight(false) < (self.limit() / 4).max(1) {
             return None;
         }
         let full = self.waiting.len() as u32 >= self.settings.queue.depth
@@ -336,7 +401,7 @@ impl Model {
         });
         let slots = ahead.map(|waiter| waiter.request.cost.get()).sum::<u32>();
         let wait = snapshot.mean_service.unwrap_or_default().as_nanos() as u64 * u64::from(slots)
-            / u64::from(self.settings.limit.get());
+            / u64::from(self.limit());
         let wait = if slot_free { 0 } else { self.fade(wait) };
         self.is_doomed(request, wait, &snapshot).then_some(Reason::DeadlineUnreachable)
     }
@@ -391,9 +456,12 @@ impl Model {
                     let waiter = self.answer(ticket);
                     self.shed += 1;
                     assert_eq!(rejection.class, waiter.class);
+                    self.note_shed(&waiter.request, rejection.reason);
                     assert_eq!(rejection.waited, self.now.saturating_since(waiter.arrived));
                     assert_eq!(rejection.depth, self.dispatched - waiter.dispatched_before + 1);
-                    let too_late = rejection.reason == Reason::DeadlineUnreachable;
+                    let dropped_by_law = rejection.reason == Reason::Codel
+                        && self.settings.queue.discipline == Discipline::Codel;
+                    let too_late = rejection.reason == Reason::DeadlineUnreachable || dropped_by_law;
                     assert!(!dispatching || too_late, "other rejections come before dispatches");
                     let deadline_passed =
                         waiter.request.deadline.is_some_and(|deadline| deadline <= self.now);
@@ -419,15 +487,29 @@ impl Model {
                                 other.is_newer_than(&waiter)
                                     && (other.class.index() < waiter.class.index()
                                         || other.class == waiter.class
-                                            && self.settings.queue.discipline != Discipline::Fifo)
+                                            && matches!(
+                                                self.settings.queue.discipline,
+                                                Discipline::Lifo | Discipline::Adaptive
+                                            ))
                             }));
+                        }
+                        Reason::Codel if dropped_by_law => {
+                            assert!(is_next && waiter.class != Class::Critical);
+                            assert!(rejection.waited >= self.settings.queue.codel.target);
+                            let others = self.waiting.iter().filter(|other| other.class == waiter.class);
+                            assert!(others.count() > 0, "who is alone is not dropped");
                         }
                         Reason::Codel => assert!(self.waits_in_vain(&waiter, &before)),
                         reason => panic!("nobody is expired for {reason}"),
                     }
                 }
                 Event::WakeAt(at) => {
-                    assert_eq!(Some(at), self.waiting.iter().filter_map(|waiter| waiter.expires).min());
+                    let expiry = self.waiting.iter().filter_map(|waiter| waiter.expires).min();
+                    if Some(at) != expiry {
+                        assert!(expiry.is_none_or(|expiry| at < expiry), "nobody is forgotten");
+                        let before = self.limit_at(Instant::from_nanos(at.as_nanos() - 1));
+                        assert!(before == self.limit() && self.limit_at(at) > before, "the limit rises then");
+                    }
                     assert!(at > self.now);
                     self.due = Some(at);
                     break;
@@ -462,7 +544,7 @@ impl Model {
         });
         let slots = newer.clone().map(|other| other.request.cost.get()).sum::<u32>();
         let newer = newer.count() as u32;
-        let limit = self.settings.limit.get();
+        let limit = self.limit();
         let leaves = class.median_patience.map(|patience| waiter.arrived + patience);
         let Some(end) = waiter.expires.into_iter().chain(leaves).min() else { return false };
         self.settings.queue.discipline == Discipline::Adaptive
@@ -517,7 +599,7 @@ impl Model {
 
     fn newest_first(&self, class: Class, snapshot: &Snapshot) -> bool {
         match self.settings.queue.discipline {
-            Discipline::Fifo => false,
+            Discipline::Fifo | Discipline::Codel => false,
             Discipline::Lifo => true,
             Discipline::Adaptive => snapshot.class(class).overloaded,
         }
@@ -526,7 +608,7 @@ impl Model {
     /// Whether one whose turn it is is refused instead.
     fn comes_too_late(&self, request: &Request, snapshot: &Snapshot) -> bool {
         let in_use = self.in_flight(false) + 1;
-        in_use >= (self.settings.limit.get() / 4).max(1) && self.is_doomed(request, 0, snapshot)
+        in_use >= (self.limit() / 4).max(1) && self.is_doomed(request, 0, snapshot)
     }
 
     fn check_totals(&self) {

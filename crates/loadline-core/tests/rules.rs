@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use loadline_core::{
     Admission, Class, Decision, Discipline, Duration, Event, Instant, Outcome, OverloadLevel, Percent,
-    Permit, Reason, Rejection, Request, Settings, ShedAt, Ticket,
+    Permit, Reason, Rejection, Request, Settings, ShedAt, Ticket, Warmup,
 };
 
 const NORMAL: Class = Class::Normal;
@@ -671,6 +671,117 @@ fn critical_passes_a_big_one_whose_turn_it_is() {
     m.complete(14, big);
     let last = m.dispatched(14, normal[7]);
     m.end(15, [last]);
+}
+
+fn retry(class: Class) -> Request {
+    Request::new(class).with_retry(true)
+}
+
+#[test]
+fn retries_hold_a_fifth_of_the_slots_at_least_three() {
+    for (limit, share) in [(4, 3), (10, 3), (20, 4), (100, 20)] {
+        let mut m = Machine::new(settings(limit));
+        let mut permits = (0..share).map(|_| m.admit_request(0, retry(NORMAL))).collect::<Vec<_>>();
+        assert_eq!(m.shed_request(0, retry(NORMAL)).reason, Reason::Priority, "with slots free");
+        permits.extend((share..limit).map(|_| m.admit(0, NORMAL)));
+        let snapshot = m.0.snapshot(at(0));
+        assert_eq!((snapshot.retries_in_flight, snapshot.retry_share), (share, share));
+        m.complete(1, permits.remove(0));
+        permits.push(m.admit_request(1, retry(NORMAL)));
+        m.end(2, permits);
+    }
+}
+
+#[test]
+fn retries_that_wait_count_into_their_share() {
+    let mut m = Machine::new(settings(1));
+    let permit = m.admit(0, NORMAL);
+    let waiting = [(); 3].map(|()| m.queue_request(0, retry(NORMAL)));
+    assert_eq!(m.shed_request(0, retry(NORMAL)).reason, Reason::Priority);
+    assert!(m.0.on_cancel(at(1), waiting[0]));
+    let last = m.queue_request(1, retry(NORMAL));
+    let mut permit = permit;
+    for ticket in [waiting[1], waiting[2], last] {
+        m.complete(2, permit);
+        permit = m.dispatched(2, ticket);
+    }
+    m.complete(3, permit);
+    let big = m.admit_request(3, costing(NORMAL, 9).with_retry(true));
+    m.end(4, [big]);
+}
+
+#[test]
+fn retries_fall_one_class_while_fresh_work_of_theirs_is_shed() {
+    let mut m = Machine::new(queueing(1, 2, 5_000, Discipline::Fifo));
+    let permit = m.admit(0, NORMAL);
+    let [a, b] = [0, 0].map(|t| m.queue(t, NORMAL));
+    assert_eq!(m.0.explain(at(0), &retry(NORMAL)).class, NORMAL);
+    assert_eq!(m.shed_request(0, retry(NORMAL)).class, NORMAL, "a retry that is shed says nothing");
+    assert_eq!(m.shed(1, NORMAL).reason, Reason::QueueFull);
+    let refused = m.shed_request(1_000, retry(NORMAL));
+    assert_eq!((refused.reason, refused.class), (Reason::QueueFull, Class::Low));
+    assert_eq!(m.0.explain(at(1_000), &retry(Class::High)).class, Class::High, "each class for itself");
+    assert_eq!(m.0.explain(at(1_000), &retry(Class::Low)).class, Class::Low);
+    assert_eq!(m.0.explain(at(1_001), &retry(NORMAL)).class, NORMAL, "a second later");
+    assert!(m.0.on_cancel(at(1_000), b));
+    m.complete(1_000, permit);
+    let permit = m.dispatched(1_000, a);
+    m.end(1_001, [permit]);
+}
+
+#[test]
+fn the_limit_rises_during_a_warm_up_and_who_waits_is_served_at_the_step() {
+    let mut settings = settings(10);
+    settings.warmup = Some(Warmup { from: Percent::new(20).unwrap(), over: ms(30_000) });
+    let mut m = Machine::new(settings.clone());
+    let mut permits = vec![m.admit(0, NORMAL), m.admit(0, NORMAL)];
+    let third = m.queue(0, NORMAL);
+    let snapshot = m.0.snapshot(at(0));
+    assert_eq!((snapshot.limit, snapshot.effective_limit), (10, 2));
+    m.wakes(0, 3_750);
+    m.wakes(3_749, 3_750);
+    permits.push(m.dispatched(3_750, third));
+    m.idle(3_750);
+    permits.extend((0..3).map(|_| m.admit(15_000, NORMAL)));
+    let seventh = m.queue(15_000, NORMAL);
+    let mut without = settings.clone();
+    without.warmup = None;
+    m.0.reconfigure(at(15_001), without);
+    permits.push(m.dispatched(15_001, seventh));
+    m.0.reconfigure(at(15_001), settings);
+    assert_eq!(m.0.snapshot(at(30_000)).effective_limit, 10);
+    m.0.restart_warmup(at(40_000));
+    m.0.check_invariants();
+    assert_eq!(m.0.snapshot(at(40_000)).effective_limit, 2, "nobody in flight is touched");
+    let waiting = m.queue(40_000, NORMAL);
+    for permit in permits.drain(..5) {
+        m.complete(40_001, permit);
+        m.wakes(40_001, 43_750);
+    }
+    m.complete(40_002, permits.pop().unwrap());
+    permits.push(m.dispatched(40_002, waiting));
+    m.end(40_003, permits);
+}
+
+#[test]
+fn codel_drops_who_comes_to_its_turn_after_waits_were_too_long_for_an_interval_but_no_critical_one() {
+    let mut m = Machine::new(queueing(1, 100, 0, Discipline::Codel));
+    let mut permit = m.admit(0, NORMAL);
+    let tickets = (0..5).map(|_| m.queue(0, NORMAL)).collect::<Vec<_>>();
+    m.complete(50, permit);
+    permit = m.dispatched(50, tickets[0]);
+    m.complete(1_049, permit);
+    permit = m.dispatched(1_049, tickets[1]);
+    let critical = m.queue(1_049, Class::Critical);
+    m.complete(1_200, permit);
+    permit = m.dispatched(1_200, critical);
+    m.complete(1_201, permit);
+    let rejection = m.expired(1_201, tickets[2]);
+    assert_eq!((rejection.reason, rejection.waited, rejection.depth), (Reason::Codel, ms(1_201), 4));
+    permit = m.dispatched(1_201, tickets[3]);
+    m.complete(9_000, permit);
+    permit = m.dispatched(9_000, tickets[4]);
+    m.end(9_001, [permit]);
 }
 
 #[test]

@@ -13,7 +13,9 @@ use std::{
     time::Duration,
 };
 
-use loadline_core::{Class, Discipline, Outcome, Reason, Request, Settings};
+use loadline_core::{
+    Class, Discipline, Outcome, OverloadLevel, Percent, Reason, Request, Settings, Verdict, Warmup,
+};
 use loadline_tower::{Attempt, Gate, Permit, Waiting};
 use tokio::time::{Instant, advance, sleep};
 
@@ -352,4 +354,39 @@ fn what_is_shared_may_be_sent() {
     shareable::<Waiting>();
     sendable::<Permit>();
     sendable::<Attempt>();
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_during_a_warm_up_is_woken_when_the_limit_rises() {
+    let mut settings = settings(4);
+    settings.queue.timeout = None;
+    settings.warmup = Some(Warmup { from: Percent::new(25).unwrap(), over: ms(3_000) });
+    let gate = Gate::new(settings);
+    let first = admitted(&gate);
+    let begun = Instant::now();
+    let second = queued(&gate).await.unwrap();
+    assert_eq!(begun.elapsed(), ms(1_000));
+    let third = tokio::spawn(queued(&gate));
+    sleep(ms(10)).await;
+    gate.restart_warmup();
+    third.await.unwrap().unwrap().complete(Outcome::Completed);
+    assert_eq!(
+        begun.elapsed(),
+        ms(3_010),
+        "the old step came too early, and it went on to wait for the new one"
+    );
+    first.complete(Outcome::Completed);
+    second.complete(Outcome::Completed);
+    assert_empty(&gate);
+}
+
+#[tokio::test(start_paused = true)]
+async fn signals_and_questions_reach_the_core() {
+    let gate = Gate::new(settings(1));
+    assert_eq!(gate.explain(&normal()).verdict, Verdict::Admit);
+    gate.set_overload(OverloadLevel::Moderate);
+    assert_eq!(gate.explain(&normal()).verdict, Verdict::Shed(Reason::Overload));
+    assert!(
+        matches!(gate.try_admit(normal()), Attempt::Shed(rejection) if rejection.reason == Reason::Overload)
+    );
 }

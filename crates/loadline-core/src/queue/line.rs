@@ -37,6 +37,7 @@
 use crate::{Duration, Instant, time::nanos};
 
 use super::{
+    codel::Codel,
     entry::Entry,
     list::List,
     overload::{self, Overload},
@@ -84,6 +85,7 @@ pub(super) struct Line {
     next_witness: Instant,
     overload: Overload,
     patience: Patience,
+    pub(super) codel: Codel,
 }
 
 impl Line {
@@ -93,6 +95,7 @@ impl Line {
         next_witness: Instant::ORIGIN,
         overload: Overload::HEALTHY,
         patience: Patience::UNKNOWN,
+        codel: Codel::QUIET,
     };
 
     pub(super) const fn len(&self) -> u32 {

@@ -12,6 +12,7 @@
 //! [`QueueSettings::aging`], every [`AGED_TURN`]-th dispatch goes to its class, of the classes below the highest that waits the
 //! one with the oldest waiter. Dispatches count, not time: the classes above lose the same share at any speed of service.
 
+mod codel;
 mod entry;
 mod expiry;
 mod line;
@@ -95,6 +96,8 @@ pub(crate) struct Queue {
     dispatched: u64,
     /// How many were dispatched since a class below theirs has waited too long, and since it had its turn.
     overtaken: u32,
+    /// The slots that retries need which have not been answered yet.
+    retries: u64,
 }
 
 /// A waiter that was taken out.
@@ -120,6 +123,7 @@ impl Queue {
             expiry: Expiry::new(),
             dispatched: 0,
             overtaken: 0,
+            retries: 0,
         }
     }
 
@@ -141,6 +145,11 @@ impl Queue {
     /// How many wait for a slot.
     pub(crate) const fn waiting(&self) -> u32 {
         self.entries.len() - self.giving_way.len()
+    }
+
+    /// The slots needed by retries that have not been answered yet.
+    pub(crate) const fn retries_waiting(&self) -> u64 {
+        self.retries
     }
 
     /// How many of this class have not been answered yet.
@@ -226,6 +235,9 @@ impl Queue {
             older: NIL,
             newer: NIL,
         });
+        if request.retry {
+            self.retries += u64::from(request.cost.get());
+        }
         self.lines[request.class.index()].push(&mut self.entries, ticket.slot());
         if let Some(at) = expires {
             self.expiry.insert(at, ticket);
@@ -256,6 +268,18 @@ impl Queue {
     pub(crate) fn next(&self, now: Instant, pace: &Pace, room: &Room) -> Option<Next> {
         let (index, turn) = self.who_is_next(now, pace, room)?;
         Some(Next { index, turn, request: self.entries[index].request })
+    }
+
+    /// Whether who is next is dropped by the discipline instead of being served. To be asked once for each.
+    pub(crate) fn drops(&mut self, now: Instant, next: &Next) -> bool {
+        let class = next.request.class;
+        if self.settings.discipline != Discipline::Codel || class == Class::Critical {
+            return false;
+        }
+        let waited = now.nanos_since(self.entries[next.index].arrived);
+        let line = &mut self.lines[class.index()];
+        let is_alone = line.len() == 1;
+        line.codel.drops(now, waited, is_alone, &self.settings.codel)
     }
 
     /// Takes out who is next, because it is served.
@@ -355,7 +379,7 @@ impl Queue {
 
     fn newest_first(&self, now: Instant, class: Class, pace: &Pace) -> bool {
         match self.settings.discipline {
-            Discipline::Fifo => false,
+            Discipline::Fifo | Discipline::Codel => false,
             Discipline::Lifo => true,
             Discipline::Adaptive => self.is_overloaded(now, class, pace),
         }
@@ -395,7 +419,7 @@ impl Queue {
         let line = &mut self.lines[class.index()];
         let index = match self.settings.discipline {
             Discipline::Adaptive => line.makes_room(&mut self.entries, now, pace),
-            Discipline::Fifo | Discipline::Lifo => line.oldest(),
+            Discipline::Fifo | Discipline::Lifo | Discipline::Codel => line.oldest(),
         };
         index.expect("somebody of this class waits")
     }
@@ -416,6 +440,9 @@ impl Queue {
         }
         let ticket = self.entries.ticket(index);
         let entry = self.entries.remove(index);
+        if entry.request.retry {
+            self.retries -= u64::from(entry.request.cost.get());
+        }
         if self.entries.len() == 0 {
             self.expiry.give_back();
         }

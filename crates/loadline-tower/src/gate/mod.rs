@@ -7,8 +7,8 @@
 //! A freed slot is given to the waiter that the core names before anybody is woken. A newcomer therefore never overtakes
 //! somebody who was woken but has not run yet, and wake-ups are as fair as the core's order.
 //!
-//! Time is tokio's, so a paused test clock is honoured. Nothing is spawned: each [`Waiting`] sleeps until its own expiry and then
-//! does what is due for everybody.
+//! Time is tokio's, so a paused test clock is honoured. Nothing is spawned: each [`Waiting`] sleeps until its own expiry, or until
+//! the limit rises in a warm-up, and then does what is due for everybody.
 
 mod permit;
 mod state;
@@ -62,7 +62,8 @@ impl Gate {
             Decision::Queue(ticket) => {
                 let seat = state.seat(ticket);
                 let expires = state.admission.expires_at(ticket).map(|at| shared.to_tokio(at));
-                Attempt::Queued(Waiting::new(Arc::clone(shared), ticket, seat, expires))
+                let rises = state.admission.next_rise(now).map(|at| shared.to_tokio(at));
+                Attempt::Queued(Waiting::new(Arc::clone(shared), ticket, seat, expires, rises))
             }
         })
     }
@@ -121,6 +122,12 @@ impl Gate {
         self.shared.update(now, |state| state.admission.set_overload(now, level));
     }
 
+    /// Begins the warm-up anew; see [`Admission::restart_warmup`].
+    pub fn restart_warmup(&self) {
+        let now = self.now();
+        self.shared.update(now, |state| state.admission.restart_warmup(now));
+    }
+
     /// The time on this gate's clock: nanoseconds since it was made.
     #[must_use]
     pub fn now(&self) -> Instant {
@@ -152,6 +159,13 @@ impl Shared {
         // What the clock cannot express is never reached either: a century will do.
         let far = std::time::Duration::from_secs(100 * 365 * 24 * 3_600);
         self.origin + since.min(far)
+    }
+
+    /// When the limit rises next by itself.
+    fn next_rise(&self) -> Option<tokio::time::Instant> {
+        let now = self.now();
+        let at = self.lock().admission.next_rise(now)?;
+        Some(self.to_tokio(at))
     }
 
     /// A panic elsewhere while the lock was held (a broken invariant in a debug build) is reported where it happened; the

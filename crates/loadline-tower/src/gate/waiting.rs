@@ -29,7 +29,9 @@ pub struct Waiting {
     /// Where the answer will be; `None` once it was fetched.
     seat: Option<u32>,
     expires: Option<Instant>,
-    /// Until `expires`. Made on the first poll: only then is there a runtime for certain.
+    /// When there will be more slots.
+    rises: Option<Instant>,
+    /// Until the first of the two. Made on the first poll: only then is there a runtime for certain.
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
@@ -39,15 +41,23 @@ impl Waiting {
         ticket: Ticket,
         seat: u32,
         expires: Option<Instant>,
+        rises: Option<Instant>,
     ) -> Self {
-        Self { shared, ticket, seat: Some(seat), expires, sleep: None }
+        Self { shared, ticket, seat: Some(seat), expires, rises, sleep: None }
     }
 
-    /// Whether its own time is up by the runtime's timer.
+    /// Whether something falls due by the runtime's timer: its own time is up, or there are more slots.
     fn is_due(&mut self, context: &mut Context<'_>) -> bool {
-        let Some(expires) = self.expires else { return false };
-        let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(expires)));
+        let Some(wakes) = self.expires.into_iter().chain(self.rises).min() else { return false };
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(wakes)));
         sleep.as_mut().poll(context).is_ready()
+    }
+
+    /// What it waits for next, after something fell due at `now`.
+    fn rearm(&mut self, now: Instant) {
+        self.expires = self.expires.filter(|expires| *expires > now);
+        self.rises = self.shared.next_rise().filter(|rises| *rises > now);
+        self.sleep = None;
     }
 }
 
@@ -57,11 +67,11 @@ impl Future for Waiting {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         let seat = this.seat.expect("not polled after it has resolved");
-        if this.is_due(context) {
+        while this.is_due(context) {
             // The core answers at exactly the expiry; the runtime's timer fires at it or later.
             let now = this.shared.now();
             this.shared.update(now, |_| ());
-            this.expires = None;
+            this.rearm(this.shared.to_tokio(now));
         }
         let (answer, replaced) = this.shared.lock().fetch(seat, context);
         drop(replaced);
