@@ -39,7 +39,7 @@ pub(crate) fn read(scratch: &Scratch, live: &Live, began: Instant, trusted: bool
     let remaining = budget.remaining.or(live.settings.deadline.default_budget);
     Budget {
         deadline: remaining.map(|remaining| Deadline { at: began + remaining, ..named }),
-        too_old: trusted && budget.waited_longer_than(live.settings.deadline.max_queue_age),
+        too_old: live.settings.deadline.max_queue_age.is_some_and(|most| budget.waited_longer_than(most)),
         invalid: budget.invalid,
     }
 }

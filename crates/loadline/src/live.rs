@@ -14,7 +14,7 @@ use loadline_http::syslog::LogTarget;
 use crate::access_log::{AccessLog, LogSettings};
 use crate::buffers::Scratch;
 use crate::client::Peer;
-use crate::config::settings::{self, Discipline, Settings};
+use crate::config::settings::{self, Discipline, Reserve, Settings};
 use crate::upstream::Upstream;
 
 /// Settings, resolved for the request path. Replaced as a whole by a reload.
@@ -58,7 +58,7 @@ impl Live {
             buffer_total: word(settings.buffer.total),
             host: settings.upstream.to_string(),
             connections_allowed: settings.limit.concurrency.get() as usize
-                + core::Settings::usual_reserve(settings.limit.concurrency) as usize
+                + reserve(&settings) as usize
                 + settings.bypass.concurrency.get() as usize,
             status_codes: StatusCodes {
                 shed: settings.response.status,
@@ -71,8 +71,8 @@ impl Live {
             },
             upstream,
             log,
-            rules: settings.priority.rules.clone(),
-            deadlines: settings.deadline.headers.clone(),
+            rules: settings.priority.classifier(),
+            deadlines: settings.deadline.reader(),
             settings,
         }
     }
@@ -137,12 +137,23 @@ fn log_settings(log: &settings::Log, access: &str) -> Result<LogSettings, String
     Ok(settings)
 }
 
+/// Slots above the limit for critical requests. They cost nothing where there are none.
+fn reserve(settings: &Settings) -> u32 {
+    match settings.priority.reserve {
+        Reserve::Auto => core::Settings::usual_reserve(settings.limit.concurrency),
+        Reserve::Slots(slots) => slots,
+    }
+}
+
 fn admission(settings: &Settings, seed: u64) -> core::Settings {
     let mut admission = core::Settings::new(settings.limit.concurrency);
     admission.bypass_limit = settings.bypass.concurrency;
-    // Used by critical requests only, and bounded: it costs nothing where there are none.
-    admission.reserve = core::Settings::usual_reserve(settings.limit.concurrency);
-    admission.shed_at = settings.priority.shed_at;
+    admission.reserve = reserve(settings);
+    let share = |percent: Option<u8>| percent.and_then(core::Percent::new);
+    let shed_at = settings.priority.shed_at;
+    admission.shed_at.high = share(shed_at.high);
+    admission.shed_at.normal = share(shed_at.normal);
+    admission.shed_at.low = share(shed_at.low);
     admission.predict = settings.deadline.predict;
     admission.queue.aging = settings.priority.aging;
     admission.queue.depth = settings.queue.depth;
@@ -151,6 +162,7 @@ fn admission(settings: &Settings, seed: u64) -> core::Settings {
         Discipline::Adaptive => core::Discipline::Adaptive,
         Discipline::Fifo => core::Discipline::Fifo,
         Discipline::Lifo => core::Discipline::Lifo,
+        Discipline::Codel => core::Discipline::Codel,
     };
     admission.seed = seed;
     admission
@@ -165,10 +177,16 @@ mod tests {
         let settings = Settings::default();
         let upstream = Upstream::new(settings.upstream.clone(), 1);
         let live = Live::new(settings, 1, upstream, Arc::new(AccessLog::off()));
-        assert_eq!(live.classify(b"/healthcheck"), Class::Bypass);
+        let class = |path: &str| {
+            let mut scratch = Scratch::default();
+            scratch.inbox = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").into_bytes();
+            scratch.head.parse(&scratch.inbox, &live.limits).expect("it is well-formed");
+            live.classify(&scratch, false).0
+        };
+        assert_eq!(class("/healthcheck"), Class::Bypass);
         for other in ["/healthcheck/", "/HEALTHCHECK", "//healthcheck", "/a/../healthcheck", "/health%63heck"]
         {
-            assert_eq!(live.classify(other.as_bytes()), Class::Normal, "{other}");
+            assert_eq!(class(other), Class::Normal, "{other}");
         }
     }
 }

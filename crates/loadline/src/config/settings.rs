@@ -154,6 +154,8 @@ pub enum Discipline {
     Fifo,
     /// Newest first, always.
     Lifo,
+    /// Oldest first; drops at a rising rate while waits stay above 50 ms (RFC 8289).
+    Codel,
 }
 
 /// `[bypass]`: health checks, which are forwarded without waiting and without taking a slot.

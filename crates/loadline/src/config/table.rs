@@ -117,11 +117,12 @@ fn limit_and_queue() -> Vec<Key> {
         .follows("the same as max_connections"),
         key(
             "queue.discipline",
-            "Who is next: fifo the oldest, lifo the newest, adaptive the oldest while healthy and the newest while overloaded. Under overload, adaptive also rejects early who would leave before being served.",
+            "Who is next: fifo the oldest, lifo the newest, adaptive the oldest while healthy and the newest while overloaded. Under overload, adaptive also rejects early who would leave before being served. codel is RFC 8289's law (target 50 ms, interval 1 s) over oldest first.",
             Words(&[
                 ("adaptive", Discipline::Adaptive),
                 ("fifo", Discipline::Fifo),
                 ("lifo", Discipline::Lifo),
+                ("codel", Discipline::Codel),
             ]),
             at!(queue.discipline),
         ),
