@@ -7,6 +7,9 @@
 //!
 //! Out of scope: parsing (`value.rs`, `address.rs`), precedence (`layers.rs`), and anything that touches the network.
 
+mod deadline;
+mod priority;
+
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -14,6 +17,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use loadline_http::syslog::{Facility, HeaderFormat, HeaderWord};
+
+pub use deadline::Deadline;
+pub use priority::{Priority, Reserve, ShedAt};
 
 /// One kibibyte, in bytes.
 pub const KIB: u64 = 1024;
@@ -49,6 +55,10 @@ pub struct Settings {
     pub queue: Queue,
     /// Requests that skip limit and queue.
     pub bypass: Bypass,
+    /// Which requests matter more.
+    pub priority: Priority,
+    /// How long clients wait.
+    pub deadline: Deadline,
     /// How long each phase may take.
     pub timeouts: Timeouts,
     /// How much of a message may be held so that a slow peer holds no slot.

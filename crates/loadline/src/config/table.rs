@@ -34,6 +34,8 @@ pub(super) static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
         general(),
         limit_and_queue(),
         bypass(),
+        decision::priority(),
+        decision::deadline(),
         timeouts(),
         buffers(),
         http(),
@@ -53,6 +55,8 @@ macro_rules! at {
         (|settings: &Settings| &settings.$($field).+, |settings: &mut Settings| &mut settings.$($field).+)
     };
 }
+
+mod decision;
 
 fn general() -> Vec<Key> {
     vec![
@@ -342,7 +346,7 @@ fn log() -> Vec<Key> {
 fn trust() -> Vec<Key> {
     vec![key(
         "trust.proxies",
-        "Networks of proxies whose forwarding headers are believed.",
+        "Networks of proxies whose priority, deadline-age and forwarding headers are believed.",
         Networks,
         at!(trust.proxies),
     )]

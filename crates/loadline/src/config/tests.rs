@@ -555,20 +555,22 @@ fn the_effective_configuration_is_a_configuration() {
 fn the_schema_knows_every_setting_and_nothing_else() {
     let schema: serde_json::Value = serde_json::from_str(&render::schema()).unwrap();
     let mut names = Vec::new();
-    for (name, property) in schema["properties"].as_object().unwrap() {
-        match property["properties"].as_object() {
-            Some(inner) => {
-                assert_eq!(property["additionalProperties"], false, "{name}");
-                names.extend(inner.keys().map(|key| format!("{name}.{key}")));
-            }
-            None => names.push(name.clone()),
-        }
-    }
+    names_below("", &schema, &mut names);
     names.sort();
     let mut keys: Vec<_> = KEYS.iter().map(|key| key.name.to_owned()).collect();
     keys.sort();
     assert_eq!(names, keys);
-    assert_eq!(schema["additionalProperties"], false);
+}
+
+/// The dotted names of all properties that are no tables.
+fn names_below(prefix: &str, table: &serde_json::Value, names: &mut Vec<String>) {
+    assert_eq!(table["additionalProperties"], false, "{prefix}");
+    for (name, property) in table["properties"].as_object().unwrap() {
+        match property["properties"] {
+            serde_json::Value::Null => names.push(format!("{prefix}{name}")),
+            _ => names_below(&format!("{prefix}{name}."), property, names),
+        }
+    }
 }
 
 #[test]
@@ -597,6 +599,7 @@ fn the_schema_accepts_the_defaults_and_refuses_mistakes() {
 fn accepts(schema: &serde_json::Value, value: &serde_json::Value) -> bool {
     let is_type = |name: &str| match name {
         "integer" => value.as_f64().is_some_and(|number| number.fract() == 0.0),
+        "number" => value.is_number(),
         "string" => value.is_string(),
         "boolean" => value.is_boolean(),
         "array" => value.is_array(),
