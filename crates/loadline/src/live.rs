@@ -137,9 +137,14 @@ fn log_settings(log: &settings::Log, access: &str) -> Result<LogSettings, String
     Ok(settings)
 }
 
-/// Slots above the limit for critical requests. They cost nothing where there are none.
+/// Slots above the limit for critical requests; none where no request can be critical.
 fn reserve(settings: &Settings) -> u32 {
-    match settings.priority.reserve {
+    let priority = &settings.priority;
+    let critical = priority.header.is_some()
+        || priority.default == Class::Critical
+        || priority.rules.iter().any(|rule| rule.class == Class::Critical);
+    match priority.reserve {
+        _ if !critical => 0,
         Reserve::Auto => core::Settings::usual_reserve(settings.limit.concurrency),
         Reserve::Slots(slots) => slots,
     }
@@ -178,8 +183,8 @@ mod tests {
         let upstream = Upstream::new(settings.upstream.clone(), 1);
         let live = Live::new(settings, 1, upstream, Arc::new(AccessLog::off()));
         let class = |path: &str| {
-            let mut scratch = Scratch::default();
-            scratch.inbox = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").into_bytes();
+            let inbox = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").into_bytes();
+            let mut scratch = Scratch { inbox, ..Scratch::default() };
             scratch.head.parse(&scratch.inbox, &live.limits).expect("it is well-formed");
             live.classify(&scratch, false).0
         };

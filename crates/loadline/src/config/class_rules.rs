@@ -39,7 +39,7 @@ impl Field for RulesField {
     }
 
     fn accepts(&self) -> String {
-        "a list of rules (such as [{ path = \"/admin/*\", class = \"critical\" }])".to_owned()
+        "a list of rules (such as [{path=\"/admin/*\",class=\"critical\"}])".to_owned()
     }
 
     fn schema(&self) -> Json {
@@ -73,7 +73,7 @@ impl RulesField {
                 other => mistakes.push(Mistake {
                     at: None,
                     message: format!(
-                        "rule {} is {other}, not a table (such as {{ path = \"/admin/*\", class = \"critical\" }})",
+                        "rule {} is {other}, not a table (such as {{path=\"/admin/*\",class=\"critical\"}})",
                         index + 1
                     ),
                 }),
@@ -109,7 +109,7 @@ fn rule(at: usize, entries: &[Node]) -> Result<Rule, Mistake> {
         }
     }
     let incomplete = |message: &str| Mistake { at: Some(at), message: message.to_owned() };
-    let class = class.ok_or_else(|| incomplete("a rule needs a class (such as class = \"high\")"))?;
+    let class = class.ok_or_else(|| incomplete("a rule needs a class (such as class=\"high\")"))?;
     if conditions.is_empty() {
         return Err(incomplete(
             "a rule needs a condition; the class of all other requests is priority.default",

@@ -2,11 +2,10 @@
 
 use crate::support::{Client, Gate, Proxy, Setup, Upstream};
 
-const RULES: &str = r#"[
-  { path = "/critical/*", class = "critical" },
-  { path = "/high/*", class = "high" },
-  { path = "/low/*", class = "low" },
-]"#;
+const RULES: &str = concat!(
+    r#"[{ path = "/critical/*", class = "critical" }, "#,
+    r#"{ path = "/high/*", class = "high" }, { path = "/low/*", class = "low" }]"#
+);
 
 fn send(proxy: &Proxy, target: &str, headers: &str) -> Client {
     let mut client = proxy.connect();

@@ -32,9 +32,10 @@ pub(super) fn priority() -> Vec<Key> {
         ),
         with_field(
             "priority.rules",
-            "Classes by request: the first rule whose conditions all hold decides. Conditions: path (/admin/* is all below, /admin/** \
-             also /admin itself), method, has_header = \"name\", header = \"name: value\", has_query = \"name\", \
-             query = \"name=value\". Class: critical, high, normal, low or bypass.",
+            "Classes by request: the first rule whose conditions all hold decides. Conditions: path=\"/admin/*\" is all below \
+             (/admin/** also /admin itself), method=\"GET\", has_header=\"name\", header=\"name: value\", has_query=\"name\", \
+             query=\"name=value\". Class: critical, high, normal, low or bypass. Outside of a file, the list is written as TOML or \
+             JSON on one line.",
             RulesField,
         ),
         key(
