@@ -31,11 +31,7 @@ pub(crate) struct Budget {
 pub(crate) fn read(scratch: &Scratch, live: &Live, began: Instant, trusted: bool) -> Budget {
     let Scratch { head, inbox, .. } = scratch;
     let budget = live.deadlines.budget(head.iter(inbox), wall_clock(), trusted);
-    let named = Deadline {
-        at: began,
-        tolerance: budget.tolerance,
-        named: budget.understood,
-    };
+    let named = Deadline { at: began, tolerance: budget.tolerance, named: budget.understood };
     let remaining = budget.remaining.or(live.settings.deadline.default_budget);
     Budget {
         deadline: remaining.map(|remaining| Deadline { at: began + remaining, ..named }),

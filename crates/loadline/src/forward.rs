@@ -190,7 +190,8 @@ pub(crate) async fn forward<S: ClientIo>(
                     let unseen = Abandoned { connection, permit: held, phase, kind, outcome };
                     abandon(unseen, scratch, worker, live, body);
                 }
-                let passed = exchange.deadline.is_some_and(|deadline| deadline.left(Instant::now()).is_zero());
+                let passed =
+                    exchange.deadline.is_some_and(|deadline| deadline.left(Instant::now()).is_zero());
                 return match (answered, late) {
                     (true, _) => Forwarded::Broken,
                     (false, true) if passed => Forwarded::Failed(LocalError::deadline(live)),

@@ -18,11 +18,8 @@ fn ask(proxy: &Proxy, headers: &str) -> Response {
 fn what_is_too_late_never_reaches_the_application() {
     let upstream = Upstream::hello();
     let proxy = Setup::to(&upstream, 4).start();
-    for header in [
-        "X-Respond-By: 2020-01-01T00:00:00Z",
-        "X-Request-Deadline: 1577836800",
-        "grpc-timeout: 0n",
-    ] {
+    for header in ["X-Respond-By: 2020-01-01T00:00:00Z", "X-Request-Deadline: 1577836800", "grpc-timeout: 0n"]
+    {
         let response = ask(&proxy, &format!("{header}\r\n"));
         // More than an hour ago is a wrong clock, not a deadline; no time at all is one that has passed.
         let passed = header.starts_with("grpc");
@@ -102,7 +99,11 @@ fn the_rest_of_the_budget_travels_on() {
     let request = upstream.only_request();
     let left: u64 = request.header("x-request-timeout-ms").expect("it is passed on").parse().unwrap();
     assert!((1..=5000).contains(&left), "{left}");
-    assert_eq!(request.header("x-respond-by").as_deref(), Some("2020-01-01"), "what is not understood is not touched");
+    assert_eq!(
+        request.header("x-respond-by").as_deref(),
+        Some("2020-01-01"),
+        "what is not understood is not touched"
+    );
 }
 
 #[test]
@@ -114,7 +115,11 @@ fn an_untrusted_client_gains_nothing() {
     let trusting = Setup::to(&upstream, 1).set("trust.proxies", "127.0.0.0/8").start();
     let old = ask(&trusting, "X-Queue-Time-Seconds: 3600\r\n");
     assert_eq!((old.status, old.reason().as_str()), (503, "queue_age"));
-    assert_eq!(ask(&trusting, "X-Queue-Time-Seconds: 10\r\n").status, 200, "exactly ten seconds are not too many");
+    assert_eq!(
+        ask(&trusting, "X-Queue-Time-Seconds: 10\r\n").status,
+        200,
+        "exactly ten seconds are not too many"
+    );
 }
 
 #[test]

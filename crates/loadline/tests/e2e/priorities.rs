@@ -97,7 +97,10 @@ fn seven_of_ten_in_flight_in_threshold_mode() {
     for client in &mut busy {
         assert_eq!(client.read().status, 200);
     }
-    assert_eq!(proxy.metric_sum("http_requests_shed_total", &["priority=\"low\"", "reason=\"priority\""]), 1.0);
+    assert_eq!(
+        proxy.metric_sum("http_requests_shed_total", &["priority=\"low\"", "reason=\"priority\""]),
+        1.0
+    );
 }
 
 /// Whether the second of two waiters was served first when it claimed a higher class.

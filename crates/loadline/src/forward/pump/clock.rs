@@ -32,9 +32,8 @@ impl<S: ClientIo> Pump<'_, S> {
             if self.answered { self.upstream_moved.max(self.client_moved) } else { self.upstream_moved };
         // The client waits no longer than its deadline for the answer to begin; one that has begun is let go on.
         let deadline = self.exchange.deadline.filter(|_| !self.answered);
-        let upstream_due = deadline.map_or(heard + timeouts.upstream, |deadline| {
-            (heard + timeouts.upstream).min(deadline.at)
-        });
+        let upstream_due = deadline
+            .map_or(heard + timeouts.upstream, |deadline| (heard + timeouts.upstream).min(deadline.at));
         let client_due = self.client_moved + timeouts.client;
         let mut next = if reading && !tied && !owes_body { upstream_due } else { client_due };
         if reading && !tied && !owes_body && now >= upstream_due {

@@ -140,7 +140,8 @@ impl Proxy {
                     && labels.iter().all(|label| series.contains(label))
             })
             .map(|(_, value)| value.parse::<f64>().unwrap())
-            .sum()
+            .reduce(|sum, value| sum + value)
+            .unwrap_or_else(|| panic!("no series {family} with {labels:?}"))
     }
 
     /// Waits until that sum has a value: an answer may be with its client before it is counted.
