@@ -20,7 +20,22 @@
 //! # }
 //! ```
 
+mod admit;
+mod body;
+mod builder;
+pub mod client;
+mod error;
 mod gate;
+mod observer;
+pub mod server;
+mod slot;
 
+pub use admit::AdmitFuture;
+pub use body::PermitBody;
+pub use builder::GateBuilder;
+pub use error::Error;
 pub use gate::{Attempt, Gate, Permit, Waiting};
 pub use loadline_core;
+pub use loadline_core::{Class, Discipline, Outcome, Reason, Rejection, Request, Settings, Snapshot};
+pub use observer::Observer;
+pub use slot::{Admission, Hold};
