@@ -73,7 +73,7 @@ async fn errors_of_the_dependency_are_another_variant_and_free_the_slot() {
 #[tokio::test(start_paused = true)]
 async fn with_a_queue_calls_wait_and_give_up_in_time() {
     let gate = limit(1).queue(2, ms(150)).discipline(Discipline::Fifo).build();
-    let client = ClientLayer::new(gate.clone()).layer(service_fn(async |_: Request<()>| {
+    let client = ClientLayer::new(gate.clone()).layer(service_fn(|_: Request<()>| async {
         sleep(ms(100)).await;
         Ok::<_, Infallible>(ok([]))
     }));
@@ -108,7 +108,7 @@ async fn with_a_queue_calls_wait_and_give_up_in_time() {
 #[tokio::test]
 async fn an_upgraded_connection_keeps_the_slot_with_its_hold() {
     let gate = limit(1).no_queue().build();
-    let client = ClientLayer::new(gate.clone()).layer(service_fn(async |request: Request<()>| {
+    let client = ClientLayer::new(gate.clone()).layer(service_fn(|request: Request<()>| async move {
         let upgrade = request.uri().path() == "/upgrade";
         let status = if upgrade { StatusCode::SWITCHING_PROTOCOLS } else { StatusCode::OK };
         Ok::<_, Infallible>(Response::builder().status(status).body(Chunks::default()).unwrap())
