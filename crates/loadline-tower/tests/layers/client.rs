@@ -55,12 +55,9 @@ async fn at_the_limit_it_fails_at_once_and_the_dependency_is_not_called() {
 #[tokio::test]
 async fn errors_of_the_dependency_are_another_variant_and_free_the_slot() {
     let gate = limit(1).no_queue().build();
-    let client = ClientLayer::new(gate.clone()).layer(service_fn(async |request: Request<()>| match request
-        .uri()
-        .path()
-    {
-        "/broken" => Ok(ok([broken()])),
-        _ => Err(io::Error::other("refused")),
+    let client = ClientLayer::new(gate.clone()).layer(service_fn(|request: Request<()>| async move {
+        let breaks = request.uri().path() == "/broken";
+        if breaks { Ok(ok([broken()])) } else { Err(io::Error::other("refused")) }
     }));
     let error = client.clone().oneshot(get()).await.unwrap_err();
     assert!(matches!(error, Error::Inner(error) if error.to_string() == "refused"));
