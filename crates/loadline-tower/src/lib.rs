@@ -26,6 +26,7 @@ mod builder;
 pub mod client;
 mod error;
 mod gate;
+pub mod lag;
 mod observer;
 pub mod server;
 mod slot;
