@@ -2,9 +2,10 @@
 //!
 //! # The order: slot, readiness, call
 //!
-//! A slot is asked for when the service is *called*, never in `poll_ready`. Servers poll readiness before there is a request,
-//! once per connection, so that a permit taken there is pinned by each idle keep-alive connection; this is what happens to
-//! `tower::limit::ConcurrencyLimit`, and `LoadShed` around it does not help. So a limited service is always ready.
+//! A slot is asked for when the service is *called*, never in `poll_ready`. Some servers (hyper before 1.0, for one) poll
+//! readiness once per connection, before there is a request, so that a permit taken there is pinned by each idle keep-alive
+//! connection. This is what happens to `tower::limit::ConcurrencyLimit`, and `LoadShed` around it does not help. So a limited
+//! service is always ready.
 //!
 //! The inner service is asked whether it is ready only when the request has its slot, and the clone that was asked is the one
 //! that is called. Nothing that the inner service reserves while it is polled is therefore pinned by a connection or by a

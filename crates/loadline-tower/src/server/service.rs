@@ -15,7 +15,7 @@ use crate::{AdmitFuture, Error, Gate, Observer, PermitBody};
 
 /// A service behind a gate. Made by [`LoadlineLayer`](super::LoadlineLayer).
 ///
-/// It is always ready. Readiness is polled before there is a request, so nothing may be taken for it; the inner service is
+/// It is always ready. Readiness may be polled before there is a request, so nothing is taken for it; the inner service is
 /// asked for its own when the request has a slot. It must be `Clone`, for each request is answered by a clone.
 #[derive(Clone)]
 pub struct LoadlineService<S, C, A> {
