@@ -115,3 +115,8 @@ pub use loadline_core;
 pub use loadline_core::{Class, Discipline, Outcome, Reason, Rejection, Request, Settings, Snapshot};
 pub use observer::Observer;
 pub use slot::{Admission, Hold};
+
+/// The guide's code compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/rust.md")]
+struct Guide;
