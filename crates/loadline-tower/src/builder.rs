@@ -57,7 +57,7 @@ impl GateBuilder {
         self
     }
 
-    /// How many of [`Class::Bypass`](loadline_core::Class::Bypass) may be in flight at once; 16 unless said otherwise.
+    /// How many of [`Class::Bypass`](crate::Class::Bypass) may be in flight at once; 16 unless said otherwise.
     pub const fn bypass_limit(mut self, limit: NonZeroU32) -> Self {
         self.settings.bypass_limit = limit;
         self

@@ -12,8 +12,7 @@ use loadline_core::{Class, Outcome, Rejection};
 /// They run on the request's path: they must return quickly and must not panic. No lock is held meanwhile.
 ///
 /// ```
-/// use loadline_core::Rejection;
-/// use loadline_tower::Observer;
+/// use loadline_tower::{Observer, Rejection};
 ///
 /// struct Log;
 ///

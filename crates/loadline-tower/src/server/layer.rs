@@ -3,11 +3,10 @@
 use std::{fmt, sync::Arc};
 
 use http::StatusCode;
-use loadline_core::Class;
 use loadline_http::rejection::{BodyFormat, StatusCodes};
 use tower_layer::Layer;
 
-use super::{AllNormal, AsError, AsResponse, LoadlineService};
+use super::{AllNormal, AsError, AsResponse, Classify, LoadlineService};
 use crate::{Gate, Observer};
 
 /// Puts a gate before a service.
@@ -31,14 +30,13 @@ impl LoadlineLayer {
 }
 
 impl<C, A> LoadlineLayer<C, A> {
-    /// Classifies each request. Name the request's type in the closure, as here axum's:
+    /// Classifies each request with a closure, or another [`Classify`]. Name the request's type in the closure, as here axum's:
     ///
     /// ```
     /// use axum::extract::Request;
-    /// use loadline_core::Class;
-    /// # use loadline_tower::{Gate, server::LoadlineLayer};
-    /// # let gate = Gate::builder(std::num::NonZeroU32::MIN).build();
+    /// use loadline_tower::{Class, Gate, server::LoadlineLayer};
     ///
+    /// # let gate = Gate::builder(std::num::NonZeroU32::MIN).build();
     /// let layer = LoadlineLayer::new(gate).classify(|request: &Request| match request.uri().path() {
     ///     "/healthz" => Class::Bypass, // not queued, not counted, a small cap of its own
     ///     "/checkout" => Class::High,
@@ -48,7 +46,7 @@ impl<C, A> LoadlineLayer<C, A> {
     /// ```
     pub fn classify<B, F>(self, classify: F) -> LoadlineLayer<F, A>
     where
-        F: Fn(&http::Request<B>) -> Class,
+        F: Classify<B>,
     {
         let Self { gate, classify: _, answer, observer } = self;
         LoadlineLayer { gate, classify, answer, observer }

@@ -2,7 +2,14 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{Router, extract::Extension, routing::get};
+use axum::{
+    Router,
+    body::Body,
+    extract::{Extension, Request},
+    response::Response,
+    routing::get,
+};
+use hyper_util::rt::TokioIo;
 use loadline_tower::{Admission, Gate, server::LoadlineLayer};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -122,4 +129,48 @@ async fn a_client_that_leaves_frees_its_slot() {
     drop(connection);
     until(&gate, 0).await;
     assert_eq!(gate.snapshot().counters.total().aborted, 1);
+}
+
+#[tokio::test]
+async fn a_response_to_head_is_complete_with_its_head() {
+    let gate = limit(1).no_queue().build();
+    let router = Router::new().route("/", get(|| async { "text" })).layer(LoadlineLayer::new(gate.clone()));
+    let mut connection = connect(serve(router).await).await;
+    connection.write_all(b"HEAD / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    timeout(PATIENCE, connection.read_to_string(&mut answer)).await.expect("an answer in time").unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\n"), "{answer}");
+    assert_eq!(gate.snapshot().counters.total().completed, 1);
+    assert_empty(&gate);
+}
+
+/// Reads what the upgraded connection brings until it is closed, and holds the slot meanwhile.
+async fn upgrade(mut request: Request) -> Response {
+    let hold = request.extensions().get::<Admission>().unwrap().hold();
+    let upgraded = hyper::upgrade::on(&mut request);
+    tokio::spawn(async move {
+        let mut connection = TokioIo::new(upgraded.await.unwrap());
+        let _closed = tokio::io::copy(&mut connection, &mut tokio::io::sink()).await;
+        drop(hold);
+    });
+    let response = Response::builder().status(101).header("connection", "upgrade").header("upgrade", "test");
+    response.body(Body::empty()).unwrap()
+}
+
+#[tokio::test]
+async fn an_upgraded_connection_holds_its_slot_until_it_is_closed() {
+    let gate = limit(1).no_queue().build();
+    let router = Router::new().route("/", get(upgrade)).layer(LoadlineLayer::new(gate.clone()));
+    let address = serve(router).await;
+    let mut upgraded = connect(address).await;
+    let request = b"GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: test\r\n\r\n";
+    upgraded.write_all(request).await.unwrap();
+    let mut answer = [0; 12];
+    timeout(PATIENCE, upgraded.read_exact(&mut answer)).await.expect("an answer in time").unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 101");
+
+    assert!(ask(&mut connect(address).await, "/").await.starts_with("HTTP/1.1 503 "), "its slot is taken");
+    drop(upgraded);
+    until(&gate, 0).await;
+    assert_eq!(gate.snapshot().counters.total().completed, 1);
 }
