@@ -1,10 +1,14 @@
 //! The state machine: every change of state passes through here.
 
+use std::num::NonZeroU32;
+
 use crate::{
-    Class, Counters, Decision, Event, Instant, Outcome, Permit, Reason, Rejection, Request, Settings,
-    Snapshot, Ticket,
+    Class, Counters, Decision, Duration, Event, Instant, Outcome, OverloadLevel, Permit, Reason, Rejection,
+    Request, Settings, Snapshot, Ticket,
+    door::Verdict,
     drain::Drain,
-    queue::{Pace, Queue},
+    predictor::Predictor,
+    queue::{Left, Pace, Queue, Room},
     retry_after::{Load, RetryAfter},
     service_time::ServiceTime,
     snapshot::ClassSnapshot,
@@ -18,8 +22,12 @@ use crate::{
 pub struct Admission {
     pub(crate) settings: Settings,
     pub(crate) queue: Queue,
+    /// Slots taken, bypass not counted.
     pub(crate) in_flight: u32,
-    /// What `in_flight` may not exceed: the limit, or, after the limit was lowered, what was in flight then and still is.
+    /// The requests that took them.
+    pub(crate) requests: u32,
+    /// What `in_flight` may not exceed: the limit and the reserve, or, after these were lowered, what was in flight then and
+    /// still is.
     pub(crate) ceiling: u32,
     pub(crate) bypass_in_flight: u32,
     /// Like `ceiling`, for bypass.
@@ -28,10 +36,14 @@ pub struct Admission {
     /// Calls since the queue's structure was last checked; debug builds only.
     pub(crate) unchecked: u32,
     peak_in_flight: u32,
-    draining: bool,
+    pub(crate) draining: bool,
+    pub(crate) overload: OverloadLevel,
     /// The latest `now` so far.
     clock: Instant,
     service_time: ServiceTime,
+    pub(crate) predictor: Predictor,
+    doomed_started: u64,
+    probes_started: u64,
     drain: Drain,
     retry_after: RetryAfter,
 }
@@ -43,27 +55,39 @@ impl Admission {
         Self {
             queue: Queue::new(settings.queue.clone()),
             in_flight: 0,
-            ceiling: settings.limit.get(),
+            requests: 0,
+            ceiling: settings.limit.get().saturating_add(settings.reserve),
             bypass_in_flight: 0,
             bypass_ceiling: settings.bypass_limit.get(),
             counters: Counters::default(),
             unchecked: 0,
             peak_in_flight: 0,
             draining: false,
+            overload: OverloadLevel::None,
             clock: Instant::ORIGIN,
             service_time: ServiceTime::default(),
+            predictor: Predictor::default(),
+            doomed_started: 0,
+            probes_started: 0,
             drain: Drain::default(),
             retry_after: RetryAfter::new(settings.seed),
             settings,
         }
     }
 
-    /// A request has arrived. Admitted if a slot is free and nobody waits for it; else queued or shed.
+    /// A request has arrived. Admitted if a slot is free and nobody of its class or a higher one waits; else queued or shed.
     pub fn on_arrival(&mut self, now: Instant, request: Request) -> Decision {
         let now = self.advance(now);
         let class = request.class;
         self.counters.offered(class);
-        let decision = if class == Class::Bypass { self.arrive_bypass(now) } else { self.arrive(now, class) };
+        let decision = match self.judge(now, &request) {
+            Verdict::Admit => Decision::Admit(self.grant(now, request, 0, 0)),
+            Verdict::Queue(way) => {
+                let pace = self.pace();
+                Decision::Queue(self.queue.push(now, request, way, &pace))
+            }
+            Verdict::Shed(reason) => Decision::Shed(self.reject(now, class, reason)),
+        };
         self.check_after_mutation();
         decision
     }
@@ -81,12 +105,16 @@ impl Admission {
             self.bypass_ceiling = self.bypass_in_flight.max(self.settings.bypass_limit.get());
         } else {
             self.drain.advance(now, self.in_flight);
-            self.drain.handed_back();
-            self.in_flight = self.in_flight.checked_sub(1).expect("a permit is handed back to who gave it");
-            self.ceiling = self.in_flight.max(self.settings.limit.get());
+            self.drain.handed_back(permit.cost());
+            let left = self.in_flight.checked_sub(permit.cost());
+            self.in_flight = left.expect("a permit is handed back to who gave it");
+            self.requests -= 1;
+            self.lower_ceiling();
+            let held = now.nanos_since(permit.admitted_at());
+            self.predictor.record(now, permit.request().route, held, outcome);
             // Work that was given up says nothing about how long it would have taken.
             if outcome != Outcome::Aborted {
-                self.service_time.record(now.nanos_since(permit.admitted_at()));
+                self.service_time.record(held);
             }
         }
         self.counters.ended(class, outcome);
@@ -98,14 +126,15 @@ impl Admission {
         let now = self.advance(now);
         let pace = self.pace();
         let Some(left) = self.queue.cancel(now, ticket, &pace) else { return false };
-        self.counters.abandoned(left.class);
+        self.counters.abandoned(left.request.class);
         self.check_after_mutation();
         true
     }
 
     /// The next thing to do: answer waiters until this is `WakeAt` or `Idle`.
     ///
-    /// Rejections come before dispatches: a waiter whose time is up when a slot comes free is rejected, not served.
+    /// Rejections come before dispatches: a waiter whose time is up when a slot comes free is rejected, not served. One whose
+    /// turn it is but whose deadline is out of reach by then is rejected instead of being dispatched.
     pub fn poll(&mut self, now: Instant) -> Event {
         let now = self.advance(now);
         if self.queue.is_quiet() {
@@ -113,16 +142,15 @@ impl Admission {
         }
         let pace = self.pace();
         if let Some((left, reason)) = self.queue.pop_rejected(now, &pace) {
-            let mut rejection = self.reject(now, left.class, reason);
-            rejection.waited = now.saturating_since(left.arrived);
-            rejection.depth = left.depth;
-            self.check_after_mutation();
-            return Event::Expire(left.ticket, rejection);
+            return self.expire(now, &left, reason);
         }
-        if self.has_free_slot()
-            && let Some(left) = self.queue.pop_next(now, &pace)
-        {
-            let permit = self.grant(now, left.class, now.nanos_since(left.arrived), left.depth);
+        if let Some(next) = self.queue.next(now, &pace, &self.room()) {
+            if self.comes_too_late(now, &next.request) {
+                let left = self.queue.refuse(now, &next, &pace);
+                return self.expire(now, &left, Reason::DeadlineUnreachable);
+            }
+            let left = self.queue.serve(now, &next, &pace);
+            let permit = self.grant(now, left.request, now.nanos_since(left.arrived), left.depth);
             self.check_after_mutation();
             return Event::Dispatch(left.ticket, permit);
         }
@@ -136,13 +164,13 @@ impl Admission {
     pub fn reconfigure(&mut self, now: Instant, settings: Settings) {
         let now = self.advance(now);
         self.drain.advance(now, self.in_flight);
-        self.ceiling = self.in_flight.max(settings.limit.get());
         self.bypass_ceiling = self.bypass_in_flight.max(settings.bypass_limit.get());
         self.queue.reconfigure(settings.queue.clone());
         if settings.seed != self.settings.seed {
             self.retry_after = RetryAfter::new(settings.seed);
         }
         self.settings = settings;
+        self.lower_ceiling();
         self.check_after_mutation();
     }
 
@@ -151,6 +179,13 @@ impl Admission {
     pub fn set_draining(&mut self, now: Instant, draining: bool) {
         self.advance(now);
         self.draining = draining;
+    }
+
+    /// Takes note of how overloaded something other than the slots is. In force at the door until the next call; who waits
+    /// stays, and bypass is not concerned.
+    pub fn set_overload(&mut self, now: Instant, level: OverloadLevel) {
+        self.advance(now);
+        self.overload = level;
     }
 
     /// Counts a request that was rejected by somebody else, before it got here, and says when it may come back.
@@ -177,7 +212,7 @@ impl Admission {
     /// The state at this moment.
     #[must_use]
     pub fn snapshot(&self, now: Instant) -> Snapshot {
-        let now = self.clock.max(now);
+        let now = self.at_least(now);
         let mut drain = self.drain;
         drain.advance(now, self.in_flight);
         let pace = self.pace();
@@ -186,10 +221,15 @@ impl Admission {
             oldest_wait: self.queue.oldest(class).map(|arrived| now.saturating_since(arrived)),
             overloaded: self.queue.is_overloaded(now, class, &pace),
             median_patience: self.queue.median_patience(now, class),
+            predicted_wait: match class {
+                Class::Bypass => Duration::ZERO,
+                _ => self.predicted_wait(now, &Request::new(class)),
+            },
         });
         let limit = self.settings.limit.get();
         Snapshot {
             limit,
+            reserve: self.settings.reserve,
             in_flight: self.in_flight,
             peak_in_flight: self.peak_in_flight,
             bypass_limit: self.settings.bypass_limit.get(),
@@ -200,46 +240,68 @@ impl Admission {
             mean_service: self.service_time.mean(),
             drain_rate: drain.rate(),
             utilization: drain.mean_in_flight() / f64::from(limit),
+            predicted_service: self.predictor.all(now),
+            doomed_started: self.doomed_started,
+            probes_started: self.probes_started,
             draining: self.draining,
+            overload: self.overload,
             classes,
             counters: self.counters.clone(),
         }
     }
 
-    fn arrive(&mut self, now: Instant, class: Class) -> Decision {
-        if self.has_free_slot() && self.queue.is_empty() {
-            return Decision::Admit(self.grant(now, class, 0, 0));
-        }
-        if self.draining {
-            return Decision::Shed(self.reject(now, class, Reason::Draining));
-        }
-        let pace = self.pace();
-        match self.queue.push(now, class, &pace) {
-            Ok(ticket) => Decision::Queue(ticket),
-            Err(reason) => Decision::Shed(self.reject(now, class, reason)),
+    pub(crate) fn room(&self) -> Room {
+        let limit = self.settings.limit.get();
+        Room {
+            limit: self.settings.limit,
+            free: limit.saturating_sub(self.in_flight),
+            free_with_reserve: limit.saturating_add(self.settings.reserve).saturating_sub(self.in_flight),
         }
     }
 
-    fn arrive_bypass(&mut self, now: Instant) -> Decision {
-        if self.bypass_in_flight >= self.settings.bypass_limit.get() {
-            return Decision::Shed(self.reject(now, Class::Bypass, Reason::Concurrency));
+    fn lower_ceiling(&mut self) {
+        let limit = self.settings.limit.get();
+        self.ceiling = self.in_flight.max(limit.saturating_add(self.settings.reserve));
+    }
+
+    /// Takes free slots.
+    fn grant(&mut self, now: Instant, mut request: Request, queued_nanos: u64, depth: u32) -> Permit {
+        let class = request.class;
+        if class == Class::Bypass {
+            request.cost = NonZeroU32::MIN;
+            self.bypass_in_flight += 1;
+        } else {
+            self.count_doomed(now, &request);
+            if self.in_flight == 0 {
+                self.predictor.wakes_up(now);
+            }
+            request.cost = request.cost.min(self.settings.limit);
+            self.drain.advance(now, self.in_flight);
+            self.in_flight += request.cost.get();
+            self.requests += 1;
+            self.peak_in_flight = self.peak_in_flight.max(self.in_flight);
         }
-        self.bypass_in_flight += 1;
-        self.counters.admitted(Class::Bypass);
-        Decision::Admit(Permit::new(Class::Bypass, now, 0, 0))
-    }
-
-    const fn has_free_slot(&self) -> bool {
-        self.in_flight < self.settings.limit.get()
-    }
-
-    /// Takes a free slot.
-    fn grant(&mut self, now: Instant, class: Class, queued_nanos: u64, depth: u32) -> Permit {
-        self.drain.advance(now, self.in_flight);
-        self.in_flight += 1;
-        self.peak_in_flight = self.peak_in_flight.max(self.in_flight);
         self.counters.admitted(class);
-        Permit::new(class, now, queued_nanos, depth)
+        Permit::new(request, now, queued_nanos, depth)
+    }
+
+    /// Whatever is started against its deadline is counted; see [`Snapshot::doomed_started`].
+    fn count_doomed(&mut self, now: Instant, request: &Request) {
+        let Some(deadline) = request.deadline else { return };
+        if deadline <= now || self.is_unreachable(now, request, 0) {
+            self.doomed_started += 1;
+        } else if self.settings.predict && self.is_doomed(now, request, 0) {
+            self.probes_started += 1;
+        }
+    }
+
+    /// Tells a waiter that it is rejected.
+    fn expire(&mut self, now: Instant, left: &Left, reason: Reason) -> Event {
+        let mut rejection = self.reject(now, left.request.class, reason);
+        rejection.waited = now.saturating_since(left.arrived);
+        rejection.depth = left.depth;
+        self.check_after_mutation();
+        Event::Expire(left.ticket, rejection)
     }
 
     fn reject(&mut self, now: Instant, class: Class, reason: Reason) -> Rejection {
@@ -261,13 +323,17 @@ impl Admission {
         self.retry_after.estimate(now, &load);
     }
 
-    fn pace(&self) -> Pace {
+    pub(crate) fn pace(&self) -> Pace {
         Pace::new(self.settings.limit.get(), self.service_time.mean_nanos())
     }
 
     /// The time of this call: never before that of an earlier one.
     fn advance(&mut self, now: Instant) -> Instant {
-        self.clock = self.clock.max(now);
+        self.clock = self.at_least(now);
         self.clock
+    }
+
+    pub(crate) fn at_least(&self, now: Instant) -> Instant {
+        self.clock.max(now)
     }
 }

@@ -3,13 +3,14 @@
 /// The class of a request. The first four are ordered, the most important first; `Bypass` stands beside them.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Class {
-    /// Served before everything else.
+    /// Served before everything else. It alone may use [`Settings::reserve`](crate::Settings::reserve), and nobody of it gives
+    /// way to anybody: a full queue of critical waiters refuses the newcomer.
     Critical,
     /// More important than usual.
     High,
     /// What nobody has classified.
     Normal,
-    /// The first to wait.
+    /// The first to wait, and the first to give way in a full queue.
     Low,
     /// Health checks: never queued, not counted against the limit, bounded by a small cap of their own, so that an
     /// overloaded instance is not taken for a dead one and nobody can flood the application through the health path.

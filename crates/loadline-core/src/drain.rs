@@ -50,9 +50,9 @@ impl Drain {
         self.seen = now;
     }
 
-    /// A slot was handed back. After [`Self::advance`].
-    pub(crate) const fn handed_back(&mut self) {
-        self.current.handed_back += 1;
+    /// So many slots were handed back. After [`Self::advance`].
+    pub(crate) fn handed_back(&mut self, slots: u32) {
+        self.current.handed_back += u64::from(slots);
     }
 
     /// Slots handed back per second. After [`Self::advance`].
@@ -112,11 +112,11 @@ mod tests {
         drain.advance(at(0), 1);
         for k in 0..40 {
             drain.advance(at(k * 250), 1);
-            drain.handed_back();
+            drain.handed_back(1);
         }
         for k in 0..30 {
             drain.advance(at(10_000 + k * 166), 1);
-            drain.handed_back();
+            drain.handed_back(1);
         }
         drain.advance(at(15_000), 1);
         assert!((drain.rate() - 5.0).abs() < 1e-9, "{}", drain.rate());
@@ -129,7 +129,7 @@ mod tests {
         drain.advance(at(5_000_000), 0);
         for k in 1..=20 {
             drain.advance(at(5_000_000 + k * 100), 2);
-            drain.handed_back();
+            drain.handed_back(1);
         }
         assert!((drain.rate() - 10.0).abs() < 1e-9, "{}", drain.rate());
         assert!((drain.mean_in_flight() - 2.0).abs() < 1e-9, "{}", drain.mean_in_flight());
@@ -140,7 +140,7 @@ mod tests {
         let mut drain = Drain::default();
         drain.advance(at(0), 1);
         drain.advance(at(1_000), 3);
-        drain.handed_back();
+        drain.handed_back(1);
         drain.advance(at(60_000), 3);
         assert_eq!(drain.rate(), 0.0);
         assert!((drain.mean_in_flight() - 3.0).abs() < 1e-9);

@@ -4,7 +4,7 @@ use crate::{Admission, Class};
 
 impl Admission {
     /// Panics unless every invariant holds:
-    /// - in flight ≤ limit; after the limit was lowered, no more than were in flight then, and falling only;
+    /// - slots in use ≤ limit + reserve; after the limit was lowered, no more than were in flight then, and falling only;
     /// - the same for bypass and its cap;
     /// - per class: offered = admitted + shed + abandoned + queued;
     /// - admitted = completed + failed + timed out + aborted + in flight;
@@ -58,6 +58,7 @@ impl Admission {
                 in_flight += counters.in_flight();
             }
         }
-        assert_eq!(in_flight, u64::from(self.in_flight), "admitted = ended + in flight");
+        assert_eq!(in_flight, u64::from(self.requests), "admitted = ended + in flight");
+        assert!(self.requests <= self.in_flight, "each takes a slot at least");
     }
 }

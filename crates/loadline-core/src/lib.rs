@@ -15,8 +15,8 @@
 //! *Architecture invariant:* the core never reads a clock, a socket, a file, an environment variable or a global
 //! generator, and never waits. What it knows comes in through arguments; `clippy.toml` beside this crate bans the rest.
 //!
-//! *Architecture invariant, single mutation:* after each `on_*` call, and after [`Admission::reconfigure`] and
-//! [`Admission::set_draining`], the caller drains [`Admission::poll`] until it answers [`Event::WakeAt`] or
+//! *Architecture invariant, single mutation:* after each `on_*` call, and after every other that changes
+//! something, the caller drains [`Admission::poll`] until it answers [`Event::WakeAt`] or
 //! [`Event::Idle`], and calls it again at the time that `WakeAt` names. Decisions about *other* requests (a waiter gets the
 //! freed slot, a waiter gives way to a newcomer) come out of `poll` only, so that there is one place that hands them on.
 //!
@@ -43,9 +43,14 @@ mod admission;
 mod class;
 mod counters;
 mod decision;
+mod door;
 mod drain;
+mod explain;
 mod invariants;
+mod load_shedder;
+mod overload_level;
 mod permit;
+mod predictor;
 mod queue;
 mod reason;
 mod request;
@@ -53,6 +58,7 @@ mod retry_after;
 mod service_time;
 mod settings;
 mod snapshot;
+mod thresholds;
 mod ticket;
 mod time;
 
@@ -62,10 +68,14 @@ pub use admission::Admission;
 pub use class::Class;
 pub use counters::{ClassCounters, Counters};
 pub use decision::{Decision, Event, Outcome, Rejection};
+pub use explain::{Explanation, Verdict};
+pub use load_shedder::{LoadShedder, LoadShedderStats, Slot};
+pub use overload_level::OverloadLevel;
 pub use permit::Permit;
 pub use reason::Reason;
-pub use request::Request;
+pub use request::{Request, RouteId};
 pub use settings::{Discipline, QueueSettings, Settings};
 pub use snapshot::{ClassSnapshot, Snapshot};
+pub use thresholds::{Percent, ShedAt};
 pub use ticket::Ticket;
 pub use time::Instant;

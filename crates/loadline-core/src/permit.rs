@@ -1,8 +1,8 @@
 //! The right to do one unit of work.
 
-use crate::{Class, Duration, Instant};
+use crate::{Class, Duration, Instant, Request};
 
-/// One slot, held from admission until it is handed back with
+/// One slot, or several if it [costs](Request::with_cost) more, held from admission until it is handed back with
 /// [`Admission::on_complete`](crate::Admission::on_complete).
 ///
 /// Neither `Clone` nor `Copy`, so a slot cannot be freed twice. A permit that is dropped instead of handed back keeps its
@@ -13,18 +13,29 @@ pub struct Permit {
     admitted_at: Instant,
     queued_nanos: u64,
     depth: u32,
-    class: Class,
+    /// With the class under which it was admitted, and the slots it got.
+    request: Request,
 }
 
 impl Permit {
-    pub(crate) const fn new(class: Class, admitted_at: Instant, queued_nanos: u64, depth: u32) -> Self {
-        Self { admitted_at, queued_nanos, depth, class }
+    pub(crate) const fn new(request: Request, admitted_at: Instant, queued_nanos: u64, depth: u32) -> Self {
+        Self { admitted_at, queued_nanos, depth, request }
+    }
+
+    pub(crate) const fn request(&self) -> &Request {
+        &self.request
     }
 
     /// The class it was admitted under.
     #[must_use]
     pub const fn class(&self) -> Class {
-        self.class
+        self.request.class
+    }
+
+    /// How many slots it holds.
+    #[must_use]
+    pub const fn cost(&self) -> u32 {
+        self.request.cost.get()
     }
 
     /// How long it waited in the queue; zero if it did not.

@@ -6,7 +6,7 @@
 /// [`Admission::record_shed`](crate::Admission::record_shed), so that one ledger counts them all.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Reason {
-    /// The queue was full, or this entry gave way to a newer one in a full queue.
+    /// The queue was full, or this entry gave way in a full queue to a newer one of its own class or to one of a higher class.
     QueueFull,
     /// It waited in the queue for as long as the queue timeout allows.
     QueueTimeout,

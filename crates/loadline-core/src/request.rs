@@ -1,21 +1,77 @@
 //! What the core is told about a request when it arrives.
 
-use crate::Class;
+use std::num::NonZeroU32;
+
+use crate::{Class, Instant};
 
 /// A request that asks to be admitted.
 ///
-/// Made with [`Request::new`]; whatever else the core will want to know has a default and a method of its own.
-#[derive(Clone, Debug)]
+/// Made with [`Request::new`]; whatever else the core wants to know has a default and a method of its own.
+#[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Request {
     /// How much it matters.
     pub class: Class,
+    /// How many slots it needs at once. More than the limit means all of them.
+    pub cost: NonZeroU32,
+    /// When its answer is worth nothing any more.
+    pub deadline: Option<Instant>,
+    /// Among which its service time is predicted.
+    pub route: RouteId,
 }
 
 impl Request {
-    /// A request of this class about which nothing else is known.
+    /// A request of this class about which nothing else is known: it needs one slot.
     #[must_use]
     pub const fn new(class: Class) -> Self {
-        Self { class }
+        Self { class, cost: NonZeroU32::MIN, deadline: None, route: RouteId::OTHER }
+    }
+
+    /// It needs so many slots at once, because one such request makes as much work as so many others. Bypass ignores it.
+    ///
+    /// Who is next and does not fit holds the free slots until there are enough: nobody of its class or below passes it, so
+    /// that it is not overtaken for ever by smaller ones; newcomers of higher classes do. Newest-first service makes the newest
+    /// next, whatever its cost.
+    #[must_use]
+    pub const fn with_cost(mut self, cost: NonZeroU32) -> Self {
+        self.cost = cost;
+        self
+    }
+
+    /// Its answer is worth nothing after this moment: it is not started when it cannot be expected to end before. Bypass
+    /// ignores it.
+    #[must_use]
+    pub const fn with_deadline(mut self, deadline: Instant) -> Self {
+        self.deadline = Some(deadline);
+        self
+    }
+
+    /// It takes about as long as others of this route.
+    #[must_use]
+    pub const fn with_route(mut self, route: RouteId) -> Self {
+        self.route = route;
+        self
+    }
+}
+
+/// Names a kind of request whose members take about equally long. The caller numbers them from 1; memory is kept for each number
+/// up to the highest that was used.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct RouteId(u16);
+
+impl RouteId {
+    /// Whatever has no route of its own: number 0.
+    pub const OTHER: Self = Self(0);
+
+    /// The route with this number.
+    #[must_use]
+    pub const fn new(number: u16) -> Self {
+        Self(number)
+    }
+
+    /// Its number, for tables with one row per route.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self.0 as usize
     }
 }

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use crate::Duration;
+use crate::{Duration, ShedAt};
 
 /// Settings of one [`Admission`](crate::Admission). Made with [`Settings::new`] and changed field by field.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -12,6 +12,13 @@ pub struct Settings {
     pub limit: NonZeroU32,
     /// How many of the bypass class may be in flight at once.
     pub bypass_limit: NonZeroU32,
+    /// How many slots above the limit the critical class may use, and only it. 0: none. See [`Self::usual_reserve`].
+    pub reserve: u32,
+    /// From which share of the limit on a class is refused at once. Default [`ShedAt::OFF`]: the queue decides.
+    pub shed_at: ShedAt,
+    /// Whether a request is refused when by past experience it cannot be answered before its deadline. A deadline that has
+    /// passed is heeded in any case. Default: yes.
+    pub predict: bool,
     /// Who may wait, for how long, and in which order they are served.
     pub queue: QueueSettings,
     /// Seed of the jitter in [`Rejection::retry_after`](crate::Rejection::retry_after). Replicas should differ in it;
@@ -23,10 +30,25 @@ impl Settings {
     /// Health checks at once: a few probes from several balancers, far below what could hurt an application.
     pub const DEFAULT_BYPASS_LIMIT: NonZeroU32 = NonZeroU32::new(16).expect("16 is not zero");
 
-    /// This limit, and defaults for everything else.
+    /// This limit, and defaults for everything else: no reserve, no thresholds.
     #[must_use]
     pub fn new(limit: NonZeroU32) -> Self {
-        Self { limit, bypass_limit: Self::DEFAULT_BYPASS_LIMIT, queue: QueueSettings::default(), seed: 0 }
+        Self {
+            limit,
+            bypass_limit: Self::DEFAULT_BYPASS_LIMIT,
+            reserve: 0,
+            shed_at: ShedAt::OFF,
+            predict: true,
+            queue: QueueSettings::default(),
+            seed: 0,
+        }
+    }
+
+    /// The reserve for who has critical traffic: a tenth of the limit, at least 1. Enough for it to get through while all slots
+    /// are taken, and so little that whoever sized the limit need not size it again.
+    #[must_use]
+    pub fn usual_reserve(limit: NonZeroU32) -> u32 {
+        (limit.get() / 10).max(1)
     }
 }
 
@@ -41,21 +63,31 @@ pub struct QueueSettings {
     pub timeout: Option<Duration>,
     /// The order of service inside one class.
     pub discipline: Discipline,
+    /// Classes are served in strict order, so the lower ones could wait for ever. When somebody of a lower class has waited for
+    /// this long, his class gets every eighth dispatch until nobody has any more; whom of the class it is given to is the
+    /// discipline's choice, as always. `None`: strict order without end.
+    pub aging: Option<Duration>,
 }
 
 impl Default for QueueSettings {
-    /// 2,000 waiters, 5 s, adaptive.
+    /// 2,000 waiters, 5 s, adaptive, lower classes get a share after 2 s.
     fn default() -> Self {
-        Self { depth: 2_000, timeout: Some(Duration::from_secs(5)), discipline: Discipline::Adaptive }
+        Self {
+            depth: 2_000,
+            timeout: Some(Duration::from_secs(5)),
+            discipline: Discipline::Adaptive,
+            aging: Some(Duration::from_secs(2)),
+        }
     }
 }
 
 /// The order in which the waiters of one class are served.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub enum Discipline {
-    /// Oldest first. A full queue refuses the newcomer.
+    /// Oldest first. A full queue refuses the newcomer, unless somebody of a lower class waits.
     Fifo,
-    /// Newest first. In a full queue the oldest of the class gives way.
+    /// Newest first. In a full queue the oldest of the class gives way, unless somebody of a lower class waits, or the class is
+    /// critical.
     Lifo,
     /// `Fifo` while the class is healthy, `Lifo` while it is overloaded: see [`Snapshot`](crate::Snapshot) for who judges.
     /// While overloaded, the oldest waiters also give way ([`Reason::Codel`](crate::Reason::Codel)) when so many newer ones

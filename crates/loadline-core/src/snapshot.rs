@@ -1,16 +1,19 @@
 //! The state at one moment as plain data, for status pages, metrics and tests.
 
-use crate::{Class, Counters, Duration};
+use crate::{Class, Counters, Duration, OverloadLevel};
 
 /// The state of an [`Admission`](crate::Admission) at one moment.
 #[derive(Clone, PartialEq, Debug, Default)]
 #[non_exhaustive]
 pub struct Snapshot {
-    /// How many may be in flight, bypass not counted.
+    /// Slots, bypass not counted: how many may be in flight that need one each.
     pub limit: u32,
-    /// How many are in flight, bypass not counted. Above the limit only while a lowered limit has not been reached yet.
+    /// How many more the critical class may have in flight.
+    pub reserve: u32,
+    /// Slots in use, bypass not counted. Above the limit only by the reserve, and while a lowered limit has not been
+    /// reached yet.
     pub in_flight: u32,
-    /// The most that were ever in flight at once, bypass not counted.
+    /// The most slots that were ever in use at once, bypass not counted.
     pub peak_in_flight: u32,
     /// How many of the bypass class may be in flight.
     pub bypass_limit: u32,
@@ -28,8 +31,19 @@ pub struct Snapshot {
     pub drain_rate: f64,
     /// The share of the slots that was in use, averaged over the last 10 s. 1 is all of them.
     pub utilization: f64,
+    /// By [`RouteId::index`](crate::RouteId::index), how long a request of the route will hold its slot; `None` while nothing is
+    /// known. Shorter than the index when nothing is known of the last ones either.
+    pub predicted_service: Vec<Option<Duration>>,
+    /// How many were started although their deadline had passed, or although prediction said that they would not make it and
+    /// could have refused them. Must stay 0.
+    pub doomed_started: u64,
+    /// How many were started against the prediction, because less than a quarter of the slots was in use: without them a
+    /// wrong prediction would never be corrected.
+    pub probes_started: u64,
     /// Whether [`Admission::set_draining`](crate::Admission::set_draining) was called.
     pub draining: bool,
+    /// What was last told to [`Admission::set_overload`](crate::Admission::set_overload).
+    pub overload: OverloadLevel,
     /// What is particular to one class, by [`Class::index`]; see [`Self::class`].
     pub classes: [ClassSnapshot; Class::ALL.len()],
     /// What became of everything offered since the start.
@@ -59,4 +73,6 @@ pub struct ClassSnapshot {
     /// How long half of the clients would wait before they leave, learned from who left and who did not, most of it in the
     /// last tens of seconds; `None` while too few have left, or beyond 51.2 s. `adaptive` acts on it while overloaded.
     pub median_patience: Option<Duration>,
+    /// How long a newcomer would wait by the present backlog; zero while a slot is free for it.
+    pub predicted_wait: Duration,
 }

@@ -6,14 +6,15 @@
 use std::num::NonZeroU32;
 
 use loadline_core::{
-    Admission, Class, Decision, Discipline, Duration, Event, Instant, Outcome, Permit, Reason, Request,
-    Settings, Snapshot, Ticket,
+    Admission, Class, Decision, Discipline, Duration, Event, Instant, Outcome, OverloadLevel, Percent,
+    Permit, Reason, Request, RouteId, Settings, ShedAt, Snapshot, Ticket, Verdict,
 };
 use proptest::prelude::*;
 
 #[derive(Clone, Debug)]
 enum Action {
-    Arrive(Class),
+    /// A class, a cost, a deadline after so many milliseconds, a route.
+    Arrive(Class, u32, Option<u64>, u16),
     /// So many of one class at once.
     Crowd(Class, usize),
     /// The n-th permit in flight, modulo their number.
@@ -28,6 +29,7 @@ enum Action {
     WaitUntilDue,
     Reconfigure(Settings),
     Drain(bool),
+    Overload(OverloadLevel),
     Record(Class, Reason),
 }
 
@@ -40,10 +42,21 @@ fn settings() -> impl Strategy<Value = Settings> {
         prop_oneof![1 => Just(None), 5 => (0_u64..400).prop_map(|ms| Some(Duration::from_millis(ms)))];
     let discipline = prop::sample::select(&Discipline::ALL[..]);
     let depth = prop_oneof![2 => 0_u32..8, 1 => 20_u32..80];
-    (1_u32..6, 1_u32..3, depth, timeout, discipline, any::<u64>()).prop_map(
-        |(limit, bypass, depth, timeout, discipline, seed)| {
+    let share = || prop::option::of((1_u8..=100).prop_map(|n| Percent::new(n).unwrap()));
+    let shed_at = prop_oneof![
+        3 => Just(ShedAt::OFF),
+        1 => (share(), share(), share()).prop_map(|(high, normal, low)| ShedAt { high, normal, low }),
+    ];
+    let aging =
+        prop_oneof![1 => Just(None), 3 => (0_u64..300).prop_map(|ms| Some(Duration::from_millis(ms)))];
+    (1_u32..6, 1_u32..3, 0_u32..3, shed_at, depth, timeout, discipline, aging, any::<u64>()).prop_map(
+        |(limit, bypass, reserve, shed_at, depth, timeout, discipline, aging, seed)| {
             let mut settings = Settings::new(NonZeroU32::new(limit).unwrap());
             settings.bypass_limit = NonZeroU32::new(bypass).unwrap();
+            settings.reserve = reserve;
+            settings.shed_at = shed_at;
+            settings.queue.aging = aging;
+            settings.predict = seed % 4 != 0;
             settings.queue.depth = depth;
             settings.queue.timeout = timeout;
             settings.queue.discipline = discipline;
@@ -56,8 +69,11 @@ fn settings() -> impl Strategy<Value = Settings> {
 fn action() -> impl Strategy<Value = Action> {
     let outcome =
         prop::sample::select(vec![Outcome::Completed, Outcome::Failed, Outcome::TimedOut, Outcome::Aborted]);
+    let deadline = prop_oneof![3 => Just(None), 2 => (0_u64..300).prop_map(Some)];
+    let cost = prop_oneof![4 => Just(1_u32), 1 => 1_u32..8];
     prop_oneof![
-        12 => class().prop_map(Action::Arrive),
+        12 => (class(), cost, deadline, 0_u16..3)
+            .prop_map(|(class, cost, deadline, route)| Action::Arrive(class, cost, deadline, route)),
         1 => (class(), 10_usize..40).prop_map(|(class, n)| Action::Crowd(class, n)),
         8 => (any::<usize>(), outcome).prop_map(|(n, outcome)| Action::Complete(n, outcome)),
         3 => any::<usize>().prop_map(Action::Cancel),
@@ -67,6 +83,8 @@ fn action() -> impl Strategy<Value = Action> {
         3 => Just(Action::WaitUntilDue),
         1 => settings().prop_map(Action::Reconfigure),
         1 => any::<bool>().prop_map(Action::Drain),
+        1 => prop::sample::select(vec![OverloadLevel::None, OverloadLevel::Moderate, OverloadLevel::Severe])
+            .prop_map(Action::Overload),
         1 => (class(), prop::sample::select(&Reason::ALL[..])).prop_map(|(class, reason)| Action::Record(class, reason)),
     ]
 }
@@ -76,6 +94,7 @@ struct Waiter {
     number: u64,
     ticket: Ticket,
     class: Class,
+    request: Request,
     arrived: Instant,
     expires: Option<Instant>,
     dispatched_before: u32,
@@ -98,7 +117,12 @@ struct Model {
     permits: Vec<Permit>,
     answered: Vec<Ticket>,
     dispatched: u32,
+    /// Dispatches in a row that went past a class that has waited too long.
+    overtaken: u32,
+    /// Since when nothing has completed while something was in flight.
+    silent_since: Instant,
     draining: bool,
+    overload: OverloadLevel,
     offered: u64,
     admitted: u64,
     shed: u64,
@@ -117,7 +141,10 @@ impl Model {
             permits: Vec::new(),
             answered: Vec::new(),
             dispatched: 0,
+            overtaken: 0,
+            silent_since: Instant::ORIGIN,
             draining: false,
+            overload: OverloadLevel::None,
             offered: 0,
             admitted: 0,
             shed: 0,
@@ -127,20 +154,47 @@ impl Model {
     }
 
     fn in_flight(&self, bypass: bool) -> u32 {
-        self.permits.iter().filter(|permit| (permit.class() == Class::Bypass) == bypass).count() as u32
+        let counted = self.permits.iter().filter(|permit| (permit.class() == Class::Bypass) == bypass);
+        counted.map(Permit::cost).sum()
+    }
+
+    /// How many slots it gets.
+    fn slots(&self, request: &Request) -> u32 {
+        if request.class == Class::Bypass { 1 } else { request.cost.min(self.settings.limit).get() }
+    }
+
+    /// Whether it may be in flight too.
+    fn has_slots(&self, request: &Request) -> bool {
+        let slots = match request.class {
+            Class::Bypass => self.settings.bypass_limit.get(),
+            Class::Critical => self.settings.limit.get() + self.settings.reserve,
+            _ => self.settings.limit.get(),
+        };
+        self.in_flight(request.class == Class::Bypass) + self.slots(request) <= slots
     }
 
     fn apply(&mut self, action: Action) {
         match action {
-            Action::Arrive(class) => self.arrive(class),
+            Action::Arrive(class, cost, deadline, route) => {
+                let mut request = Request::new(class)
+                    .with_cost(NonZeroU32::new(cost).unwrap())
+                    .with_route(RouteId::new(route));
+                request.deadline = deadline.map(|ms| self.now + Duration::from_millis(ms));
+                self.arrive(request);
+            }
             Action::Crowd(class, n) => {
                 for _ in 0..n {
-                    self.arrive(class);
+                    self.arrive(Request::new(class));
                     self.drain();
                 }
             }
             Action::Complete(n, outcome) if !self.permits.is_empty() => {
                 let permit = self.permits.swap_remove(n % self.permits.len());
+                if permit.class() != Class::Bypass
+                    && matches!(outcome, Outcome::Completed | Outcome::TimedOut)
+                {
+                    self.silent_since = self.now;
+                }
                 self.admission.on_complete(self.now, permit, outcome);
                 self.ended += 1;
             }
@@ -164,6 +218,10 @@ impl Model {
                 self.draining = draining;
                 self.admission.set_draining(self.now, draining);
             }
+            Action::Overload(level) => {
+                self.overload = level;
+                self.admission.set_overload(self.now, level);
+            }
             Action::Record(class, reason) => {
                 let _ = self.admission.record_shed(self.now, class, reason);
                 self.offered += 1;
@@ -174,49 +232,131 @@ impl Model {
         self.drain();
     }
 
-    fn arrive(&mut self, class: Class) {
+    fn arrive(&mut self, request: Request) {
+        let class = request.class;
         self.offered += 1;
         let bypass = class == Class::Bypass;
-        let limit = if bypass { self.settings.bypass_limit } else { self.settings.limit }.get();
-        let slot_free = self.in_flight(bypass) < limit && (bypass || self.waiting.is_empty());
+        let waits_first = |waiter: &Waiter| waiter.class.index() <= class.index();
+        let slot_free = self.has_slots(&request) && (bypass || !self.waiting.iter().any(waits_first));
         let queued = self.waiting.len() as u32;
-        match self.admission.on_arrival(self.now, Request::new(class)) {
+        let refused = self.refused_whatever_is_free(&request);
+        let refused = refused.or_else(|| self.refused_by_prediction(&request, slot_free));
+        let explanation = self.admission.explain(self.now, &request);
+        match self.admission.on_arrival(self.now, request) {
             Decision::Admit(permit) => {
+                assert_eq!(refused, None);
                 assert!(slot_free, "admitted without a free slot, or past who waits");
                 assert_eq!((permit.queued(), permit.depth()), (Duration::ZERO, 0));
+                assert_eq!(permit.cost(), self.slots(&request));
+                assert_eq!(explanation.verdict, Verdict::Admit);
+                self.begins(class);
                 self.admitted += 1;
                 self.permits.push(permit);
             }
             Decision::Queue(ticket) => {
+                assert_eq!(refused, None);
+                assert_eq!(explanation.verdict, Verdict::Queue);
                 assert!(!slot_free && !bypass && !self.draining && self.settings.queue.depth > 0);
                 assert!(self.waiting.iter().all(|waiter| waiter.ticket.index() != ticket.index()));
                 assert!(!self.answered.contains(&ticket), "tickets are never reissued");
-                let expires = self.settings.queue.timeout.map(|timeout| self.now + timeout);
+                let timeout = self.settings.queue.timeout.map(|timeout| self.now + timeout);
+                let expires = timeout.into_iter().chain(request.deadline).min();
                 assert_eq!(self.admission.expires_at(ticket), expires);
                 self.waiting.push(Waiter {
                     number: self.offered,
                     ticket,
                     class,
+                    request,
                     arrived: self.now,
                     expires,
                     dispatched_before: self.dispatched,
                 });
             }
             Decision::Shed(rejection) => {
-                assert!(!slot_free, "shed with a slot free: {rejection:?}");
+                assert!(!slot_free || refused.is_some(), "shed with a slot free: {rejection:?}");
                 let reason = match self.settings.queue.depth {
+                    _ if refused.is_some() => refused.unwrap(),
                     _ if bypass => Reason::Concurrency,
                     _ if self.draining => Reason::Draining,
                     0 => Reason::Concurrency,
                     depth => {
                         assert!(queued >= depth, "{queued} of {depth} wait");
+                        assert!(
+                            self.waiting.iter().all(|waiter| waiter.class.index() <= class.index()),
+                            "refused although a lower class waits"
+                        );
                         Reason::QueueFull
                     }
                 };
                 assert_eq!((rejection.reason, rejection.class), (reason, class));
+                assert_eq!(explanation.verdict, Verdict::Shed(reason));
                 assert!((1.0..=30.0).contains(&rejection.retry_after.as_secs_f64()));
                 self.shed += 1;
             }
+        }
+    }
+
+    /// Why a request of this class is refused although a slot may be free, if it is.
+    fn refused_whatever_is_free(&self, request: &Request) -> Option<Reason> {
+        let class = request.class;
+        if class != Class::Bypass && request.deadline.is_some_and(|deadline| deadline <= self.now) {
+            return Some(Reason::DeadlineExpired);
+        }
+        let signal = match self.overload {
+            OverloadLevel::None => 9,
+            OverloadLevel::Moderate => 2,
+            OverloadLevel::Severe => 1,
+        };
+        if class != Class::Bypass && class.index() >= signal {
+            return Some(Reason::Overload);
+        }
+        let ShedAt { high, normal, low } = self.settings.shed_at;
+        let share = [None, high, normal, low, None][class.index()]?;
+        // Refused when in flight ÷ limit ≥ share.
+        let refused = self.in_flight(false) * 100 >= u32::from(share.get()) * self.settings.limit.get();
+        refused.then_some(Reason::Priority)
+    }
+
+    /// Why a request that would be admitted, or would find a place in the queue, is refused because of its deadline, if it is.
+    fn refused_by_prediction(&self, request: &Request, slot_free: bool) -> Option<Reason> {
+        let class = request.class;
+        if class == Class::Bypass || self.in_flight(false) < (self.settings.limit.get() / 4).max(1) {
+            return None;
+        }
+        let full = self.waiting.len() as u32 >= self.settings.queue.depth
+            && self.admission.explain(self.now, request).verdict
+                != Verdict::Shed(Reason::DeadlineUnreachable);
+        if !slot_free && (self.draining || full) {
+            return None;
+        }
+        let snapshot = self.admission.snapshot(self.now);
+        let ahead = self.waiting.iter().filter(|waiter| {
+            waiter.class.index() < class.index()
+                || waiter.class == class && !self.newest_first(class, &snapshot)
+        });
+        let slots = ahead.map(|waiter| waiter.request.cost.get()).sum::<u32>();
+        let wait = snapshot.mean_service.unwrap_or_default().as_nanos() as u64 * u64::from(slots)
+            / u64::from(self.settings.limit.get());
+        let wait = if slot_free { 0 } else { self.fade(wait) };
+        self.is_doomed(request, wait, &snapshot).then_some(Reason::DeadlineUnreachable)
+    }
+
+    fn is_doomed(&self, request: &Request, wait: u64, snapshot: &Snapshot) -> bool {
+        let Some(deadline) = request.deadline else { return false };
+        let service = snapshot.predicted_service.get(request.route.index()).copied().flatten();
+        let needed = Duration::from_nanos(wait) + service.unwrap_or_default();
+        self.settings.predict && needed > deadline.saturating_since(self.now)
+    }
+
+    fn fade(&self, nanos: u64) -> u64 {
+        let halvings = self.now.saturating_since(self.silent_since).as_millis() / 250;
+        if halvings > 63 { 0 } else { nanos >> halvings }
+    }
+
+    /// Something of this class is about to be in flight.
+    fn begins(&mut self, class: Class) {
+        if class != Class::Bypass && self.in_flight(false) == 0 {
+            self.silent_since = self.now;
         }
     }
 
@@ -228,32 +368,59 @@ impl Model {
             match self.admission.poll(self.now) {
                 Event::Dispatch(ticket, permit) => {
                     dispatching = true;
+                    let next = self.next(&before).expect("somebody is next, and fits");
+                    assert_eq!(ticket, next.0);
+                    self.overtaken = next.1;
                     let waiter = self.answer(ticket);
                     self.dispatched += 1;
                     self.admitted += 1;
-                    assert!(self.in_flight(false) < self.settings.limit.get());
+                    assert_eq!(permit.class(), waiter.class);
+                    assert_eq!(permit.cost(), self.slots(&waiter.request));
+                    assert!(!self.comes_too_late(&waiter.request, &before), "its deadline is out of reach");
+                    self.begins(waiter.class);
                     assert!(
                         waiter.expires.is_none_or(|at| at > self.now),
                         "dispatched after its time was up"
                     );
                     assert_eq!(permit.queued(), self.now.saturating_since(waiter.arrived));
                     assert_eq!(permit.depth(), self.dispatched - waiter.dispatched_before);
-                    self.check_order(&waiter);
                     self.permits.push(permit);
                 }
                 Event::Expire(ticket, rejection) => {
-                    assert!(!dispatching, "rejections come before dispatches");
+                    let is_next = self.next(&before).map(|next| next.0) == Some(ticket);
                     let waiter = self.answer(ticket);
                     self.shed += 1;
                     assert_eq!(rejection.class, waiter.class);
                     assert_eq!(rejection.waited, self.now.saturating_since(waiter.arrived));
                     assert_eq!(rejection.depth, self.dispatched - waiter.dispatched_before + 1);
+                    let too_late = rejection.reason == Reason::DeadlineUnreachable;
+                    assert!(!dispatching || too_late, "other rejections come before dispatches");
+                    let deadline_passed =
+                        waiter.request.deadline.is_some_and(|deadline| deadline <= self.now);
                     match rejection.reason {
-                        Reason::QueueTimeout => assert!(waiter.expires.is_some_and(|at| at <= self.now)),
+                        Reason::QueueTimeout => {
+                            assert!(!deadline_passed && waiter.expires.is_some_and(|at| at <= self.now));
+                        }
+                        Reason::DeadlineExpired => assert!(deadline_passed),
+                        Reason::DeadlineUnreachable => {
+                            assert!(is_next && self.comes_too_late(&waiter.request, &before));
+                        }
                         Reason::QueueFull => {
-                            assert_ne!(self.settings.queue.discipline, Discipline::Fifo);
-                            let oldest = self.waiting.iter().find(|other| other.class == waiter.class);
-                            assert!(oldest.is_none_or(|oldest| oldest.ticket != waiter.ticket));
+                            assert_ne!(waiter.class, Class::Critical, "critical gives way to nobody");
+                            assert!(
+                                self.waiting.iter().all(|other| {
+                                    other.class.index() <= waiter.class.index()
+                                        || other.is_newer_than(&waiter)
+                                }),
+                                "gave way while a lower class waited"
+                            );
+                            // Nobody gives way but to its own class, newest first, or to a higher one.
+                            assert!(self.waiting.iter().any(|other| {
+                                other.is_newer_than(&waiter)
+                                    && (other.class.index() < waiter.class.index()
+                                        || other.class == waiter.class
+                                            && self.settings.queue.discipline != Discipline::Fifo)
+                            }));
                         }
                         Reason::Codel => assert!(self.waits_in_vain(&waiter, &before)),
                         reason => panic!("nobody is expired for {reason}"),
@@ -273,8 +440,8 @@ impl Model {
             }
         }
         self.check_who_was_spared();
-        let free = self.in_flight(false) < self.settings.limit.get();
-        assert!(!free || self.waiting.is_empty(), "a slot is free while somebody waits");
+        let snapshot = self.admission.snapshot(self.now);
+        assert_eq!(self.next(&snapshot), None, "there is room for who is next");
         self.check_totals();
     }
 
@@ -293,15 +460,17 @@ impl Model {
         let newer = self.waiting.iter().filter(|other| {
             other.class == waiter.class && other.ticket != waiter.ticket && other.is_newer_than(waiter)
         });
+        let slots = newer.clone().map(|other| other.request.cost.get()).sum::<u32>();
         let newer = newer.count() as u32;
         let limit = self.settings.limit.get();
         let leaves = class.median_patience.map(|patience| waiter.arrived + patience);
         let Some(end) = waiter.expires.into_iter().chain(leaves).min() else { return false };
         self.settings.queue.discipline == Discipline::Adaptive
+            && waiter.class != Class::Critical
             && class.overloaded
             && self.now.saturating_since(waiter.arrived) >= 2 * target
             && newer >= limit.max(16)
-            && service * newer > end.saturating_since(self.now) * limit
+            && service * slots > end.saturating_since(self.now) * limit
     }
 
     /// Nobody waits in vain but the witnesses, and those behind one who was promised more time, before a reload.
@@ -316,19 +485,48 @@ impl Model {
         }
     }
 
-    /// `served` was the right one among those who waited with it.
-    fn check_order(&self, served: &Waiter) {
-        let mine = || self.waiting.iter().filter(|other| other.class == served.class);
-        let above = self.waiting.iter().filter(|other| other.class.index() < served.class.index()).count();
-        assert_eq!(above, 0, "a higher class waits");
-        // Tickets are numbered in order of arrival, and waiters are kept in it.
-        let oldest = mine().all(|other| other.arrived >= served.arrived);
-        let newest = mine().all(|other| other.arrived <= served.arrived);
-        match self.settings.queue.discipline {
-            Discipline::Fifo => assert!(oldest, "fifo"),
-            Discipline::Lifo => assert!(newest, "lifo"),
-            Discipline::Adaptive => assert!(oldest || newest, "adaptive serves one of the ends"),
+    /// Who is next, if it fits, and the length of the run of dispatches past a class that has waited too long, after it.
+    fn next(&self, snapshot: &Snapshot) -> Option<(Ticket, u32)> {
+        let aged_below = |class: Class| {
+            let below = self.waiting.iter().filter(|waiter| waiter.class.index() > class.index());
+            let oldest = below.min_by_key(|waiter| (waiter.arrived, waiter.class.index()))?;
+            let aging = self.settings.queue.aging?;
+            (self.now.saturating_since(oldest.arrived) >= aging).then_some(oldest.class)
+        };
+        let highest = self.waiting.iter().map(|waiter| waiter.class).min_by_key(|class| class.index())?;
+        if self.overtaken == 7
+            && let Some(aged) = aged_below(highest)
+        {
+            match self.head(aged, snapshot) {
+                head if self.has_slots(&head.request) => return Some((head.ticket, 0)),
+                // Only critical passes who has its turn.
+                _ if highest != Class::Critical => return None,
+                _ => {}
+            }
         }
+        let overtaken = if aged_below(highest).is_some() { (self.overtaken + 1).min(7) } else { 0 };
+        let head = self.head(highest, snapshot);
+        self.has_slots(&head.request).then_some((head.ticket, overtaken))
+    }
+
+    /// Who of this class is next. Waiters are kept in order of arrival.
+    fn head(&self, class: Class, snapshot: &Snapshot) -> &Waiter {
+        let mut waiting = self.waiting.iter().filter(|waiter| waiter.class == class);
+        if self.newest_first(class, snapshot) { waiting.next_back() } else { waiting.next() }.unwrap()
+    }
+
+    fn newest_first(&self, class: Class, snapshot: &Snapshot) -> bool {
+        match self.settings.queue.discipline {
+            Discipline::Fifo => false,
+            Discipline::Lifo => true,
+            Discipline::Adaptive => snapshot.class(class).overloaded,
+        }
+    }
+
+    /// Whether one whose turn it is is refused instead.
+    fn comes_too_late(&self, request: &Request, snapshot: &Snapshot) -> bool {
+        let in_use = self.in_flight(false) + 1;
+        in_use >= (self.settings.limit.get() / 4).max(1) && self.is_doomed(request, 0, snapshot)
     }
 
     fn check_totals(&self) {
@@ -339,6 +537,7 @@ impl Model {
             (snapshot.in_flight, snapshot.bypass_in_flight),
             (self.in_flight(false), self.in_flight(true))
         );
+        assert_eq!(snapshot.doomed_started, 0);
         assert_eq!(snapshot.queued as usize, self.waiting.len());
         assert_eq!((total.offered, total.admitted), (self.offered, self.admitted));
         assert_eq!(

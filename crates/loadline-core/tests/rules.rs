@@ -3,8 +3,8 @@
 use std::num::NonZeroU32;
 
 use loadline_core::{
-    Admission, Class, Decision, Discipline, Duration, Event, Instant, Outcome, Permit, Reason, Rejection,
-    Request, Settings, Ticket,
+    Admission, Class, Decision, Discipline, Duration, Event, Instant, Outcome, OverloadLevel, Percent,
+    Permit, Reason, Rejection, Request, Settings, ShedAt, Ticket,
 };
 
 const NORMAL: Class = Class::Normal;
@@ -38,28 +38,40 @@ impl Machine {
         Self(Admission::new(settings))
     }
 
-    fn arrive(&mut self, now: u64, class: Class) -> Decision {
-        let decision = self.0.on_arrival(at(now), Request::new(class));
+    fn arrive(&mut self, now: u64, request: Request) -> Decision {
+        let decision = self.0.on_arrival(at(now), request);
         self.0.check_invariants();
         decision
     }
 
     fn admit(&mut self, now: u64, class: Class) -> Permit {
-        match self.arrive(now, class) {
+        self.admit_request(now, Request::new(class))
+    }
+
+    fn admit_request(&mut self, now: u64, request: Request) -> Permit {
+        match self.arrive(now, request) {
             Decision::Admit(permit) => permit,
             other => panic!("expected to be admitted at {now}: {other:?}"),
         }
     }
 
     fn queue(&mut self, now: u64, class: Class) -> Ticket {
-        match self.arrive(now, class) {
+        self.queue_request(now, Request::new(class))
+    }
+
+    fn queue_request(&mut self, now: u64, request: Request) -> Ticket {
+        match self.arrive(now, request) {
             Decision::Queue(ticket) => ticket,
             other => panic!("expected to be queued at {now}: {other:?}"),
         }
     }
 
     fn shed(&mut self, now: u64, class: Class) -> Rejection {
-        match self.arrive(now, class) {
+        self.shed_request(now, Request::new(class))
+    }
+
+    fn shed_request(&mut self, now: u64, request: Request) -> Rejection {
+        match self.arrive(now, request) {
             Decision::Shed(rejection) => rejection,
             other => panic!("expected to be shed at {now}: {other:?}"),
         }
@@ -439,6 +451,226 @@ fn eviction_stays_within_the_newcomers_class() {
     m.complete(2, permit);
     let permit = m.dispatched(2, critical);
     m.end(3, [permit]);
+}
+
+#[test]
+fn in_a_full_queue_the_oldest_of_the_lowest_class_gives_way_to_a_higher_one() {
+    for discipline in Discipline::ALL {
+        let mut m = Machine::new(queueing(1, 4, 5_000, discipline));
+        let permit = m.admit(0, NORMAL);
+        let [low, lower] = [0, 1].map(|t| m.queue(t, Class::Low));
+        let [normal, high] = [NORMAL, Class::High].map(|class| m.queue(2, class));
+        let newcomer = m.queue(3, NORMAL);
+        let rejection = m.expired(3, low);
+        assert_eq!((rejection.reason, rejection.class), (Reason::QueueFull, Class::Low));
+        let critical = m.queue(3, Class::Critical);
+        assert_eq!(m.expired(3, lower).reason, Reason::QueueFull);
+        assert_eq!(m.shed(3, Class::Low).reason, Reason::QueueFull, "below everybody who waits");
+        let same = if discipline == Discipline::Lifo { [newcomer, normal] } else { [normal, newcomer] };
+        let mut permit = permit;
+        for ticket in [critical, high].into_iter().chain(same) {
+            m.complete(4, permit);
+            permit = m.dispatched(4, ticket);
+        }
+        m.end(5, [permit]);
+    }
+}
+
+#[test]
+fn critical_gives_way_to_nobody_also_of_its_own() {
+    let mut m = Machine::new(queueing(1, 40, 1_000, Discipline::Lifo));
+    let permit = m.admit(0, NORMAL);
+    let tickets = (0..40).map(|_| m.queue(0, Class::Critical)).collect::<Vec<_>>();
+    assert_eq!(m.shed(1, Class::Critical).reason, Reason::QueueFull);
+    m.0.reconfigure(at(2), queueing(1, 40, 1_000, Discipline::Adaptive));
+    m.complete(100, permit);
+    let permit = m.dispatched(100, tickets[0]);
+    // One slot, 100 ms each: far too many wait, and none of them is told before its time is up.
+    assert!(m.0.snapshot(at(999)).class(Class::Critical).overloaded);
+    m.wakes(999, 1_000);
+    for ticket in &tickets[1..] {
+        assert_eq!(m.expired(1_000, *ticket).reason, Reason::QueueTimeout);
+    }
+    m.end(1_001, [permit]);
+}
+
+#[test]
+fn only_critical_uses_the_reserve() {
+    let mut settings = settings(2);
+    assert_eq!(settings.reserve, 0);
+    settings.reserve = Settings::usual_reserve(settings.limit);
+    assert_eq!([1, 10, 29, 200].map(|n| Settings::usual_reserve(NonZeroU32::new(n).unwrap())), [1, 1, 2, 20]);
+    let mut m = Machine::new(settings);
+    let normal = [0, 0].map(|t| m.admit(t, NORMAL));
+    let high = m.queue(0, Class::High);
+    let critical = m.admit(1, Class::Critical);
+    let next = m.queue(1, Class::Critical);
+    let snapshot = m.0.snapshot(at(1));
+    assert_eq!((snapshot.limit, snapshot.reserve, snapshot.in_flight), (2, 1, 3));
+    let [first, second] = normal;
+    m.complete(2, first);
+    let next = m.dispatched(2, next);
+    m.wakes(2, 5_000);
+    m.complete(3, critical);
+    m.wakes(3, 5_000);
+    m.complete(4, second);
+    let high = m.dispatched(4, high);
+    m.end(5, [next, high]);
+}
+
+#[test]
+fn a_class_that_has_waited_too_long_gets_every_eighth_dispatch() {
+    let mut settings = queueing(1, 100, 0, Discipline::Fifo);
+    settings.queue.aging = Some(ms(1_000));
+    let mut m = Machine::new(settings);
+    let mut permit = m.admit(0, NORMAL);
+    let low = [0, 0].map(|t| m.queue(t, Class::Low));
+    let high = (0..30).map(|_| m.queue(500, Class::High)).collect::<Vec<_>>();
+    let mut order = Vec::new();
+    for turn in 0..32 {
+        // Strict order until 1,000.
+        let now = if turn < 10 { 999 } else { 1_000 };
+        m.complete(now, permit);
+        let Event::Dispatch(ticket, next) = m.poll(now) else { panic!("somebody waits") };
+        order.push(ticket);
+        permit = next;
+    }
+    let served = |ticket| order.iter().position(|other| *other == ticket).unwrap();
+    assert_eq!(low.map(served), [17, 25], "seven of the others before each");
+    assert!(high.windows(2).all(|pair| served(pair[0]) < served(pair[1])));
+    m.end(1_001, [permit]);
+}
+
+#[test]
+fn at_its_threshold_a_class_is_refused_although_slots_are_free() {
+    let mut settings = settings(10);
+    settings.shed_at = ShedAt::USUAL;
+    settings.reserve = 1;
+    let mut m = Machine::new(settings);
+    let mut permits = (0..7).map(|_| m.admit(0, NORMAL)).collect::<Vec<_>>();
+    assert_eq!(m.shed(0, Class::Low).reason, Reason::Priority);
+    permits.push(m.admit(0, NORMAL));
+    assert_eq!(m.shed(0, NORMAL).reason, Reason::Priority);
+    permits.extend([0, 0].map(|t| m.admit(t, Class::High)));
+    assert_eq!(m.shed(0, Class::High).reason, Reason::Priority);
+    permits.push(m.admit(0, Class::Critical));
+    let critical = m.queue(0, Class::Critical);
+    m.complete(1, permits.pop().unwrap());
+    permits.push(m.dispatched(1, critical));
+    m.end(2, permits);
+}
+
+#[test]
+fn a_class_without_a_threshold_waits_as_usual() {
+    let mut settings = queueing(2, 10, 5_000, Discipline::Fifo);
+    settings.shed_at = ShedAt { low: Percent::new(50), ..ShedAt::OFF };
+    let mut m = Machine::new(settings);
+    let low = m.admit(0, Class::Low);
+    assert_eq!(m.shed(0, Class::Low).reason, Reason::Priority);
+    let normal = m.admit(0, NORMAL);
+    let waiting = m.queue(0, NORMAL);
+    m.complete(1, low);
+    let served = m.dispatched(1, waiting);
+    m.end(2, [normal, served]);
+}
+
+#[test]
+fn an_overload_signal_sheds_by_class_at_the_door_only() {
+    let mut m = Machine::new(settings(1));
+    let permit = m.admit(0, NORMAL);
+    let waiting = m.queue(0, NORMAL);
+    m.0.set_overload(at(1), OverloadLevel::Moderate);
+    for class in [NORMAL, Class::Low] {
+        assert_eq!(m.shed(1, class).reason, Reason::Overload);
+    }
+    let high = m.queue(1, Class::High);
+    m.0.set_overload(at(2), OverloadLevel::Severe);
+    assert_eq!(m.0.snapshot(at(2)).overload, OverloadLevel::Severe);
+    assert_eq!(m.shed(2, Class::High).reason, Reason::Overload);
+    let critical = m.queue(2, Class::Critical);
+    let health = m.admit(2, Class::Bypass);
+    let mut permit = permit;
+    for ticket in [critical, high, waiting] {
+        m.complete(3, permit);
+        permit = m.dispatched(3, ticket);
+    }
+    m.complete(4, permit);
+    m.0.set_overload(at(4), OverloadLevel::None);
+    let permit = m.admit(4, Class::Low);
+    m.end(5, [permit, health]);
+}
+
+fn costing(class: Class, cost: u32) -> Request {
+    Request::new(class).with_cost(NonZeroU32::new(cost).unwrap())
+}
+
+#[test]
+fn a_request_takes_as_many_slots_as_it_costs_at_most_all() {
+    let mut m = Machine::new(settings(4));
+    let three = m.admit_request(0, costing(NORMAL, 3));
+    assert_eq!((three.cost(), m.0.snapshot(at(0)).in_flight), (3, 3));
+    let two = m.queue_request(0, costing(NORMAL, 2));
+    m.complete(1, three);
+    let two = m.dispatched(1, two);
+    let everything = m.queue_request(1, costing(NORMAL, 1_000));
+    m.complete(2, two);
+    let everything = m.dispatched(2, everything);
+    let counters = m.0.snapshot(at(2)).counters;
+    assert_eq!((everything.cost(), counters.total().in_flight()), (4, 1));
+    let last = m.queue_request(2, costing(NORMAL, 4));
+    m.0.reconfigure(at(3), settings(2));
+    m.complete(3, everything);
+    let last = m.dispatched(3, last);
+    assert_eq!(last.cost(), 2, "all there are by then");
+    let health = m.admit_request(4, costing(Class::Bypass, 9));
+    assert_eq!((health.cost(), m.0.snapshot(at(4)).bypass_in_flight), (1, 1));
+    m.end(5, [last, health]);
+}
+
+#[test]
+fn who_is_next_and_does_not_fit_is_not_passed_by_smaller_ones_of_its_class_or_below() {
+    let mut m = Machine::new(queueing(3, 10, 5_000, Discipline::Fifo));
+    let mut permits = [0, 0, 0].map(|t| m.admit(t, NORMAL)).to_vec_deque();
+    let big = m.queue_request(1, costing(NORMAL, 3));
+    let small = m.queue(1, NORMAL);
+    m.complete(2, permits.pop_front().unwrap());
+    m.wakes(2, 5_001);
+    let low = m.queue(2, Class::Low);
+    let high = m.admit(2, Class::High);
+    for permit in permits.into_iter().chain([high]) {
+        m.wakes(3, 5_001);
+        m.complete(3, permit);
+    }
+    let big = m.dispatched(3, big);
+    m.complete(4, big);
+    let rest = [small, low].map(|ticket| m.dispatched(4, ticket));
+    m.end(5, rest);
+}
+
+#[test]
+fn critical_passes_a_big_one_whose_turn_it_is() {
+    let mut settings = queueing(2, 100, 0, Discipline::Fifo);
+    settings.queue.aging = Some(ms(10));
+    let mut m = Machine::new(settings);
+    let mut permits = [0, 0].map(|t| m.admit(t, NORMAL)).to_vec_deque();
+    let big = m.queue_request(0, costing(Class::Low, 2));
+    let normal = (0..8).map(|_| m.queue(5, NORMAL)).collect::<Vec<_>>();
+    for ticket in &normal[..7] {
+        m.complete(11, permits.pop_front().unwrap());
+        permits.push_back(m.dispatched(11, *ticket));
+    }
+    let critical = m.queue(11, Class::Critical);
+    m.complete(12, permits.pop_front().unwrap());
+    permits.push_back(m.dispatched(12, critical));
+    for permit in permits {
+        m.idle(13);
+        m.complete(13, permit);
+    }
+    let big = m.dispatched(13, big);
+    m.idle(13);
+    m.complete(14, big);
+    let last = m.dispatched(14, normal[7]);
+    m.end(15, [last]);
 }
 
 #[test]

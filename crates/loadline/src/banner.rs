@@ -68,9 +68,12 @@ pub fn ready(millis: u64, style: Style, now: Timestamp) -> String {
 pub(crate) fn state(state: &str, text: &str, style: Style) -> String {
     match style {
         Style::Text { .. } => format!("{} {state:<9} {text}\n", jiff::Zoned::now().strftime("%H:%M:%S")),
-        Style::Json => {
-            json_line(Timestamp::now(), "info", "state_change", &[("state", json!(state)), ("text", json!(text))])
-        }
+        Style::Json => json_line(
+            Timestamp::now(),
+            "info",
+            "state_change",
+            &[("state", json!(state)), ("text", json!(text))],
+        ),
     }
 }
 

@@ -42,7 +42,10 @@ pub(crate) struct Scratch {
 
 /// A worker's stack of [`Scratch`]es.
 #[derive(Default)]
-#[expect(clippy::vec_box, reason = "a scratch changes hands for each request: a pointer moves, not its 300 bytes")]
+#[expect(
+    clippy::vec_box,
+    reason = "a scratch changes hands for each request: a pointer moves, not its 300 bytes"
+)]
 pub(crate) struct Scratches(RefCell<Vec<Box<Scratch>>>);
 
 impl Scratches {

@@ -11,22 +11,23 @@ use tokio::time::Instant;
 use crate::buffers::Scratch;
 use crate::client::{Client, ClientIo, Peer, Slot};
 use crate::exchange::Exchange;
+use crate::live::Live;
 use crate::observe;
 use crate::pipeline::{self, After};
 use crate::reply::{self, LocalError};
-use crate::live::Live;
 use crate::worker::Worker;
 
 /// What an HTTP/2 client with prior knowledge says first (RFC 9113, 3.4).
 pub(crate) const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// How long a connection beyond the limit may stay silent: the reserve is small, and a health check speaks at once.
-const RESERVE_PATIENCE: Duration = Duration::from_secs(1);
+pub(crate) const RESERVE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A connection that turned out to speak HTTP/2: its stream, and what was read from it.
 pub(crate) struct Http2<S> {
     pub(crate) io: S,
     pub(crate) peer: Peer,
+    pub(crate) place: Place,
     pub(crate) read: Box<Scratch>,
 }
 
@@ -58,7 +59,7 @@ pub(crate) async fn serve<S: ClientIo>(
         match Box::pin(be_active(&mut client, &place, &worker, &mut history)).await {
             Next::Idle => {}
             Next::Closed => return None,
-            Next::Http2(read) => return Some(Http2 { io: client.io, peer, read }),
+            Next::Http2(read) => return Some(Http2 { io: client.io, peer, place, read }),
         }
     }
 }
@@ -192,7 +193,11 @@ async fn read_head<S: ClientIo>(
                     match scratch.head.parse(inbox, &live.limits) {
                         Ok(Status::Complete) => {
                             // Where one read made it, the clock need not be asked again.
-                            return Poll::Ready(Head::Complete(if reads == 1 { began } else { Instant::now() }));
+                            return Poll::Ready(Head::Complete(if reads == 1 {
+                                began
+                            } else {
+                                Instant::now()
+                            }));
                         }
                         Ok(Status::Partial) => {}
                         Err(refusal) => return Poll::Ready(Head::Bad(refusal.into())),

@@ -135,8 +135,7 @@ impl Exchange {
     /// `fresh`: the connection was opened for this request, at `now`.
     pub(crate) fn connected(&mut self, now: Instant, fresh: bool, connection: &Connection) {
         let since = self.head_done + self.queued.unwrap_or_default();
-        self.connect =
-            Some(if fresh { now.saturating_duration_since(since) } else { Duration::ZERO });
+        self.connect = Some(if fresh { now.saturating_duration_since(since) } else { Duration::ZERO });
         self.sent = Some(now);
         if fresh || self.upstream.1.is_none() {
             self.upstream = connection.addresses;
@@ -152,7 +151,8 @@ impl Exchange {
     /// Keeps the response headers called `names`.
     pub(crate) fn capture(&mut self, names: &[String], response: &ResponseHead, bytes: &[u8]) {
         for name in names {
-            let values = response.iter(bytes).filter(|(field, _)| field.eq_ignore_ascii_case(name.as_bytes()));
+            let values =
+                response.iter(bytes).filter(|(field, _)| field.eq_ignore_ascii_case(name.as_bytes()));
             if let Some((_, value)) = values.last() {
                 self.captured.push((name.clone(), value.to_vec()));
             }

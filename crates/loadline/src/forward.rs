@@ -1,6 +1,6 @@
 //! Forwarding an admitted request: connection, exchange, and what to do when either fails.
 //!
-//! What may be sent a second time: a request that is complete in memory, on a kept connection that died before the
+//! What may be sent a second time: a request that is whole in memory, from its first byte, on a kept connection that died before the
 //! first byte of an answer, when its method is idempotent (RFC 9110, 9.2.2) or nothing of it was written. An app that
 //! closes kept connections at random loses no GET, and no POST is executed twice.
 
@@ -26,9 +26,9 @@ use crate::client::{Client, ClientIo, Peer, RequestBody};
 use crate::config::settings::OnAbort;
 use crate::exchange::{Exchange, Gone, UpstreamResult};
 use crate::hold;
+use crate::live::Live;
 use crate::reply::LocalError;
 use crate::upstream::{ConnectError, Connection};
-use crate::live::Live;
 use crate::worker::Worker;
 
 /// Kept connections that are tried before giving up on them; more than a few dead ones in a row means that the
@@ -118,8 +118,7 @@ pub(crate) async fn forward<S: ClientIo>(
         let now = Instant::now();
         exchange.connected(now, fresh, &connection);
         let reused = std::mem::take(&mut connection.reused);
-        let mut pump =
-            Pump::new(client, scratch, worker, live, exchange, body, connection, permit, now);
+        let mut pump = Pump::new(client, scratch, worker, live, exchange, body, connection, permit, now);
         let end = poll_fn(|cx| pump.poll(cx)).await;
 
         // What the pump still holds tells whether the upstream's part is over.
@@ -134,8 +133,9 @@ pub(crate) async fn forward<S: ClientIo>(
                 }
                 return Forwarded::Done { keep: false };
             }
-            End::Closed { sent } => {
-                let again = reused && body.done() && (idempotent || sent == 0);
+            End::Closed { written, whole } => {
+                drop(connection);
+                let again = reused && whole && (idempotent || written == 0);
                 match held {
                     Some(held) if again => {
                         tries += 1;
@@ -151,6 +151,7 @@ pub(crate) async fn forward<S: ClientIo>(
                 return Forwarded::Failed(LocalError::upstream_closed());
             }
             End::Invalid => {
+                drop(connection);
                 exchange.upstream_result = Some(UpstreamResult::Error);
                 if let Some(permit) = held {
                     permit.complete(Outcome::Failed);
@@ -158,6 +159,7 @@ pub(crate) async fn forward<S: ClientIo>(
                 return Forwarded::Failed(LocalError::upstream_invalid());
             }
             End::Truncated => {
+                drop(connection);
                 exchange.upstream_broke();
                 if let Some(permit) = held {
                     permit.complete(Outcome::Failed);
@@ -167,6 +169,7 @@ pub(crate) async fn forward<S: ClientIo>(
                 return Forwarded::Broken;
             }
             End::ClientRefused(refusal) => {
+                drop(connection);
                 return if answered { Forwarded::Broken } else { Forwarded::Failed(refusal.into()) };
             }
             End::TimedOut | End::ClientGone | End::ClientSlow => {
@@ -209,10 +212,15 @@ async fn obtain<S: ClientIo>(
     kept: bool,
 ) -> Obtained {
     let upstream = &live.upstream;
-    if kept && let Some(connection) = upstream.idle(worker.id, live.connections_allowed) {
-        return Obtained::Connection(connection, false);
-    }
-    let mut connecting = std::pin::pin!(upstream.connect(live.settings.timeouts.connect));
+    let room = if kept {
+        match upstream.idle(worker.id, live.connections_allowed) {
+            Ok(connection) => return Obtained::Connection(connection, false),
+            Err(room) => room,
+        }
+    } else {
+        upstream.pool.replace(worker.id, live.connections_allowed)
+    };
+    let mut connecting = std::pin::pin!(upstream.connect(live.settings.timeouts.connect, room));
     poll_fn(|cx| {
         if let Poll::Ready(connected) = connecting.as_mut().poll(cx) {
             return Poll::Ready(match connected {

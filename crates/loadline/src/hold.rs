@@ -11,10 +11,10 @@ use loadline_h1::RequestHead;
 use tokio::time::Instant;
 
 use crate::buffers::{BUFFER, Charge, Scratch};
-use crate::client::{BodyError, Client, ClientIo, RequestBody};
+use crate::client::{BodyError, Client, ClientIo, Peer, RequestBody};
 use crate::forward;
-use crate::reply::LocalError;
 use crate::live::Live;
+use crate::reply::LocalError;
 use crate::worker::Worker;
 
 /// What became of the body.
@@ -38,7 +38,7 @@ pub(crate) async fn body<S: ClientIo>(
 ) -> Held {
     let mut charge = Charge::new(&worker.shared.budget);
     scratch.to_upstream.clear();
-    if body.done() || scratch.head.is_grpc(&scratch.inbox) {
+    if body.done() || streams(scratch, &client.peer) {
         return Held::Ready(charge);
     }
     let most = live.settings.buffer.request;
@@ -75,6 +75,12 @@ pub(crate) async fn body<S: ClientIo>(
     })
     .await;
     stopped.unwrap_or(Held::Ready(charge))
+}
+
+/// Whether the request's body may last as long as the call: gRPC. That is HTTP/2 by definition; over HTTP/1.1 its name
+/// would only be a way to a slot before the body.
+pub(crate) fn streams(scratch: &Scratch, peer: &Peer) -> bool {
+    peer.http2 && scratch.head.is_grpc(&scratch.inbox)
 }
 
 /// Whether the client waits for `100 Continue` and has not begun to send all the same.

@@ -38,7 +38,8 @@ pub(crate) fn explain(address: SocketAddr, setting: &str, error: &io::Error) -> 
             address.port().wrapping_add(10)
         ),
         io::ErrorKind::PermissionDenied => {
-            "\n  ports below 1024 need a privilege; choose another one, or grant CAP_NET_BIND_SERVICE".to_owned()
+            "\n  ports below 1024 need a privilege; choose another one, or grant CAP_NET_BIND_SERVICE"
+                .to_owned()
         }
         io::ErrorKind::AddrNotAvailable => {
             format!("\n  {} is not an address of this machine ({setting})", address.ip())

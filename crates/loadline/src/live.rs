@@ -131,7 +131,8 @@ mod tests {
         let upstream = Upstream::new(settings.upstream.clone(), 1);
         let live = Live::new(settings, 1, upstream, Arc::new(AccessLog::off()));
         assert_eq!(live.classify(b"/healthcheck"), Class::Bypass);
-        for other in ["/healthcheck/", "/HEALTHCHECK", "//healthcheck", "/a/../healthcheck", "/health%63heck"] {
+        for other in ["/healthcheck/", "/HEALTHCHECK", "//healthcheck", "/a/../healthcheck", "/health%63heck"]
+        {
             assert_eq!(live.classify(other.as_bytes()), Class::Normal, "{other}");
         }
     }

@@ -125,10 +125,7 @@ impl WorkerMetrics {
             *self.requests.entry(*key).or_default() += count;
         }
         for (key, histogram) in &other.durations {
-            self.durations
-                .entry(*key)
-                .or_insert_with(|| Histogram::new(DURATION_BOUNDS))
-                .add(histogram);
+            self.durations.entry(*key).or_insert_with(|| Histogram::new(DURATION_BOUNDS)).add(histogram);
         }
         for (own, other) in self.upstream.iter_mut().zip(&other.upstream) {
             own.add(other);

@@ -15,8 +15,8 @@ use crate::client::{Client, ClientIo, RequestBody};
 use crate::exchange::{Exchange, Gone};
 use crate::forward::{self, Forwarded};
 use crate::hold::{self, Held};
-use crate::reply::{self, LocalError};
 use crate::live::Live;
+use crate::reply::{self, LocalError};
 use crate::worker::Worker;
 
 /// What becomes of the client's connection.
@@ -79,10 +79,14 @@ async fn stages<S: ClientIo>(
     // 5. Admit: at once, after waiting, or not at all. Nothing has been asked of the upstream yet.
     let permit = match worker.shared.gate.try_admit(Request::new(exchange.class)) {
         Attempt::Admitted(permit) => permit,
-        Attempt::Shed(rejection) => return shed(client, scratch, worker, live, exchange, body, &rejection).await,
+        Attempt::Shed(rejection) => {
+            return shed(client, scratch, worker, live, exchange, body, &rejection).await;
+        }
         Attempt::Queued(waiting) => match wait(client, scratch, waiting).await {
             Some(Ok(permit)) => permit,
-            Some(Err(rejection)) => return shed(client, scratch, worker, live, exchange, body, &rejection).await,
+            Some(Err(rejection)) => {
+                return shed(client, scratch, worker, live, exchange, body, &rejection).await;
+            }
             None => {
                 exchange.client_gone(Gone::InQueue);
                 return After::Close;
@@ -122,13 +126,13 @@ async fn shed<S: ClientIo>(
     client: &mut Client<S>,
     scratch: &mut Scratch,
     worker: &Worker,
-    live: &Live,
+    live: &Rc<Live>,
     exchange: &mut Exchange,
     body: &mut RequestBody,
     rejection: &Rejection,
 ) -> After {
     let close = rejection.reason == Reason::ConnectionLimit || reply::must_close(scratch, body);
-    let status = reply::rejection(scratch, live, &worker.rejections, rejection, close);
+    let status = reply::rejection(scratch, live, worker.rejections_under(live), rejection, close);
     exchange.shed(rejection, status);
     send(client, scratch, live, exchange, body, close).await
 }

@@ -108,8 +108,7 @@ impl Process {
             return Rates::default();
         }
         let per_second = |from: u64, to: u64| (to - from) as f64 / seconds;
-        let (admitted, shed) =
-            (per_second(first.admitted, last.admitted), per_second(first.shed, last.shed));
+        let (admitted, shed) = (per_second(first.admitted, last.admitted), per_second(first.shed, last.shed));
         let demand = (admitted + shed) * last.service.as_secs_f64() / f64::from(last.limit);
         Rates {
             offered: per_second(first.offered, last.offered),

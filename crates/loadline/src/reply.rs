@@ -1,7 +1,8 @@
 //! The one place that turns a decision or an error of ours into a response.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
 
 use loadline_core::{Class, Reason, Rejection};
 use loadline_h1::{Refusal, Version};
@@ -84,23 +85,27 @@ impl LocalError {
 }
 
 /// Rejections as they were written before, for the usual kind of request: under overload the same few answers are
-/// sent over and over, and copying one costs a fraction of composing it. Bounded: reasons × classes × seconds.
+/// sent over and over, and copying one costs a fraction of composing it.
 #[derive(Default)]
 pub(crate) struct Rejections(HashMap<(Reason, Class, u32), Written>);
+
+/// Answers that are kept; with computed seconds there are fewer than that many.
+const WRITTEN_AT_MOST: usize = 1024;
 
 /// Status and bytes of a whole response.
 type Written = (u16, Box<[u8]>);
 
-/// Writes the answer to a shed request.
+/// Writes the answer to a shed request. `written`: what was written under the same settings.
 pub(crate) fn rejection(
     scratch: &mut Scratch,
     live: &Live,
-    written: &RefCell<Rejections>,
+    written: Option<&RefCell<Rejections>>,
     rejection: &Rejection,
     close: bool,
 ) -> u16 {
     let retry_after = retry_after(live, rejection);
     let compose = |scratch: &mut Scratch| {
+        scratch.to_client.clear();
         let description = describe(rejection.reason, &live.status_codes);
         let view = RejectionView {
             class: Some(rejection.class),
@@ -111,13 +116,9 @@ pub(crate) fn rejection(
         description.status
     };
     let Scratch { head, inbox, .. } = scratch;
-    let usual = !close
-        && head.version == Version::Http11
-        && head.method.of(inbox) != b"HEAD"
-        && !head.is_grpc(inbox);
-    if !usual {
-        return compose(scratch);
-    }
+    let usual =
+        !close && head.version == Version::Http11 && head.method.of(inbox) != b"HEAD" && !head.is_grpc(inbox);
+    let Some(written) = written.filter(|_| usual) else { return compose(scratch) };
     let mut written = written.borrow_mut();
     let key = (rejection.reason, rejection.class, retry_after);
     if let Some((status, bytes)) = written.0.get(&key) {
@@ -126,11 +127,14 @@ pub(crate) fn rejection(
         return *status;
     }
     let status = compose(scratch);
-    written.0.insert(key, (status, scratch.to_client.bytes.as_slice().into()));
+    if written.0.len() < WRITTEN_AT_MOST {
+        written.0.insert(key, (status, scratch.to_client.bytes.as_slice().into()));
+    }
     status
 }
 
-/// Writes the answer to a request that failed.
+/// Writes the answer to a request that failed, behind the interim responses that are not yet sent: the client may
+/// have the first half of one.
 pub(crate) fn local_error(scratch: &mut Scratch, live: &Live, error: &LocalError, close: bool) {
     let description = error.failure.describe();
     let view = RejectionView { details: error.details, ..view(&description, live) };
@@ -173,7 +177,7 @@ fn view<'a>(description: &Description, live: &Live) -> RejectionView<'a> {
         status: description.status,
         error: description.error,
         reason: description.reason,
-        proxy_error: description.proxy_error,
+        proxy_error: if live.settings.response.proxy_status { description.proxy_error } else { "" },
         format: live.body_format,
         ..RejectionView::default()
     }
@@ -188,7 +192,6 @@ fn write(scratch: &mut Scratch, view: RejectionView<'_>, close: bool) {
         http10: head.version == Version::Http10,
         ..view
     };
-    to_client.clear();
     write_h1(&view, &mut to_client.bytes);
 }
 
@@ -199,6 +202,15 @@ fn retry_after(live: &Live, rejection: &Rejection) -> u32 {
             let whole = rejection.retry_after.as_secs() + u64::from(rejection.retry_after.subsec_nanos() > 0);
             u32::try_from(whole).unwrap_or(u32::MAX).clamp(1, 30)
         }
-        RetryAfter::Seconds(seconds) => seconds,
+        // Up to a quarter longer, so that clients that were rejected together do not return together.
+        RetryAfter::Seconds(seconds) => seconds + draw() % (seconds / 4 + 1),
     }
+}
+
+/// A random number, a new one each time.
+fn draw() -> u32 {
+    thread_local! {
+        static SOURCE: (RandomState, Cell<u64>) = (RandomState::new(), Cell::new(0));
+    }
+    SOURCE.with(|(keys, drawn)| keys.hash_one(drawn.replace(drawn.get() + 1)) as u32)
 }

@@ -83,21 +83,24 @@ impl Proxy {
         let shown = &mut loaded.settings;
         let mut listeners = Vec::new();
         for address in &mut shown.listen {
-            let listener = listen::bind(*address).map_err(|error| listen::explain(*address, "listen", &error))?;
+            let listener =
+                listen::bind(*address).map_err(|error| listen::explain(*address, "listen", &error))?;
             *address = listener.local_addr().map_err(|error| error.to_string())?;
             listeners.push(listener);
         }
         let admin = match &mut shown.admin.listen {
             Some(address) => {
-                let listener =
-                    listen::bind(*address).map_err(|error| listen::explain(*address, "admin.listen", &error))?;
+                let listener = listen::bind(*address)
+                    .map_err(|error| listen::explain(*address, "admin.listen", &error))?;
                 *address = listener.local_addr().map_err(|error| error.to_string())?;
                 Some(listener)
             }
             None => None,
         };
         let demo = match shown.upstream {
-            Target::Demo => Some(loadline_demo::start().map_err(|e| format!("the demo app did not start: {e}"))?),
+            Target::Demo => {
+                Some(loadline_demo::start().map_err(|e| format!("the demo app did not start: {e}"))?)
+            }
             Target::Tcp { .. } | Target::Unix(_) => None,
         };
         if let Some(warning) = listen::descriptor_warning(&loaded.settings) {
@@ -225,6 +228,9 @@ impl Control {
                 self.shared.set_draining(true);
                 reply.send(Ok("draining: connections close after their answer\n".to_owned()))
             }
+            Command::Undrain(reply) if *self.phase.borrow() != Phase::Serving => {
+                reply.send(Err("too late: the process is ending\n".to_owned()))
+            }
             Command::Undrain(reply) => {
                 self.shared.set_draining(false);
                 reply.send(Ok("serving\n".to_owned()))
@@ -307,4 +313,3 @@ fn at(address: SocketAddr) -> Target {
 fn say(text: &str) {
     let _ = std::io::stderr().write_all(text.as_bytes());
 }
-

@@ -1,11 +1,12 @@
 //! One waiter.
 
-use crate::{Class, Instant, Reason};
+use crate::{Instant, Reason, Request};
 
 /// One waiter, or one that has given way and must still be told.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {
-    pub(super) class: Class,
+    /// With the class whose line it is in.
+    pub(super) request: Request,
     pub(super) arrived: Instant,
     /// When it is rejected if it still waits; `None`: never.
     pub(super) expires: Option<Instant>,

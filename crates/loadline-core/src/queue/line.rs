@@ -11,6 +11,8 @@
 //! newer × mean service time > limit × (end − now),   end = min(its expiry, its arrival + median patience, where known)
 //! ```
 //!
+//! (`newer` counts requests in the one place, and the slots they need in the other.)
+//!
 //! The last line is the promise not to reject what could have been served: as long as the slots could serve all who are before
 //! it, it stays. The one before keeps the slots busy and noise from deciding. Twice the target, so that whoever is now
 //! the oldest is usually above the target too, and the verdict stands.
@@ -60,10 +62,16 @@ impl Pace {
         Self { limit, service_nanos, target: overload::target(service_nanos.map(Duration::from_nanos)) }
     }
 
-    /// Whether so many cannot all get a slot in so many nanoseconds. Not while the service time is unknown.
-    fn cannot_serve(&self, requests: u32, within: u64) -> bool {
+    /// How long it takes to give so many slots. Nothing while the service time is unknown.
+    pub(crate) fn nanos_to_serve(&self, slots: u64) -> u64 {
+        let nanos = u128::from(slots) * u128::from(self.service_nanos.unwrap_or(0)) / u128::from(self.limit);
+        u64::try_from(nanos).unwrap_or(u64::MAX)
+    }
+
+    /// Whether so many slots cannot all be given in so many nanoseconds. Not while the service time is unknown.
+    fn cannot_serve(&self, slots: u64, within: u64) -> bool {
         let Some(service) = self.service_nanos else { return false };
-        u128::from(requests) * u128::from(service) > u128::from(self.limit) * u128::from(within)
+        u128::from(slots) * u128::from(service) > u128::from(self.limit) * u128::from(within)
     }
 }
 
@@ -89,6 +97,11 @@ impl Line {
 
     pub(super) const fn len(&self) -> u32 {
         self.waiting.len() + self.witnesses.len()
+    }
+
+    /// The slots that its waiters need.
+    pub(super) const fn cost(&self) -> u64 {
+        self.waiting.cost() + self.witnesses.cost()
     }
 
     pub(super) fn oldest(&self) -> Option<u32> {
@@ -149,14 +162,15 @@ impl Line {
     pub(super) fn in_vain(&mut self, entries: &mut Slab<Entry>, now: Instant, pace: &Pace) -> Option<u32> {
         while self.is_crowded(pace) && self.is_overloaded(entries, now, pace) {
             let oldest = self.waiting.oldest()?;
-            let Entry { arrived, expires, .. } = entries[oldest];
+            let Entry { arrived, expires, request, .. } = entries[oldest];
             if now.nanos_since(arrived) < nanos(2 * pace.target) {
                 return None;
             }
             let leaves = self.learn_patience(entries, now).map(|patience| arrived + patience);
             // Without both it waits for ever, and will be served.
             let end = expires.into_iter().chain(leaves).min()?;
-            if !pace.cannot_serve(self.waiting.len() - 1, end.nanos_since(now)) {
+            let newer = self.waiting.cost() - u64::from(request.cost.get());
+            if !pace.cannot_serve(newer, end.nanos_since(now)) {
                 return None;
             }
             if !self.spare(entries, now) {

@@ -12,13 +12,19 @@ pub(super) struct List {
     oldest: u32,
     newest: u32,
     len: u32,
+    /// The sum of their costs, in slots.
+    cost: u64,
 }
 
 impl List {
-    pub(super) const EMPTY: Self = Self { oldest: NIL, newest: NIL, len: 0 };
+    pub(super) const EMPTY: Self = Self { oldest: NIL, newest: NIL, len: 0, cost: 0 };
 
     pub(super) const fn len(&self) -> u32 {
         self.len
+    }
+
+    pub(super) const fn cost(&self) -> u64 {
+        self.cost
     }
 
     pub(super) const fn oldest(&self) -> Option<u32> {
@@ -32,6 +38,7 @@ impl List {
     /// Appends an entry that is in no list.
     pub(super) fn push(&mut self, entries: &mut Slab<Entry>, index: u32) {
         let entry = &mut entries[index];
+        self.cost += u64::from(entry.request.cost.get());
         (entry.older, entry.newer) = (self.newest, NIL);
         match self.newest {
             NIL => self.oldest = index,
@@ -43,7 +50,8 @@ impl List {
 
     /// Takes out an entry that is in this list.
     pub(super) fn unlink(&mut self, entries: &mut Slab<Entry>, index: u32) {
-        let Entry { older, newer, .. } = entries[index];
+        let Entry { older, newer, request, .. } = entries[index];
+        self.cost -= u64::from(request.cost.get());
         match older {
             NIL => self.oldest = newer,
             before => entries[before].newer = newer,

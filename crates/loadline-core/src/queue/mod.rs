@@ -5,7 +5,12 @@
 //! and for a look at all waiters of a class now and then under overload ([`patience`]).
 //!
 //! A waiter gives way when it waits in vain ([`mod@line`]), or to a newcomer in a full queue. The latter leaves its line at
-//! once and is answered by the next `poll`: see [`Queue::push`].
+//! once and is answered by the next `poll`: see [`Queue::push`]. The critical class never gives way.
+//!
+//! # Aging
+//! Strict order alone would let a lower class wait for ever. Once its oldest waiter is older than
+//! [`QueueSettings::aging`], every [`AGED_TURN`]-th dispatch goes to its class, of the classes below the highest that waits the
+//! one with the oldest waiter. Dispatches count, not time: the classes above lose the same share at any speed of service.
 
 mod entry;
 mod expiry;
@@ -15,7 +20,9 @@ mod overload;
 mod patience;
 mod slab;
 
-use crate::{Class, Discipline, Duration, Instant, QueueSettings, Reason, Ticket};
+use std::num::NonZeroU32;
+
+use crate::{Class, Discipline, Duration, Instant, QueueSettings, Reason, Request, Ticket};
 use entry::Entry;
 use expiry::Expiry;
 use line::Line;
@@ -23,6 +30,57 @@ use list::List;
 use slab::{NIL, Slab};
 
 pub(crate) use line::Pace;
+
+/// How a newcomer gets its place.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Way {
+    /// There is one.
+    Free,
+    /// From this one, whose time is up.
+    InsteadOfExpired(u32),
+    /// From somebody of this class.
+    InsteadOf(Class),
+}
+
+/// Why somebody is next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Turn {
+    /// By the order of the classes.
+    Order,
+    /// Its class has waited too long.
+    Aged,
+}
+
+/// Who is the next to be served.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Next {
+    index: u32,
+    turn: Turn,
+    pub(crate) request: Request,
+}
+
+/// The room that there is for who is next.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    /// Slots, free or not: no request takes more.
+    pub(crate) limit: NonZeroU32,
+    /// Free slots.
+    pub(crate) free: u32,
+    /// Free slots, the reserve included.
+    pub(crate) free_with_reserve: u32,
+}
+
+impl Room {
+    /// Whether there is room for this one.
+    pub(crate) fn fits(&self, request: &Request) -> bool {
+        let free = if request.class == Class::Critical { self.free_with_reserve } else { self.free };
+        request.cost.min(self.limit).get() <= free
+    }
+}
+
+/// One dispatch in so many goes to a lower class that has waited too long: a share that the classes above hardly notice, and
+/// enough for a class to see that it is alive.
+const AGED_TURN: u32 = 8;
 
 /// The waiters; see the module.
 #[derive(Debug)]
@@ -35,13 +93,15 @@ pub(crate) struct Queue {
     expiry: Expiry,
     /// How many were dispatched so far.
     dispatched: u64,
+    /// How many were dispatched since a class below theirs has waited too long, and since it had its turn.
+    overtaken: u32,
 }
 
 /// A waiter that was taken out.
 #[derive(Debug)]
 pub(crate) struct Left {
     pub(crate) ticket: Ticket,
-    pub(crate) class: Class,
+    pub(crate) request: Request,
     pub(crate) arrived: Instant,
     /// One more than the number of those dispatched while it waited: its own place among them, from 1, if it is itself
     /// dispatched now.
@@ -59,6 +119,7 @@ impl Queue {
             giving_way: List::EMPTY,
             expiry: Expiry::new(),
             dispatched: 0,
+            overtaken: 0,
         }
     }
 
@@ -67,9 +128,9 @@ impl Queue {
         self.settings = settings;
     }
 
-    /// Nobody waits for a slot.
-    pub(crate) const fn is_empty(&self) -> bool {
-        self.waiting() == 0
+    /// Nobody of this class or of a higher one waits for a slot.
+    pub(crate) fn is_empty_from(&self, class: Class) -> bool {
+        self.waiting() == 0 || self.lines[..=class.index()].iter().all(|line| line.len() == 0)
     }
 
     /// Nobody waits, and nobody is to be told anything.
@@ -86,7 +147,9 @@ impl Queue {
     pub(crate) fn unanswered(&self, class: Class) -> u32 {
         let giving_way = match self.giving_way.len() {
             0 => 0,
-            _ => self.giving_way.iter(&self.entries).filter(|(_, entry)| entry.class == class).count(),
+            _ => {
+                self.giving_way.iter(&self.entries).filter(|(_, entry)| entry.request.class == class).count()
+            }
         };
         let waiting = self.lines.get(class.index()).map_or(0, Line::len);
         waiting + u32::try_from(giving_way).expect("fewer than 2^32 waiters")
@@ -107,23 +170,54 @@ impl Queue {
         self.lines.get(class.index())?.median_patience(&self.entries, now)
     }
 
-    /// Lets a newcomer wait, or says why it may not.
+    /// The slots needed by those who would be served before a newcomer of this class.
+    pub(crate) fn slots_ahead(&self, now: Instant, class: Class, pace: &Pace) -> u64 {
+        let above = self.lines[..class.index()].iter().map(Line::cost).sum::<u64>();
+        let own = if self.newest_first(now, class, pace) { 0 } else { self.lines[class.index()].cost() };
+        above + own
+    }
+
+    /// How a newcomer gets a place in the queue, or why it gets none.
     ///
-    /// In a full queue, one whose time is up gives way first. Then, with newest-first service, the oldest of the newcomer's
-    /// own class does, unless it is a witness: it would be the last to be served.
-    pub(crate) fn push(&mut self, now: Instant, class: Class, pace: &Pace) -> Result<Ticket, Reason> {
+    /// In a full queue, one whose time is up gives way first. Then the oldest of the lowest class does, if that is below the
+    /// newcomer's: it has used up most of its time, and is told so while its client still listens. If the newcomer's own class is
+    /// the lowest, its oldest does with newest-first service: it would be the last to be served. Witnesses are spared as long as
+    /// there are others.
+    pub(crate) fn way_in(&self, now: Instant, class: Class, pace: &Pace) -> Result<Way, Reason> {
         if self.settings.depth == 0 {
             return Err(Reason::Concurrency);
-        }
-        if self.waiting() >= self.settings.depth {
-            self.make_room(now, class, pace)?;
         }
         if !self.entries.has_room() {
             return Err(Reason::QueueFull);
         }
-        let expires = self.settings.timeout.map(|timeout| now + timeout);
+        if self.waiting() < self.settings.depth {
+            return Ok(Way::Free);
+        }
+        if let Some((at, expired)) = self.expiry.first()
+            && at <= now
+        {
+            return Ok(Way::InsteadOfExpired(expired));
+        }
+        self.class_to_give_way(now, class, pace).map(Way::InsteadOf).ok_or(Reason::QueueFull)
+    }
+
+    /// Lets a newcomer wait, in the way that [`Self::way_in`] has just found.
+    pub(crate) fn push(&mut self, now: Instant, request: Request, way: Way, pace: &Pace) -> Ticket {
+        match way {
+            Way::Free => {}
+            Way::InsteadOfExpired(index) => {
+                let reason = self.why_expired(now, index);
+                self.give_way(now, index, reason, pace);
+            }
+            Way::InsteadOf(class) => {
+                let index = self.who_gives_way(now, class, pace);
+                self.give_way(now, index, Reason::QueueFull, pace);
+            }
+        }
+        let timeout = self.settings.timeout.map(|timeout| now + timeout);
+        let expires = timeout.into_iter().chain(request.deadline).min();
         let ticket = self.entries.insert(Entry {
-            class,
+            request,
             arrived: now,
             expires,
             dispatched_before: self.dispatched,
@@ -132,11 +226,11 @@ impl Queue {
             older: NIL,
             newer: NIL,
         });
-        self.lines[class.index()].push(&mut self.entries, ticket.slot());
+        self.lines[request.class.index()].push(&mut self.entries, ticket.slot());
         if let Some(at) = expires {
             self.expiry.insert(at, ticket);
         }
-        Ok(ticket)
+        ticket
     }
 
     /// Takes a waiter out, wherever it is, unless it was answered already.
@@ -152,21 +246,32 @@ impl Queue {
             return Some((left, reason));
         }
         let (index, reason) = match self.expiry.first() {
-            Some((at, expired)) if at <= now => (expired, Reason::QueueTimeout),
+            Some((at, expired)) if at <= now => (expired, self.why_expired(now, expired)),
             _ => (self.in_vain(now, pace)?, Reason::Codel),
         };
         Some((self.take(now, index, pace, false), reason))
     }
 
-    /// Takes out the next to be served.
-    pub(crate) fn pop_next(&mut self, now: Instant, pace: &Pace) -> Option<Left> {
-        let class = Class::QUEUED.into_iter().find(|class| self.lines[class.index()].len() > 0)?;
-        let newest_first = self.newest_first(now, class, pace);
-        let line = &self.lines[class.index()];
-        let next = if newest_first { line.newest() } else { line.oldest() };
-        let left = self.take(now, next?, pace, false);
+    /// Who is the next to be served, if it fits into the room that there is.
+    pub(crate) fn next(&self, now: Instant, pace: &Pace, room: &Room) -> Option<Next> {
+        let (index, turn) = self.who_is_next(now, pace, room)?;
+        Some(Next { index, turn, request: self.entries[index].request })
+    }
+
+    /// Takes out who is next, because it is served.
+    pub(crate) fn serve(&mut self, now: Instant, next: &Next, pace: &Pace) -> Left {
+        self.overtaken = match self.aged_below(now, next.request.class) {
+            Some(_) if next.turn == Turn::Order => (self.overtaken + 1).min(AGED_TURN - 1),
+            _ => 0,
+        };
+        let left = self.take(now, next.index, pace, false);
         self.dispatched += 1;
-        Some(left)
+        left
+    }
+
+    /// Takes out who is next, because it is not worth serving.
+    pub(crate) fn refuse(&mut self, now: Instant, next: &Next, pace: &Pace) -> Left {
+        self.take(now, next.index, pace, false)
     }
 
     /// When the next expires.
@@ -188,7 +293,10 @@ impl Queue {
             for (index, entry) in self.lines[class.index()].iter(&self.entries) {
                 let place = (entry.arrived, self.entries.ticket(index).serial());
                 assert!(before < Some(place), "class {class} is in order of arrival");
-                assert!(entry.class == class && entry.gave_way.is_none(), "{entry:?} waits in class {class}");
+                assert!(
+                    entry.request.class == class && entry.gave_way.is_none(),
+                    "{entry:?} waits in class {class}"
+                );
                 before = Some(place);
                 linked += 1;
                 expiring += usize::from(entry.expires.is_some());
@@ -204,6 +312,47 @@ impl Queue {
         self.expiry.check();
     }
 
+    /// The next to be served, if it fits, and whose turn that is.
+    fn who_is_next(&self, now: Instant, pace: &Pace, room: &Room) -> Option<(u32, Turn)> {
+        let highest = Class::QUEUED.into_iter().find(|class| self.lines[class.index()].len() > 0)?;
+        if self.overtaken == AGED_TURN - 1
+            && let Some(class) = self.aged_below(now, highest)
+            && let Some(next) = self.head(now, class, pace)
+        {
+            if room.fits(&self.entries[next].request) {
+                return Some((next, Turn::Aged));
+            }
+            // It holds what is free until there is enough for it. Only critical may pass.
+            let next = self.head(now, Class::Critical, pace)?;
+            return room.fits(&self.entries[next].request).then_some((next, Turn::Order));
+        }
+        let next = self.head(now, highest, pace)?;
+        room.fits(&self.entries[next].request).then_some((next, Turn::Order))
+    }
+
+    /// Who of this class is the next to be served.
+    fn head(&self, now: Instant, class: Class, pace: &Pace) -> Option<u32> {
+        let line = &self.lines[class.index()];
+        if self.newest_first(now, class, pace) { line.newest() } else { line.oldest() }
+    }
+
+    /// Why this one, whose time is up, is rejected.
+    fn why_expired(&self, now: Instant, index: u32) -> Reason {
+        match self.entries[index].request.deadline {
+            Some(deadline) if deadline <= now => Reason::DeadlineExpired,
+            _ => Reason::QueueTimeout,
+        }
+    }
+
+    /// Which of the classes below this one has waited too long, the longest of them.
+    fn aged_below(&self, now: Instant, class: Class) -> Option<Class> {
+        let aging = self.settings.aging?;
+        let below = Class::QUEUED[class.index() + 1..].iter();
+        let oldest = below.filter_map(|class| Some((self.oldest(*class)?, *class)));
+        let (arrived, class) = oldest.min_by_key(|(arrived, _)| *arrived)?;
+        (arrived + aging <= now).then_some(class)
+    }
+
     fn newest_first(&self, now: Instant, class: Class, pace: &Pace) -> bool {
         match self.settings.discipline {
             Discipline::Fifo => false,
@@ -217,33 +366,43 @@ impl Queue {
         if self.settings.discipline != Discipline::Adaptive {
             return None;
         }
-        self.lines.iter_mut().find_map(|line| line.in_vain(&mut self.entries, now, pace))
+        let exempt = Class::Critical.index();
+        let lines = self.lines.iter_mut().enumerate().filter(|(row, _)| *row != exempt);
+        lines.map(|(_, line)| line).find_map(|line| line.in_vain(&mut self.entries, now, pace))
     }
 
-    /// One entry stops waiting in favour of a newcomer of this class, or the newcomer is refused.
-    fn make_room(&mut self, now: Instant, class: Class, pace: &Pace) -> Result<(), Reason> {
-        let (index, reason) = match self.expiry.first() {
-            Some((at, expired)) if at <= now => (expired, Reason::QueueTimeout),
-            _ if !self.newest_first(now, class, pace) => return Err(Reason::QueueFull),
-            _ => (self.last_to_be_served(now, class, pace).ok_or(Reason::QueueFull)?, Reason::QueueFull),
-        };
+    /// One entry stops waiting in favour of a newcomer.
+    fn give_way(&mut self, now: Instant, index: u32, reason: Reason, pace: &Pace) {
         self.stop_waiting(now, index, pace, false);
         self.entries[index].gave_way = Some(reason);
         self.giving_way.push(&mut self.entries, index);
-        Ok(())
     }
 
-    fn last_to_be_served(&mut self, now: Instant, class: Class, pace: &Pace) -> Option<u32> {
+    /// The class of which somebody gives way to a newcomer of `class`, if any does.
+    fn class_to_give_way(&self, now: Instant, class: Class, pace: &Pace) -> Option<Class> {
+        let present = |class: &Class| self.lines[class.index()].len() > 0;
+        let lowest = Class::QUEUED.into_iter().rev().find(present)?;
+        let gives_way = if lowest == class {
+            lowest != Class::Critical && self.newest_first(now, class, pace)
+        } else {
+            lowest.index() > class.index()
+        };
+        gives_way.then_some(lowest)
+    }
+
+    /// Who of this class, of which somebody waits.
+    fn who_gives_way(&mut self, now: Instant, class: Class, pace: &Pace) -> u32 {
         let line = &mut self.lines[class.index()];
-        match self.settings.discipline {
+        let index = match self.settings.discipline {
             Discipline::Adaptive => line.makes_room(&mut self.entries, now, pace),
             Discipline::Fifo | Discipline::Lifo => line.oldest(),
-        }
+        };
+        index.expect("somebody of this class waits")
     }
 
     /// Takes an entry out of its class and of the expiry heap; `departed` if its client left.
     fn stop_waiting(&mut self, now: Instant, index: u32, pace: &Pace, departed: bool) {
-        let row = self.entries[index].class.index();
+        let row = self.entries[index].request.class.index();
         self.lines[row].unlink(&mut self.entries, index, now, pace, departed);
         self.expiry.remove(index);
     }
@@ -263,7 +422,7 @@ impl Queue {
         let passed = self.dispatched - entry.dispatched_before + 1;
         Left {
             ticket,
-            class: entry.class,
+            request: entry.request,
             arrived: entry.arrived,
             depth: u32::try_from(passed).unwrap_or(u32::MAX),
             gave_way: entry.gave_way,

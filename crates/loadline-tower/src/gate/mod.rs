@@ -17,7 +17,8 @@ mod waiting;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use loadline_core::{
-    Admission, Class, Decision, Instant, Outcome, Reason, Rejection, Request, Settings, Snapshot,
+    Admission, Class, Decision, Explanation, Instant, Outcome, OverloadLevel, Reason, Rejection, Request,
+    Settings, Snapshot,
 };
 
 pub use permit::Permit;
@@ -88,6 +89,13 @@ impl Gate {
         self.shared.update(now, |state| state.admission.record_shed(now, class, reason))
     }
 
+    /// What would become of a request now, and why; see [`Admission::explain`].
+    #[must_use]
+    pub fn explain(&self, request: &Request) -> Explanation {
+        let now = self.now();
+        self.shared.lock().admission.explain(now, request)
+    }
+
     /// The state at this moment.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
@@ -105,6 +113,12 @@ impl Gate {
     pub fn set_draining(&self, draining: bool) {
         let now = self.now();
         self.shared.update(now, |state| state.admission.set_draining(now, draining));
+    }
+
+    /// Says how overloaded something other than the slots is; see [`Admission::set_overload`].
+    pub fn set_overload(&self, level: OverloadLevel) {
+        let now = self.now();
+        self.shared.update(now, |state| state.admission.set_overload(now, level));
     }
 
     /// The time on this gate's clock: nanoseconds since it was made.

@@ -131,7 +131,8 @@ enum Need {
 }
 
 fn resolve(sources: &Sources, text: FileText, need: Need) -> Result<Loaded, ConfigErrors> {
-    let fingerprint = text.as_ref().and_then(|text| text.as_deref().ok()).map(|text| fingerprint(text.as_bytes()));
+    let fingerprint =
+        text.as_ref().and_then(|text| text.as_deref().ok()).map(|text| fingerprint(text.as_bytes()));
     let mut layers = Layers::default();
     let file_is_sound = match (&sources.file, text) {
         (Some(path), Some(text)) => add_file(&mut layers, path, text),

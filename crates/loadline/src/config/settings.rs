@@ -21,7 +21,8 @@ pub const KIB: u64 = 1024;
 pub const MIB: u64 = 1024 * KIB;
 
 /// Limit before the embedded demo app: as many as it has workers to serve.
-pub const DEMO_CONCURRENCY: NonZeroU32 = NonZeroU32::new(loadline_demo::WORKERS as u32).expect("it has workers");
+pub const DEMO_CONCURRENCY: NonZeroU32 =
+    NonZeroU32::new(loadline_demo::WORKERS as u32).expect("it has workers");
 
 /// Longest wait before the demo app: short, so that an overload shows within a second.
 pub const DEMO_QUEUE_TIMEOUT: Duration = Duration::from_millis(500);
@@ -184,7 +185,8 @@ pub struct Buffer {
     pub response: u64,
     /// All buffers of the process together; beyond it everything streams. Default 256 MiB.
     pub total: u64,
-    /// Bytes per second below which a peer that ties a slot is dropped; 0 switches the rule off. Default 1 KiB.
+    /// Bytes per second below which a client that ties a slot is dropped when others wait for it; 0 switches the rule
+    /// off. Default 1 KiB.
     pub min_rate: u64,
     /// How long a peer may stay below `min_rate` before the rule applies. Default 2 s.
     pub grace: Duration,

@@ -76,7 +76,10 @@ fn requests(page: &mut Page, total: &WorkerMetrics) {
     for result in UpstreamResult::ALL {
         page.buckets(&[("result", result.as_str())], &total.upstream[result as usize]);
     }
-    page.counter("loadline_requests_refused_total", "Requests that broke a rule of HTTP or a size or time limit.");
+    page.counter(
+        "loadline_requests_refused_total",
+        "Requests that broke a rule of HTTP or a size or time limit.",
+    );
     for (status, count) in &total.refused {
         page.sample(&[("status", &status.to_string())], count);
     }
@@ -104,13 +107,20 @@ fn admission(page: &mut Page, shared: &Shared, process: &Process, total: &Worker
     page.sample(&[], gate.in_flight + gate.bypass_in_flight);
     page.gauge("http_shed_rate", "Share of requests rejected in the last 10 seconds, 0 to 1.");
     page.sample(&[], process.shed_rate());
-    page.histogram("http_queue_latency_seconds", "Time that requests waited for a slot, health checks excluded.");
+    page.histogram(
+        "http_queue_latency_seconds",
+        "Time that requests waited for a slot, health checks excluded.",
+    );
     page.buckets(&[], &total.queue);
 
     for (name, help, value) in [
         ("loadline_requests_offered_total", "Requests that asked for a slot.", Count::Offered),
         ("loadline_requests_admitted_total", "Requests that got a slot.", Count::Admitted),
-        ("loadline_requests_abandoned_total", "Requests whose client left while they waited.", Count::Abandoned),
+        (
+            "loadline_requests_abandoned_total",
+            "Requests whose client left while they waited.",
+            Count::Abandoned,
+        ),
     ] {
         page.counter(name, help);
         for class in Class::ALL {
@@ -147,9 +157,15 @@ fn admission(page: &mut Page, shared: &Shared, process: &Process, total: &Worker
     page.sample(&[], gate.oldest_wait.unwrap_or_default().as_secs_f64());
     page.gauge("loadline_utilization_ratio", "Slots in use, as a share of the limit.");
     page.sample(&[], gate.utilization);
-    page.gauge("loadline_demand_ratio", "Work asked for in the last 10 seconds, as a share of what the limit can do.");
+    page.gauge(
+        "loadline_demand_ratio",
+        "Work asked for in the last 10 seconds, as a share of what the limit can do.",
+    );
     page.sample(&[], process.rates().demand);
-    page.gauge("loadline_abandoned_exchanges", "Exchanges that run to their end without a client, and hold a slot.");
+    page.gauge(
+        "loadline_abandoned_exchanges",
+        "Exchanges that run to their end without a client, and hold a slot.",
+    );
     page.sample(&[], shared.abandoned.load(Ordering::Relaxed));
 }
 

@@ -22,6 +22,7 @@ mod queue;
 mod rejection;
 mod reload;
 mod restart;
+mod review;
 mod self_test;
 mod slow_clients;
 mod smuggling;

@@ -1,0 +1,253 @@
+//! Deadlines and predictions: nothing is started that cannot end in time, and a wrong prediction does not last.
+
+use std::num::NonZeroU32;
+
+use loadline_core::{
+    Admission, Class, Decision, Discipline, Duration, Event, Instant, Outcome, Permit, Reason, Request,
+    RouteId, Settings, Ticket, Verdict,
+};
+
+const NORMAL: Class = Class::Normal;
+
+fn at(ms: u64) -> Instant {
+    Instant::from_nanos(ms * 1_000_000)
+}
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+fn due(deadline: u64) -> Request {
+    Request::new(NORMAL).with_deadline(at(deadline))
+}
+
+/// FIFO, ten may wait for 5 s.
+fn settings(limit: u32) -> Settings {
+    let mut settings = Settings::new(NonZeroU32::new(limit).unwrap());
+    settings.queue.depth = 10;
+    settings.queue.discipline = Discipline::Fifo;
+    settings
+}
+
+/// With these settings; every request so far took 100 ms, the last of them until 1,000.
+fn hundred_ms_each(settings: Settings) -> Admission {
+    let mut admission = Admission::new(settings);
+    for begun in (0..1_000).step_by(100) {
+        let permit = admit(&mut admission, begun, Request::new(NORMAL));
+        admission.on_complete(at(begun + 100), permit, Outcome::Completed);
+    }
+    admission
+}
+
+fn admit(admission: &mut Admission, now: u64, request: Request) -> Permit {
+    match admission.on_arrival(at(now), request) {
+        Decision::Admit(permit) => permit,
+        other => panic!("expected to be admitted at {now}: {other:?}"),
+    }
+}
+
+fn queue(admission: &mut Admission, now: u64, request: Request) -> Ticket {
+    match admission.on_arrival(at(now), request) {
+        Decision::Queue(ticket) => ticket,
+        other => panic!("expected to be queued at {now}: {other:?}"),
+    }
+}
+
+fn shed(admission: &mut Admission, now: u64, request: Request) -> Reason {
+    match admission.on_arrival(at(now), request) {
+        Decision::Shed(rejection) => rejection.reason,
+        other => panic!("expected to be shed at {now}: {other:?}"),
+    }
+}
+
+fn expired(admission: &mut Admission, now: u64, ticket: Ticket) -> Reason {
+    match admission.poll(at(now)) {
+        Event::Expire(gone, rejection) if gone == ticket => rejection.reason,
+        other => panic!("expected {ticket:?} to expire at {now}: {other:?}"),
+    }
+}
+
+fn dispatched(admission: &mut Admission, now: u64, ticket: Ticket) -> Permit {
+    match admission.poll(at(now)) {
+        Event::Dispatch(served, permit) if served == ticket => permit,
+        other => panic!("expected {ticket:?} to be dispatched at {now}: {other:?}"),
+    }
+}
+
+#[test]
+fn a_deadline_that_has_passed_is_refused_at_the_door_also_with_slots_free_and_for_critical() {
+    let mut a = Admission::new(settings(4));
+    assert_eq!(shed(&mut a, 100, due(100)), Reason::DeadlineExpired);
+    assert_eq!(
+        shed(&mut a, 100, Request::new(Class::Critical).with_deadline(at(99))),
+        Reason::DeadlineExpired
+    );
+    let _in_time = admit(&mut a, 100, due(101));
+    let _health = admit(&mut a, 100, Request::new(Class::Bypass).with_deadline(at(0)));
+    assert_eq!(a.snapshot(at(100)).doomed_started, 0);
+}
+
+#[test]
+fn a_waiter_expires_at_its_deadline_or_at_the_queue_timeout_whichever_is_first() {
+    let mut a = Admission::new(settings(1));
+    let _permit = admit(&mut a, 0, Request::new(NORMAL));
+    let soon = queue(&mut a, 0, due(700));
+    let late = queue(&mut a, 0, due(9_000));
+    assert_eq!((a.expires_at(soon), a.expires_at(late)), (Some(at(700)), Some(at(5_000))));
+    assert!(matches!(a.poll(at(0)), Event::WakeAt(t) if t == at(700)));
+    assert_eq!(expired(&mut a, 700, soon), Reason::DeadlineExpired);
+    assert_eq!(expired(&mut a, 5_000, late), Reason::QueueTimeout);
+}
+
+#[test]
+fn in_a_full_queue_one_whose_deadline_has_passed_makes_room() {
+    let mut full = settings(1);
+    full.queue.depth = 1;
+    let mut a = Admission::new(full);
+    let _permit = admit(&mut a, 0, Request::new(NORMAL));
+    let gone = queue(&mut a, 0, due(700));
+    let _newcomer = queue(&mut a, 700, due(9_000));
+    assert_eq!(expired(&mut a, 700, gone), Reason::DeadlineExpired);
+}
+
+#[test]
+fn who_cannot_be_answered_in_time_is_told_at_the_door() {
+    let mut a = hundred_ms_each(settings(1));
+    let _permit = admit(&mut a, 1_000, due(9_000));
+    // Nobody waits: 0 + 100 ms.
+    assert_eq!(shed(&mut a, 1_000, due(1_099)), Reason::DeadlineUnreachable);
+    let _first = queue(&mut a, 1_000, due(1_100));
+    assert_eq!(shed(&mut a, 1_000, due(1_199)), Reason::DeadlineUnreachable);
+    let _second = queue(&mut a, 1_000, due(1_200));
+    let explanation = a.explain(at(1_000), &due(1_250));
+    assert_eq!(explanation.verdict, Verdict::Shed(Reason::DeadlineUnreachable));
+    assert_eq!((explanation.predicted_wait, explanation.predicted_service), (ms(200), Some(ms(100))));
+    assert_eq!((explanation.in_flight, explanation.slots), (1, 1));
+    // Who is above waits for nobody, who is below for both.
+    let high = Request::new(Class::High).with_deadline(at(1_100));
+    assert_eq!(a.explain(at(1_000), &high).verdict, Verdict::Queue);
+    let low = Request::new(Class::Low).with_deadline(at(1_299));
+    assert_eq!(a.explain(at(1_000), &low).verdict, Verdict::Shed(Reason::DeadlineUnreachable));
+    assert_eq!(a.snapshot(at(1_000)).class(Class::Low).predicted_wait, ms(200));
+}
+
+#[test]
+fn newest_first_means_that_nobody_of_the_class_is_before_the_newcomer() {
+    let mut lifo = settings(1);
+    lifo.queue.discipline = Discipline::Lifo;
+    let mut a = hundred_ms_each(lifo);
+    let _permit = admit(&mut a, 1_000, due(9_000));
+    let _first = queue(&mut a, 1_000, due(1_100));
+    let _second = queue(&mut a, 1_000, due(1_100));
+    assert_eq!(shed(&mut a, 1_000, due(1_099)), Reason::DeadlineUnreachable);
+}
+
+#[test]
+fn whose_deadline_is_out_of_reach_at_dispatch_is_not_started() {
+    for limit in [1, 2] {
+        let mut a = hundred_ms_each(settings(limit));
+        let permits: Vec<_> = (0..limit).map(|_| admit(&mut a, 1_000, due(9_000))).collect();
+        let late = queue(&mut a, 1_000, due(1_240));
+        let in_time = queue(&mut a, 1_000, due(1_250));
+        for permit in permits {
+            a.on_complete(at(1_150), permit, Outcome::Completed);
+            if a.snapshot(at(1_150)).queued == 2 {
+                assert_eq!(expired(&mut a, 1_150, late), Reason::DeadlineUnreachable);
+                let _served = dispatched(&mut a, 1_150, in_time);
+            }
+        }
+        let snapshot = a.snapshot(at(1_150));
+        assert_eq!((snapshot.doomed_started, snapshot.probes_started), (0, 0));
+    }
+}
+
+#[test]
+fn each_route_has_its_own_service_time() {
+    let mut a = hundred_ms_each(settings(2));
+    let (cheap, dear) = (RouteId::new(1), RouteId::new(2));
+    for (route, took) in [(cheap, 10), (dear, 1_000)] {
+        let now = a.snapshot(at(0)).counters.total().offered * 1_000;
+        let permit = admit(&mut a, now, Request::new(NORMAL).with_route(route));
+        a.on_complete(at(now + took), permit, Outcome::Completed);
+    }
+    let now = 12_000;
+    let _permit = admit(&mut a, now, Request::new(NORMAL));
+    let verdict = |route| a.explain(at(now), &due(now + 150).with_route(route)).verdict;
+    assert_eq!(verdict(cheap), Verdict::Admit);
+    assert_eq!(verdict(RouteId::OTHER), Verdict::Admit);
+    assert_eq!(verdict(dear), Verdict::Shed(Reason::DeadlineUnreachable));
+    assert_eq!(verdict(RouteId::new(9)), Verdict::Admit, "nothing is known of it");
+    let predicted = a.snapshot(at(now)).predicted_service;
+    assert_eq!(predicted, [Some(ms(100)), Some(ms(10)), Some(ms(1_000))]);
+}
+
+#[test]
+fn prediction_can_be_switched_off() {
+    let mut off = settings(1);
+    off.predict = false;
+    let mut a = hundred_ms_each(off);
+    let permit = admit(&mut a, 1_000, due(1_001));
+    let waiting = queue(&mut a, 1_000, due(1_010));
+    a.on_complete(at(1_009), permit, Outcome::Completed);
+    let _served = dispatched(&mut a, 1_009, waiting);
+    assert_eq!(shed(&mut a, 1_009, due(1_009)), Reason::DeadlineExpired, "what has passed is no prediction");
+    let snapshot = a.snapshot(at(1_009));
+    assert_eq!((snapshot.doomed_started, snapshot.probes_started), (0, 0));
+}
+
+#[test]
+fn below_a_quarter_of_the_slots_a_prediction_refuses_nobody() {
+    let mut a = hundred_ms_each(settings(8));
+    let _probes = [(); 2].map(|()| admit(&mut a, 1_000, due(1_050)));
+    assert_eq!(shed(&mut a, 1_000, due(1_050)), Reason::DeadlineUnreachable);
+    let snapshot = a.snapshot(at(1_000));
+    assert_eq!((snapshot.doomed_started, snapshot.probes_started), (0, 2));
+    // Nothing completes for 250 ms: half of it is predicted, and that fits.
+    let _more = admit(&mut a, 1_250, due(1_300));
+}
+
+/// A service with `limit` workers; each request takes what `takes` says of the moment at which it began. Clients come every
+/// 20 ms and have 1 s each.
+fn answered_in_time(limit: u32, takes: impl Fn(u64) -> u64, until: u64, counted_from: u64) -> u32 {
+    let mut a = Admission::new(settings(limit));
+    let mut working: Vec<(u64, u64, Permit)> = Vec::new();
+    let mut deadlines = std::collections::HashMap::new();
+    let mut answered = 0;
+    for now in 0..until {
+        while let Some(done) = working.iter().position(|(ends, ..)| *ends <= now) {
+            let (_, deadline, permit) = working.swap_remove(done);
+            answered += u32::from(now <= deadline && now >= counted_from);
+            a.on_complete(at(now), permit, Outcome::Completed);
+        }
+        if now % 20 == 0 {
+            match a.on_arrival(at(now), due(now + 1_000)) {
+                Decision::Admit(permit) => working.push((now + takes(now), now + 1_000, permit)),
+                Decision::Queue(ticket) => drop(deadlines.insert(ticket, now + 1_000)),
+                Decision::Shed(_) => {}
+            }
+        }
+        loop {
+            match a.poll(at(now)) {
+                Event::Dispatch(ticket, permit) => {
+                    working.push((now + takes(now), deadlines.remove(&ticket).unwrap(), permit));
+                }
+                Event::Expire(..) => {}
+                Event::WakeAt(_) | Event::Idle => break,
+            }
+        }
+    }
+    assert_eq!(a.snapshot(at(until)).doomed_started, 0);
+    answered
+}
+
+#[test]
+fn a_slow_spell_does_not_make_everything_look_doomed_for_ever() {
+    for limit in [1, 2, 4, 16] {
+        // 50 ms each, but for 10 s each between 5,000 and 15,000: nobody can be answered then.
+        let takes = |begun| if (5_000..15_000).contains(&begun) { 10_000 } else { 50 };
+        let normally = answered_in_time(limit, |_| 50, 60_000, 30_000);
+        let afterwards = answered_in_time(limit, takes, 60_000, 30_000);
+        // Clients come every 20 ms, so a limit of 2 or less is overloaded.
+        assert!(afterwards * 100 >= normally * 97, "limit {limit}: {afterwards} of {normally}");
+    }
+}
