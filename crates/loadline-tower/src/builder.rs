@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use loadline_core::{Discipline, Settings};
+use loadline_core::{Discipline, Settings, ShedAt};
 
 use crate::Gate;
 
@@ -54,6 +54,20 @@ impl GateBuilder {
     /// The order of service inside one class.
     pub const fn discipline(mut self, discipline: Discipline) -> Self {
         self.settings.queue.discipline = discipline;
+        self
+    }
+
+    /// From which share of the limit on a class is refused at once, so that what matters more finds room. Off unless said
+    /// otherwise; [`ShedAt::USUAL`] is 95, 80 and 60 % for high, normal and low.
+    pub const fn shed_at(mut self, shed_at: ShedAt) -> Self {
+        self.settings.shed_at = shed_at;
+        self
+    }
+
+    /// How many slots above the limit [`Class::Critical`](crate::Class::Critical) may use, and only it; none unless said
+    /// otherwise.
+    pub const fn reserve(mut self, slots: u32) -> Self {
+        self.settings.reserve = slots;
         self
     }
 

@@ -112,7 +112,7 @@ pub use builder::GateBuilder;
 pub use error::Error;
 pub use gate::{Attempt, Gate, Permit, Waiting};
 pub use loadline_core;
-pub use loadline_core::{Class, Discipline, Outcome, Reason, Rejection, Request, Settings, Snapshot};
+pub use loadline_core::{Class, Discipline, Outcome, Reason, Rejection, Request, Settings, ShedAt, Snapshot};
 pub use observer::Observer;
 pub use slot::{Admission, Hold};
 

@@ -16,7 +16,7 @@ use http::{Method, Request, Response, StatusCode};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use loadline_tower::{
-    Admission, Class, Discipline, Error, Gate, Hold, Observer, Outcome, Reason, Rejection,
+    Admission, Class, Discipline, Error, Gate, Hold, Observer, Outcome, Reason, Rejection, ShedAt,
     server::{BodyFormat, LoadlineLayer},
 };
 use tokio::{task::yield_now, time::sleep};
@@ -295,6 +295,45 @@ async fn health_checks_pass_a_full_gate_up_to_their_own_cap() {
         statuses.push(task.await.unwrap().unwrap().status().as_u16());
     }
     assert_eq!(statuses, [200, 503, 200, 200, 503]);
+    assert_empty(&gate);
+}
+
+/// The class that the path names.
+fn by_path(request: &Request<()>) -> Class {
+    let named = |class: &Class| request.uri().path().strip_prefix('/') == Some(class.as_str());
+    Class::ALL.into_iter().find(named).unwrap_or(Class::Normal)
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_seven_of_ten_slots_taken_low_is_refused_and_normal_and_critical_are_not() {
+    let gate = limit(10).no_queue().shed_at(ShedAt::USUAL).build();
+    let service = LoadlineLayer::new(gate.clone()).classify(by_path).layer(service_fn(slow));
+    let seven = [(); 7].map(|()| tokio::spawn(service.clone().oneshot(at("/normal"))));
+    settle().await;
+    assert_eq!(gate.snapshot().in_flight, 7);
+
+    let low = service.clone().oneshot(at("/low")).await.unwrap();
+    assert_eq!(low.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(low.headers().contains_key("retry-after"));
+    assert_eq!(gate.snapshot().counters.of(Class::Low).shed(Reason::Priority), 1);
+    let others = ["/normal", "/critical"].map(|path| tokio::spawn(service.clone().oneshot(at(path))));
+    for admitted in seven.into_iter().chain(others) {
+        assert_eq!(admitted.await.unwrap().unwrap().status(), StatusCode::OK);
+    }
+    assert_empty(&gate);
+}
+
+#[tokio::test(start_paused = true)]
+async fn critical_requests_find_the_reserve_when_all_slots_are_taken() {
+    let gate = limit(2).no_queue().reserve(1).build();
+    let service = LoadlineLayer::new(gate.clone()).classify(by_path).layer(service_fn(slow));
+    let paths = ["/high", "/high", "/high", "/critical", "/critical"];
+    let tasks = paths.map(|path| tokio::spawn(service.clone().oneshot(at(path))));
+    let mut statuses = Vec::new();
+    for task in tasks {
+        statuses.push(task.await.unwrap().unwrap().status().as_u16());
+    }
+    assert_eq!(statuses, [200, 200, 503, 200, 503], "and no more than the reserve");
     assert_empty(&gate);
 }
 
