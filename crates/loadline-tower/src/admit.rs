@@ -49,7 +49,8 @@ pin_project! {
         Queued { waiting: Waiting, start: Option<Start<S, B>> },
         // It has its slot and waits for the service.
         Readying { admitted: Option<(Slot, Start<S, B>)> },
-        Working { slot: Option<Slot>, #[pin] future: F },
+        // In this order they are dropped: what the work holds is given back before its slot is.
+        Working { #[pin] future: F, slot: Option<Slot> },
     }
 }
 
@@ -124,9 +125,9 @@ where
                         return Poll::Ready(Err(Error::Inner(error)));
                     }
                     start.request.extensions_mut().insert(slot.admission());
-                    State::Working { slot: Some(slot), future: start.service.call(start.request) }
+                    State::Working { future: start.service.call(start.request), slot: Some(slot) }
                 }
-                StateProjection::Working { slot, future } => {
+                StateProjection::Working { future, slot } => {
                     let answer = ready!(future.poll(context));
                     let slot = slot.take().expect("not polled after it has resolved");
                     return Poll::Ready(match answer {

@@ -8,7 +8,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -185,6 +185,34 @@ async fn the_slot_comes_back_on_success_error_panic_and_cancellation() {
     drop(service.call(at("/")));
     assert_eq!(ended(&gate), [1, 1, 3], "dropped before it was polled");
     assert_empty(&gate);
+}
+
+/// Work that looks, when it is cancelled, how many are in flight.
+struct Work(Gate, Arc<AtomicUsize>);
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        self.1.store(self.0.snapshot().in_flight as usize, Ordering::SeqCst);
+    }
+}
+
+#[tokio::test]
+async fn a_slot_comes_back_after_what_the_cancelled_work_held() {
+    let gate = limit(1).no_queue().build();
+    let seen = Arc::new(AtomicUsize::new(0));
+    let service = LoadlineLayer::new(gate.clone()).layer(service_fn(|_: Request<()>| {
+        let work = Work(gate.clone(), Arc::clone(&seen));
+        async move {
+            pending::<()>().await;
+            drop(work);
+            Ok::<_, Infallible>(ok([]))
+        }
+    }));
+    {
+        let mut call = std::pin::pin!(service.oneshot(get()));
+        assert!(call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    }
+    assert_eq!((seen.load(Ordering::SeqCst), gate.snapshot().in_flight), (1, 0));
 }
 
 #[tokio::test(start_paused = true)]
