@@ -88,13 +88,15 @@ impl Admission {
     }
 
     /// A request has arrived. Admitted if a slot is free and nobody of its class or a higher one waits; else queued or shed.
-    pub fn on_arrival(&mut self, now: Instant, request: Request) -> Decision {
+    pub fn on_arrival(&mut self, now: Instant, mut request: Request) -> Decision {
         let now = self.advance(now);
-        let request = self.demoted(now, request);
+        if request.retry {
+            request.class = self.class_of_retry(now, request.class);
+        }
         let class = request.class;
         self.counters.offered(class);
         let decision = match self.judge(now, &request) {
-            Verdict::Admit => Decision::Admit(self.grant(now, request, 0, 0)),
+            Verdict::Admit => Decision::Admit(self.grant(now, &request, 0, 0)),
             Verdict::Queue(way) => {
                 let pace = self.pace(now);
                 Decision::Queue(self.queue.push(now, request, way, &pace))
@@ -173,7 +175,7 @@ impl Admission {
                 return self.expire(now, &left, Reason::Codel);
             }
             let left = self.queue.serve(now, &next, &pace);
-            let permit = self.grant(now, left.request, now.nanos_since(left.arrived), left.depth);
+            let permit = self.grant(now, &left.request, now.nanos_since(left.arrived), left.depth);
             self.check_after_mutation();
             return Event::Dispatch(left.ticket, permit);
         }
@@ -294,32 +296,33 @@ impl Admission {
     }
 
     /// Takes free slots.
-    fn grant(&mut self, now: Instant, mut request: Request, queued_nanos: u64, depth: u32) -> Permit {
+    fn grant(&mut self, now: Instant, request: &Request, queued_nanos: u64, depth: u32) -> Permit {
         let class = request.class;
+        let mut cost = NonZeroU32::MIN;
         if class == Class::Bypass {
-            request.cost = NonZeroU32::MIN;
             self.bypass_in_flight += 1;
         } else {
-            self.count_doomed(now, &request);
+            if let Some(deadline) = request.deadline {
+                self.count_doomed(now, request, deadline);
+            }
             if self.in_flight == 0 {
                 self.predictor.wakes_up(now);
             }
-            request.cost = request.cost.min(self.limit(now));
+            cost = request.cost.min(self.limit(now));
             self.drain.advance(now, self.in_flight);
-            self.in_flight += request.cost.get();
+            self.in_flight += cost.get();
             self.requests += 1;
             if request.retry {
-                self.retries_in_flight += request.cost.get();
+                self.retries_in_flight += cost.get();
             }
             self.peak_in_flight = self.peak_in_flight.max(self.in_flight);
         }
         self.counters.admitted(class);
-        Permit::new(&request, now, queued_nanos, depth)
+        Permit::new(request, cost, now, queued_nanos, depth)
     }
 
     /// Whatever is started against its deadline is counted; see [`Snapshot::doomed_started`].
-    fn count_doomed(&mut self, now: Instant, request: &Request) {
-        let Some(deadline) = request.deadline else { return };
+    fn count_doomed(&mut self, now: Instant, request: &Request, deadline: Instant) {
         if deadline <= now || self.is_unreachable(now, request, 0) {
             self.doomed_started += 1;
         } else if self.settings.predict && self.is_doomed(now, request, 0) {

@@ -48,7 +48,7 @@ impl Admission {
         if request.deadline.is_some_and(|deadline| deadline <= now) {
             return Verdict::Shed(Reason::DeadlineExpired);
         }
-        if self.overload.sheds(class) {
+        if self.overload != OverloadLevel::None && self.overload.sheds(class) {
             return Verdict::Shed(Reason::Overload);
         }
         if let Some(threshold) = self.settings.shed_at.threshold(class, self.limit(now).get())
@@ -56,11 +56,11 @@ impl Admission {
         {
             return Verdict::Shed(Reason::Priority);
         }
-        if self.retries_are_many(now, request) {
+        if request.retry && self.retries_are_many(now, request) {
             return Verdict::Shed(Reason::Priority);
         }
         if self.room(now).fits(request) && self.queue.is_empty_from(class) {
-            let unreachable = self.is_unreachable(now, request, 0);
+            let unreachable = request.deadline.is_some() && self.is_unreachable(now, request, 0);
             return if unreachable { Verdict::Shed(Reason::DeadlineUnreachable) } else { Verdict::Admit };
         }
         if self.draining {
@@ -79,9 +79,7 @@ impl Admission {
 
     /// Whether this request, which has to wait for so long, is refused because of its deadline.
     pub(crate) fn is_unreachable(&self, now: Instant, request: &Request, wait_nanos: u64) -> bool {
-        request.deadline.is_some()
-            && self.prediction_counts(now, self.in_flight)
-            && self.is_doomed(now, request, wait_nanos)
+        self.prediction_counts(now, self.in_flight) && self.is_doomed(now, request, wait_nanos)
     }
 
     /// Whether this request, whose turn it is, is refused because of its deadline. The slot that it would take counts as in use:

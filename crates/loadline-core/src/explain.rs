@@ -38,10 +38,13 @@ impl Admission {
     #[must_use]
     pub fn explain(&self, now: Instant, request: &Request) -> Explanation {
         let now = self.at_least(now);
-        let request = &self.demoted(now, *request);
+        let mut request = *request;
+        if request.retry {
+            request.class = self.class_of_retry(now, request.class);
+        }
         let class = request.class;
         let mut displaces = None;
-        let verdict = match self.judge(now, request) {
+        let verdict = match self.judge(now, &request) {
             door::Verdict::Admit => Verdict::Admit,
             door::Verdict::Shed(reason) => Verdict::Shed(reason),
             door::Verdict::Queue(way) => {
@@ -58,8 +61,8 @@ impl Admission {
             displaces,
             in_flight: if bypass { self.bypass_in_flight } else { self.in_flight },
             slots: self.slots(now, class),
-            predicted_wait: if bypass { Duration::ZERO } else { self.predicted_wait(now, request) },
-            predicted_service: self.predicted_service(now, request),
+            predicted_wait: if bypass { Duration::ZERO } else { self.predicted_wait(now, &request) },
+            predicted_service: self.predicted_service(now, &request),
         }
     }
 }

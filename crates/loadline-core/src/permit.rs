@@ -22,9 +22,15 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// `request` is as it was admitted: with the class under which it was, and the slots it got.
-    pub(crate) const fn new(request: &Request, admitted_at: Instant, queued_nanos: u64, depth: u32) -> Self {
-        let Request { class, cost, route, retry, .. } = *request;
+    /// For so many slots, given to a request with the class under which it was admitted.
+    pub(crate) const fn new(
+        request: &Request,
+        cost: NonZeroU32,
+        admitted_at: Instant,
+        queued_nanos: u64,
+        depth: u32,
+    ) -> Self {
+        let Request { class, route, retry, .. } = *request;
         Self { admitted_at, queued_nanos, depth, cost, route, class, retry }
     }
 

@@ -42,17 +42,16 @@ impl FreshShed {
 }
 
 impl Admission {
-    /// The request as it is judged.
-    pub(crate) fn demoted(&self, now: Instant, mut request: Request) -> Request {
-        if request.retry && self.fresh_shed.is_going_on(now, request.class) {
-            request.class = match request.class {
-                Class::Critical => Class::High,
-                Class::High => Class::Normal,
-                Class::Normal | Class::Low => Class::Low,
-                Class::Bypass => Class::Bypass,
-            };
+    /// The class under which this retry is judged.
+    #[cold]
+    pub(crate) fn class_of_retry(&self, now: Instant, class: Class) -> Class {
+        match class {
+            class if !self.fresh_shed.is_going_on(now, class) => class,
+            Class::Critical => Class::High,
+            Class::High => Class::Normal,
+            Class::Normal | Class::Low => Class::Low,
+            Class::Bypass => Class::Bypass,
         }
-        request
     }
 
     /// How many slots retries may hold.
@@ -60,11 +59,8 @@ impl Admission {
         (self.limit(now).get() / SHARE).max(MIN_SHARE)
     }
 
-    /// Whether this is a retry and the retries have their share.
+    /// Whether retries have their share already, as far as this one is concerned.
     pub(crate) fn retries_are_many(&self, now: Instant, request: &Request) -> bool {
-        if !request.retry {
-            return false;
-        }
         let held = u64::from(self.retries_in_flight) + self.queue.retries_waiting();
         held > 0 && held + u64::from(request.cost.get()) > u64::from(self.retry_share(now))
     }

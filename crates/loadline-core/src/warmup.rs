@@ -58,21 +58,27 @@ impl Admission {
     }
 
     /// How many slots there are at `now`.
+    #[inline]
     pub(crate) fn limit(&self, now: Instant) -> NonZeroU32 {
-        match &self.settings.warmup {
-            Some(warmup) if !self.is_warm => {
-                warmup.limit(self.settings.limit, now.nanos_since(self.warm_since))
-            }
-            _ => self.settings.limit,
-        }
+        if self.is_warm { self.settings.limit } else { self.limit_while_warming_up(now) }
+    }
+
+    #[cold]
+    fn limit_while_warming_up(&self, now: Instant) -> NonZeroU32 {
+        let limit = self.settings.limit;
+        let elapsed = now.nanos_since(self.warm_since);
+        self.settings.warmup.map_or(limit, |warmup| warmup.limit(limit, elapsed))
     }
 
     /// When there will be more slots than now, by themselves; `None` unless warming up. Whoever holds waiters should
     /// [`poll`](Self::poll) then.
     #[must_use]
     pub fn next_rise(&self, now: Instant) -> Option<Instant> {
+        if self.is_warm {
+            return None;
+        }
         let now = self.at_least(now);
-        let warmup = self.settings.warmup.as_ref().filter(|_| !self.is_warm)?;
+        let warmup = self.settings.warmup.as_ref()?;
         let slots = self.limit(now);
         let elapsed =
             (slots < self.settings.limit).then(|| warmup.rises_above(self.settings.limit, slots.get()))?;

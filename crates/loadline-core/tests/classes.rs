@@ -74,6 +74,8 @@ fn run(reserve: u32, class: impl Fn(u64) -> Class) -> HashMap<Class, Served> {
         }
     }
     a.check_invariants();
+    let counters = a.snapshot(Instant::ORIGIN).counters;
+    assert_eq!(counters.of(Class::Critical).shed_total(), 0, "critical is never shed");
     served.values_mut().for_each(|served| served.took.sort_unstable());
     served
 }
