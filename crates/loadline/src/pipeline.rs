@@ -63,18 +63,18 @@ async fn stages<S: ClientIo>(
     let trusted = live.trusts(&client.peer);
     (exchange.class, exchange.rule) = live.classify(scratch, trusted);
 
-    // 3. Budget: until when the client waits. What cannot be a deadline is counted, and otherwise ignored.
+    // 3. Door: what is refused before anything more is read of it. Connections beyond the limit are only there so that
+    // health checks still get through.
+    if over_limit && exchange.class != Class::Bypass {
+        let rejection = worker.shared.gate.record_shed(exchange.class, Reason::ConnectionLimit);
+        return shed(client, scratch, worker, live, exchange, body, &rejection).await;
+    }
+    // Until when the client waits. What cannot be a deadline is counted, and otherwise ignored.
     let budget = budget::read(scratch, live, exchange.began, trusted);
     exchange.deadline = budget.deadline;
     exchange.invalid_headers = budget.invalid;
     if budget.too_old && exchange.class != Class::Bypass {
         let rejection = worker.shared.gate.record_shed(exchange.class, Reason::QueueAge);
-        return shed(client, scratch, worker, live, exchange, body, &rejection).await;
-    }
-
-    // Connections beyond the limit are only there so that health checks still get through.
-    if over_limit && exchange.class != Class::Bypass {
-        let rejection = worker.shared.gate.record_shed(exchange.class, Reason::ConnectionLimit);
         return shed(client, scratch, worker, live, exchange, body, &rejection).await;
     }
 
