@@ -9,3 +9,6 @@ pub mod differential;
 pub mod mutate;
 #[path = "../../crates/loadline-h1/tests/support/stream.rs"]
 pub mod stream;
+
+#[path = "../../crates/loadline-http/tests/support/checks.rs"]
+pub mod http_checks;

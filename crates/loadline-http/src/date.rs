@@ -67,6 +67,11 @@ pub(crate) fn millis(epoch_nanos: i64) -> u32 {
     (epoch_nanos.rem_euclid(NANOS_PER_SECOND) / NANOS_PER_MILLI) as u32
 }
 
+/// Microseconds within the second, 0 to 999,999.
+fn micros(epoch_nanos: i64) -> u32 {
+    (epoch_nanos.rem_euclid(NANOS_PER_SECOND) / NANOS_PER_MICRO) as u32
+}
+
 /// `20/Nov/2026:15:27:23`, the common log date without fraction or offset.
 pub(crate) fn push_clf(out: &mut Vec<u8>, date: Civil) {
     push_two(out, date.day);
@@ -89,7 +94,7 @@ pub(crate) fn push_iso_micros(out: &mut Vec<u8>, epoch_nanos: i64) {
     let date = civil(epoch_nanos, Zone::Local);
     push_iso_second(out, date);
     out.push(b'.');
-    push_padded(out, (epoch_nanos.rem_euclid(NANOS_PER_SECOND) / NANOS_PER_MICRO) as u32, 6);
+    push_padded(out, micros(epoch_nanos), 6);
     push_offset(out, date, true);
 }
 
@@ -98,6 +103,14 @@ pub(crate) fn push_iso_utc_millis(out: &mut Vec<u8>, epoch_nanos: i64) {
     push_iso_second(out, civil(epoch_nanos, Zone::Utc));
     out.push(b'.');
     push_padded(out, millis(epoch_nanos), 3);
+    out.push(b'Z');
+}
+
+/// `2026-11-20T15:27:54.505710Z`: RFC 3339 in UTC with microseconds.
+pub(crate) fn push_iso_utc_micros(out: &mut Vec<u8>, epoch_nanos: i64) {
+    push_iso_second(out, civil(epoch_nanos, Zone::Utc));
+    out.push(b'.');
+    push_padded(out, micros(epoch_nanos), 6);
     out.push(b'Z');
 }
 

@@ -1,13 +1,15 @@
-//! HTTP vocabulary of loadline as pure functions: rejections, log formats, syslog framing.
+//! HTTP vocabulary of loadline as pure functions: classes, deadlines, rejections, log formats, syslog framing.
 //!
-//! What the proxy says to a client it turns away, and what it says about every exchange afterwards, is decided
-//! here and nowhere else. The proxy, the tower layers and the tests call the same functions.
+//! What a request's head says about its class and its time, what the proxy says to a client it turns away, and what it
+//! says about every exchange afterwards, is decided here and nowhere else. The proxy, the tower layers and the tests call the same functions.
 //!
 //! *Architecture invariant:* nothing here opens a socket or a file, reads the clock or spawns anything. Bytes are
 //! appended to a buffer that the caller owns; who sends them, and when, is the caller's business. The two exceptions
 //! read the machine's settings once: the local time zone, and `env()` while a log format is parsed.
 
+pub mod classify;
 mod date;
+pub mod deadline;
 mod escape;
 pub mod log;
 pub mod rejection;

@@ -52,7 +52,7 @@ pub struct RejectionView<'a> {
     pub class: Option<Class>,
     /// Whole seconds until a retry makes sense; `None` sends no `Retry-After`.
     pub retry_after: Option<u32>,
-    /// The error type of RFC 9209 section 2.3, from [`Description`].
+    /// The error type of RFC 9209 section 2.3, from [`Description`]; empty sends no `Proxy-Status`.
     pub proxy_error: &'a str,
     /// What `Proxy-Status` adds in `details`, such as `queue_full depth=100`. If empty, the reason.
     pub details: &'a str,
@@ -149,8 +149,10 @@ fn compose(view: &RejectionView<'_>, sink: &mut impl Sink) {
         if let Some(seconds) = view.retry_after {
             sink.header("retry-after", itoa::Buffer::new().format(seconds).as_bytes());
         }
-        set(value, |v| push_proxy_status(v, view));
-        sink.header("proxy-status", value);
+        if !view.proxy_error.is_empty() {
+            set(value, |v| push_proxy_status(v, view));
+            sink.header("proxy-status", value);
+        }
         sink.end(body, !view.head_request);
     });
 }

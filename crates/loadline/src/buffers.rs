@@ -30,6 +30,8 @@ pub(crate) struct Scratch {
     pub(crate) inbox: Vec<u8>,
     /// The request's head; its spans point into `inbox`.
     pub(crate) head: RequestHead,
+    /// The request's body, as far as it was read before admission; framed for forwarding.
+    pub(crate) held: Vec<u8>,
     /// Bytes for the upstream.
     pub(crate) to_upstream: Outbox,
     /// Bytes from the upstream that are not yet taken.
@@ -58,6 +60,7 @@ impl Scratches {
         if stack.len() < STACK {
             for buffer in [
                 &mut scratch.inbox,
+                &mut scratch.held,
                 &mut scratch.from_upstream,
                 &mut scratch.to_upstream.bytes,
                 &mut scratch.to_client.bytes,

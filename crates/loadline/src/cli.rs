@@ -78,7 +78,7 @@ Examples:
   loadline config --defaults > loadline.toml
   loadline status                            what a running loadline does now
   loadline reload                            read the configuration again
-  loadline drain                             finish what is in flight, then end
+  loadline drain                             close connections after their answer
   loadline healthcheck http://127.0.0.1:8000/healthcheck
   loadline completions bash > /etc/bash_completion.d/loadline
   loadline version";
@@ -117,7 +117,7 @@ enum Command {
     /// Make a running loadline read its configuration again
     #[command(after_help = "Example: loadline reload")]
     Reload(ClientArgs),
-    /// Make a running loadline finish what is in flight and end
+    /// Make a running loadline close connections after their answer and report itself not ready; it keeps running
     #[command(after_help = "Example: loadline drain")]
     Drain(ClientArgs),
     /// Ask a URL and exit 0 if it answers 2xx, for probes in images without a shell

@@ -21,12 +21,13 @@ use crate::worker::Worker;
 pub(crate) const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// How long a connection beyond the limit may stay silent: the reserve is small, and a health check speaks at once.
-const RESERVE_PATIENCE: Duration = Duration::from_secs(1);
+pub(crate) const RESERVE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A connection that turned out to speak HTTP/2: its stream, and what was read from it.
 pub(crate) struct Http2<S> {
     pub(crate) io: S,
     pub(crate) peer: Peer,
+    pub(crate) place: Place,
     pub(crate) read: Box<Scratch>,
 }
 
@@ -58,7 +59,7 @@ pub(crate) async fn serve<S: ClientIo>(
         match Box::pin(be_active(&mut client, &place, &worker, &mut history)).await {
             Next::Idle => {}
             Next::Closed => return None,
-            Next::Http2(read) => return Some(Http2 { io: client.io, peer, read }),
+            Next::Http2(read) => return Some(Http2 { io: client.io, peer, place, read }),
         }
     }
 }

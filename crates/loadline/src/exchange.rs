@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use loadline_core::{Class, Rejection};
 use loadline_h1::ResponseHead;
+use loadline_http::deadline::HeaderSet;
 use loadline_tower::Permit;
 use tokio::time::Instant;
 
+use crate::budget::Deadline;
 use crate::reply::LocalError;
 use crate::upstream::Connection;
 
@@ -50,6 +52,12 @@ pub(crate) struct Exchange {
     /// End of the request's head.
     pub(crate) head_done: Instant,
     pub(crate) class: Class,
+    /// The position of the rule that gave it its class.
+    pub(crate) rule: Option<usize>,
+    /// Deadline headers that were ignored.
+    pub(crate) invalid_headers: HeaderSet,
+    /// Until when its answer is worth something.
+    pub(crate) deadline: Option<Deadline>,
     /// Whether it asked for a slot and got one.
     pub(crate) was_admitted: bool,
     /// Time spent waiting for a slot; `None` when it never came to the question.
@@ -90,6 +98,9 @@ impl Exchange {
             began,
             head_done,
             class: Class::Normal,
+            rule: None,
+            invalid_headers: HeaderSet::default(),
+            deadline: None,
             was_admitted: false,
             queued: None,
             depth: 0,
@@ -127,8 +138,8 @@ impl Exchange {
     }
 
     pub(crate) fn failed(&mut self, error: &LocalError) {
-        self.status = error.status;
-        self.reason = Some(error.reason);
+        self.status = error.status();
+        self.reason = Some(error.reason());
         self.termination = error.termination;
     }
 

@@ -1,6 +1,6 @@
 //! Forwarding an admitted request: connection, exchange, and what to do when either fails.
 //!
-//! What may be sent a second time: a request that is complete in memory, on a kept connection that died before the
+//! What may be sent a second time: a request that is whole in memory, from its first byte, on a kept connection that died before the
 //! first byte of an answer, when its method is idempotent (RFC 9110, 9.2.2) or nothing of it was written. An app that
 //! closes kept connections at random loses no GET, and no POST is executed twice.
 
@@ -21,6 +21,7 @@ use tokio::time::Instant;
 
 use self::ghost::Ghost;
 use self::pump::{End, Pump};
+use crate::budget::Deadline;
 use crate::buffers::Scratch;
 use crate::client::{Client, ClientIo, Peer, RequestBody};
 use crate::config::settings::OnAbort;
@@ -47,11 +48,14 @@ pub(crate) enum Forwarded {
     Gone,
 }
 
-/// Writes the request's head for the upstream; its body follows in the same buffer.
-pub(crate) fn write_head(scratch: &mut Scratch, peer: &Peer, live: &Live) {
-    let Scratch { head, inbox, to_upstream, .. } = scratch;
+/// Writes the request for the upstream: its head, and what is held of its body.
+fn write_request(scratch: &mut Scratch, peer: &Peer, live: &Live, deadline: Option<&Deadline>) {
+    let Scratch { head, inbox, held, to_upstream, .. } = scratch;
     let mut extra = Vec::new();
-    let mut drop: &[&str] = &[];
+    let mut replaced: Vec<&str> = Vec::new();
+    if let Some(deadline) = deadline.filter(|_| live.settings.deadline.propagate) {
+        replaced = deadline.forward(live, Instant::now(), &mut extra);
+    }
     if live.settings.http.forwarded {
         // Appended, not replaced: what earlier hops claim stays visible, and what we saw comes last.
         extra.extend_from_slice(b"x-forwarded-for: ");
@@ -61,7 +65,7 @@ pub(crate) fn write_head(scratch: &mut Scratch, peer: &Peer, live: &Live) {
         }
         extra.extend_from_slice(peer.client.ip().to_canonical().to_string().as_bytes());
         extra.extend_from_slice(b"\r\n");
-        drop = &["x-forwarded-for"];
+        replaced.push("x-forwarded-for");
     }
     let options = ForwardRequest {
         framing: match head.framing {
@@ -73,10 +77,11 @@ pub(crate) fn write_head(scratch: &mut Scratch, peer: &Peer, live: &Live) {
         host_fallback: live.host.as_bytes(),
         // Whoever expects 100 has had it from us by the time the body is forwarded.
         expect_continue: false,
-        drop,
+        drop: &replaced,
     };
     to_upstream.clear();
     head.write_forward(inbox, &mut to_upstream.bytes, &options);
+    to_upstream.bytes.extend_from_slice(held);
 }
 
 /// Forwards the request in `scratch` and passes its response on.
@@ -89,15 +94,15 @@ pub(crate) async fn forward<S: ClientIo>(
     body: &mut RequestBody,
     mut permit: Permit,
 ) -> Forwarded {
-    if scratch.to_upstream.bytes.is_empty() {
-        write_head(scratch, &client.peer, live);
-        if !body.done()
-            && hold::expects_continue(&scratch.head, &scratch.inbox)
-            && hold::ask_for_body(client, scratch, live).await.is_err()
-        {
-            exchange.client_gone(Gone::InRequest);
-            return Forwarded::Gone;
-        }
+    write_request(scratch, &client.peer, live, exchange.deadline.as_ref());
+    if !body.done()
+        && body.bytes == 0
+        && scratch.held.is_empty()
+        && hold::expects_continue(&scratch.head, &scratch.inbox)
+        && hold::ask_for_body(client, scratch, live).await.is_err()
+    {
+        exchange.client_gone(Gone::InRequest);
+        return Forwarded::Gone;
     }
     let idempotent = is_idempotent(scratch.head.method.of(&scratch.inbox));
     let mut tries = 0;
@@ -133,8 +138,9 @@ pub(crate) async fn forward<S: ClientIo>(
                 }
                 return Forwarded::Done { keep: false };
             }
-            End::Closed { sent } => {
-                let again = reused && body.done() && (idempotent || sent == 0);
+            End::Closed { written, whole } => {
+                drop(connection);
+                let again = reused && whole && (idempotent || written == 0);
                 match held {
                     Some(held) if again => {
                         tries += 1;
@@ -150,6 +156,7 @@ pub(crate) async fn forward<S: ClientIo>(
                 return Forwarded::Failed(LocalError::upstream_closed());
             }
             End::Invalid => {
+                drop(connection);
                 exchange.upstream_result = Some(UpstreamResult::Error);
                 if let Some(permit) = held {
                     permit.complete(Outcome::Failed);
@@ -157,6 +164,7 @@ pub(crate) async fn forward<S: ClientIo>(
                 return Forwarded::Failed(LocalError::upstream_invalid());
             }
             End::Truncated => {
+                drop(connection);
                 exchange.upstream_broke();
                 if let Some(permit) = held {
                     permit.complete(Outcome::Failed);
@@ -166,6 +174,7 @@ pub(crate) async fn forward<S: ClientIo>(
                 return Forwarded::Broken;
             }
             End::ClientRefused(refusal) => {
+                drop(connection);
                 return if answered { Forwarded::Broken } else { Forwarded::Failed(refusal.into()) };
             }
             End::TimedOut | End::ClientGone | End::ClientSlow => {
@@ -181,8 +190,11 @@ pub(crate) async fn forward<S: ClientIo>(
                     let unseen = Abandoned { connection, permit: held, phase, kind, outcome };
                     abandon(unseen, scratch, worker, live, body);
                 }
+                let passed =
+                    exchange.deadline.is_some_and(|deadline| deadline.left(Instant::now()).is_zero());
                 return match (answered, late) {
                     (true, _) => Forwarded::Broken,
+                    (false, true) if passed => Forwarded::Failed(LocalError::deadline(live)),
                     (false, true) => Forwarded::Failed(LocalError::upstream_timeout()),
                     (false, false) if slow_upload => Forwarded::Failed(LocalError::request_timeout()),
                     (false, false) => Forwarded::Gone,
@@ -208,10 +220,15 @@ async fn obtain<S: ClientIo>(
     kept: bool,
 ) -> Obtained {
     let upstream = &live.upstream;
-    if kept && let Some(connection) = upstream.idle(worker.id, live.connections_allowed) {
-        return Obtained::Connection(connection, false);
-    }
-    let mut connecting = std::pin::pin!(upstream.connect(live.settings.timeouts.connect));
+    let room = if kept {
+        match upstream.idle(worker.id, live.connections_allowed) {
+            Ok(connection) => return Obtained::Connection(connection, false),
+            Err(room) => room,
+        }
+    } else {
+        upstream.pool.replace(worker.id, live.connections_allowed)
+    };
+    let mut connecting = std::pin::pin!(upstream.connect(live.settings.timeouts.connect, room));
     poll_fn(|cx| {
         if let Poll::Ready(connected) = connecting.as_mut().poll(cx) {
             return Poll::Ready(match connected {

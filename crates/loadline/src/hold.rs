@@ -11,8 +11,7 @@ use loadline_h1::RequestHead;
 use tokio::time::Instant;
 
 use crate::buffers::{BUFFER, Charge, Scratch};
-use crate::client::{BodyError, Client, ClientIo, RequestBody};
-use crate::forward;
+use crate::client::{BodyError, Client, ClientIo, Peer, RequestBody};
 use crate::live::Live;
 use crate::reply::LocalError;
 use crate::worker::Worker;
@@ -28,7 +27,7 @@ pub(crate) enum Held {
     Failed(LocalError),
 }
 
-/// Reads the body as far as it is to be held. What is held stands behind the head in `to_upstream`.
+/// Reads the body as far as it is to be held, into `scratch.held`.
 pub(crate) async fn body<S: ClientIo>(
     client: &mut Client<S>,
     scratch: &mut Scratch,
@@ -37,8 +36,8 @@ pub(crate) async fn body<S: ClientIo>(
     body: &mut RequestBody,
 ) -> Held {
     let mut charge = Charge::new(&worker.shared.budget);
-    scratch.to_upstream.clear();
-    if body.done() || scratch.head.is_grpc(&scratch.inbox) {
+    scratch.held.clear();
+    if body.done() || streams(scratch, &client.peer) {
         return Held::Ready(charge);
     }
     let most = live.settings.buffer.request;
@@ -52,15 +51,14 @@ pub(crate) async fn body<S: ClientIo>(
             return Held::Gone;
         }
     }
-    forward::write_head(scratch, &client.peer, live);
     let due = Instant::now() + live.settings.timeouts.body;
     let stopped = poll_fn(|cx| {
         loop {
-            let Scratch { inbox, to_upstream, .. } = scratch;
-            if body.done() || body.bytes >= most || !charge.cover(to_upstream.bytes.len() + BUFFER) {
+            let Scratch { inbox, held, .. } = scratch;
+            if body.done() || body.bytes >= most || !charge.cover(held.len() + BUFFER) {
                 return Poll::Ready(None);
             }
-            match client.poll_body(cx, body, inbox, &mut to_upstream.bytes) {
+            match client.poll_body(cx, body, inbox, held) {
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(BodyError::Gone)) => return Poll::Ready(Some(Held::Gone)),
                 Poll::Ready(Err(BodyError::Refused(refusal))) => {
@@ -75,6 +73,12 @@ pub(crate) async fn body<S: ClientIo>(
     })
     .await;
     stopped.unwrap_or(Held::Ready(charge))
+}
+
+/// Whether the request's body may last as long as the call: gRPC. That is HTTP/2 by definition; over HTTP/1.1 its name
+/// would only be a way to a slot before the body.
+pub(crate) fn streams(scratch: &Scratch, peer: &Peer) -> bool {
+    peer.http2 && scratch.head.is_grpc(&scratch.inbox)
 }
 
 /// Whether the client waits for `100 Continue` and has not begun to send all the same.

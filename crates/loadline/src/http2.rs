@@ -24,8 +24,8 @@ use tokio::time::Instant;
 
 use self::pipe::Rewound;
 use self::response::StreamBody;
-use crate::client::{Peer, Slot};
-use crate::connection::{self, Http2, Place};
+use crate::client::Peer;
+use crate::connection::{self, Http2, Place, RESERVE_PATIENCE};
 use crate::watchdog::Watchdog;
 use crate::worker::Worker;
 
@@ -46,8 +46,8 @@ const PING_AFTER: Duration = Duration::from_secs(30);
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Serves an HTTP/2 connection until it is closed, or until it idles while the proxy drains.
-pub(crate) async fn serve(upgraded: Http2<TcpStream>, slot: Rc<Slot>, worker: Rc<Worker>) {
-    let Http2 { io, peer, mut read } = upgraded;
+pub(crate) async fn serve(upgraded: Http2<TcpStream>, worker: Rc<Worker>) {
+    let Http2 { io, peer, place: Place { slot, over_limit }, mut read } = upgraded;
     let io = Rewound::new(io, std::mem::take(&mut read.inbox));
     worker.scratches.give(read);
     let live = worker.live();
@@ -55,7 +55,9 @@ pub(crate) async fn serve(upgraded: Http2<TcpStream>, slot: Rc<Slot>, worker: Rc
     let streams = Rc::new(Streams::default());
     let service = {
         let (worker, streams) = (Rc::clone(&worker), Rc::clone(&streams));
-        service_fn(move |request| stream(request, peer, Rc::clone(&worker), Streams::enter(&streams)))
+        service_fn(move |request| {
+            stream(request, peer, over_limit, Rc::clone(&worker), Streams::enter(&streams))
+        })
     };
     let mut builder = hyper::server::conn::http2::Builder::new(LocalExecutor);
     builder
@@ -67,6 +69,8 @@ pub(crate) async fn serve(upgraded: Http2<TcpStream>, slot: Rc<Slot>, worker: Rc
         .keep_alive_interval(PING_AFTER)
         .keep_alive_timeout(live.settings.timeouts.client);
     let mut serving = std::pin::pin!(builder.serve_connection(TokioIo::new(io), service));
+    let patience = live.settings.timeouts.idle;
+    let patience = if over_limit { patience.min(RESERVE_PATIENCE) } else { patience };
     let mut told: Option<Instant> = None;
     let mut watchdog = Watchdog::default();
     // What ends it, an error of the client included, ends the connection and concerns nobody else.
@@ -76,9 +80,9 @@ pub(crate) async fn serve(upgraded: Http2<TcpStream>, slot: Rc<Slot>, worker: Rc
         }
         let now = Instant::now();
         if told.is_none() {
-            let due = streams.idle_since().map(|since| since + live.settings.timeouts.idle);
+            let due = streams.idle_since().map(|since| since + patience);
             let idle = due.is_some_and(|due| watchdog.poll(cx, now, due).is_ready());
-            if idle || slot.poll_closing(cx).is_ready() {
+            if idle || worker.shared.is_draining() || slot.poll_closing(cx).is_ready() {
                 told = Some(now);
                 serving.as_mut().graceful_shutdown();
                 if let Poll::Ready(ended) = serving.as_mut().poll(cx) {
@@ -99,11 +103,12 @@ pub(crate) async fn serve(upgraded: Http2<TcpStream>, slot: Rc<Slot>, worker: Rc
 async fn stream(
     request: Request<Incoming>,
     peer: Peer,
+    over_limit: bool,
     worker: Rc<Worker>,
     active: Active,
 ) -> io::Result<Response<StreamBody>> {
     let (near, far) = tokio::io::duplex(PIPE);
-    let place = Place { slot: Rc::default(), over_limit: false };
+    let place = Place { slot: Rc::default(), over_limit };
     let peer = Peer { http2: true, ..peer };
     spawn_local(connection::serve(far, peer, place, worker));
     let (from_proxy, mut to_proxy) = tokio::io::split(near);

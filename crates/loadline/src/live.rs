@@ -5,12 +5,16 @@ use std::sync::Arc;
 use loadline_core as core;
 use loadline_core::Class;
 use loadline_h1::Limits;
+use loadline_http::classify::{RequestView, Rules};
+use loadline_http::deadline::DeadlineHeaders;
 use loadline_http::log::LogFormat;
 use loadline_http::rejection::{BodyFormat, StatusCodes};
 use loadline_http::syslog::LogTarget;
 
 use crate::access_log::{AccessLog, LogSettings};
-use crate::config::settings::{self, Discipline, Settings};
+use crate::buffers::Scratch;
+use crate::client::Peer;
+use crate::config::settings::{self, Discipline, Reserve, Settings};
 use crate::upstream::Upstream;
 
 /// Settings, resolved for the request path. Replaced as a whole by a reload.
@@ -33,6 +37,8 @@ pub(crate) struct Live {
     pub(crate) body_format: BodyFormat,
     pub(crate) upstream: Arc<Upstream>,
     pub(crate) log: Arc<AccessLog>,
+    pub(crate) rules: Rules,
+    pub(crate) deadlines: DeadlineHeaders,
 }
 
 impl Live {
@@ -52,6 +58,7 @@ impl Live {
             buffer_total: word(settings.buffer.total),
             host: settings.upstream.to_string(),
             connections_allowed: settings.limit.concurrency.get() as usize
+                + reserve(&settings) as usize
                 + settings.bypass.concurrency.get() as usize,
             status_codes: StatusCodes {
                 shed: settings.response.status,
@@ -64,18 +71,41 @@ impl Live {
             },
             upstream,
             log,
+            rules: settings.priority.classifier(),
+            deadlines: settings.deadline.reader(),
             settings,
         }
     }
 
-    /// The class of a request by its path, exactly as written: neither decoded nor normalised, for what looks like a
+    /// Whether what this peer says about priority, age and origin is believed.
+    pub(crate) fn trusts(&self, peer: &Peer) -> bool {
+        self.settings.trust.proxies.iter().any(|network| network.contains(peer.client.ip()))
+    }
+
+    /// The class of the request in `scratch`, and the position of the rule that decided, if one did.
+    ///
+    /// Health checks are told by their path exactly as written: neither decoded nor normalised, for what looks like a
     /// health check only after decoding is no health check.
-    pub(crate) fn classify(&self, path: &[u8]) -> Class {
+    pub(crate) fn classify(&self, scratch: &Scratch, trusted: bool) -> (Class, Option<usize>) {
+        let Scratch { head, inbox, .. } = scratch;
+        let path = head.path.of(inbox);
         if self.settings.bypass.path.iter().any(|bypass| bypass.as_bytes() == path) {
-            Class::Bypass
-        } else {
-            Class::Normal
+            return (Class::Bypass, None);
         }
+        let priority = &self.settings.priority;
+        let said = priority.header.as_ref().filter(|_| trusted).and_then(|header| {
+            head.field(inbox, &header.name).and_then(|value| header.class(value, trusted))
+        });
+        if let Some(class) = said {
+            return (class, None);
+        }
+        let query = head.query.of(inbox);
+        self.rules.class(&RequestView {
+            method: head.method.of(inbox),
+            path,
+            query: (!query.is_empty()).then_some(query),
+            header: &|name| head.field(inbox, name),
+        })
     }
 }
 
@@ -107,15 +137,37 @@ fn log_settings(log: &settings::Log, access: &str) -> Result<LogSettings, String
     Ok(settings)
 }
 
+/// Slots above the limit for critical requests; none where no request can be critical.
+fn reserve(settings: &Settings) -> u32 {
+    let priority = &settings.priority;
+    let critical = priority.header.is_some()
+        || priority.default == Class::Critical
+        || priority.rules.iter().any(|rule| rule.class == Class::Critical);
+    match priority.reserve {
+        _ if !critical => 0,
+        Reserve::Auto => core::Settings::usual_reserve(settings.limit.concurrency),
+        Reserve::Slots(slots) => slots,
+    }
+}
+
 fn admission(settings: &Settings, seed: u64) -> core::Settings {
     let mut admission = core::Settings::new(settings.limit.concurrency);
     admission.bypass_limit = settings.bypass.concurrency;
+    admission.reserve = reserve(settings);
+    let share = |percent: Option<u8>| percent.and_then(core::Percent::new);
+    let shed_at = settings.priority.shed_at;
+    admission.shed_at.high = share(shed_at.high);
+    admission.shed_at.normal = share(shed_at.normal);
+    admission.shed_at.low = share(shed_at.low);
+    admission.predict = settings.deadline.predict;
+    admission.queue.aging = settings.priority.aging;
     admission.queue.depth = settings.queue.depth;
     admission.queue.timeout = settings.queue.timeout;
     admission.queue.discipline = match settings.queue.discipline {
         Discipline::Adaptive => core::Discipline::Adaptive,
         Discipline::Fifo => core::Discipline::Fifo,
         Discipline::Lifo => core::Discipline::Lifo,
+        Discipline::Codel => core::Discipline::Codel,
     };
     admission.seed = seed;
     admission
@@ -130,10 +182,16 @@ mod tests {
         let settings = Settings::default();
         let upstream = Upstream::new(settings.upstream.clone(), 1);
         let live = Live::new(settings, 1, upstream, Arc::new(AccessLog::off()));
-        assert_eq!(live.classify(b"/healthcheck"), Class::Bypass);
+        let class = |path: &str| {
+            let inbox = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").into_bytes();
+            let mut scratch = Scratch { inbox, ..Scratch::default() };
+            scratch.head.parse(&scratch.inbox, &live.limits).expect("it is well-formed");
+            live.classify(&scratch, false).0
+        };
+        assert_eq!(class("/healthcheck"), Class::Bypass);
         for other in ["/healthcheck/", "/HEALTHCHECK", "//healthcheck", "/a/../healthcheck", "/health%63heck"]
         {
-            assert_eq!(live.classify(other.as_bytes()), Class::Normal, "{other}");
+            assert_eq!(class(other), Class::Normal, "{other}");
         }
     }
 }

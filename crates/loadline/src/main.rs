@@ -3,6 +3,7 @@
 pub mod access_log;
 mod admin;
 pub mod banner;
+mod budget;
 mod buffers;
 pub mod cli;
 mod client;

@@ -10,6 +10,7 @@ mod histogram;
 use std::collections::BTreeMap;
 
 use loadline_core::Class;
+use loadline_http::deadline::HeaderSet;
 
 pub(crate) use self::exposition::{Format, render};
 use self::histogram::Histogram;
@@ -17,6 +18,9 @@ use crate::exchange::{Exchange, Gone, UpstreamResult};
 
 /// Bounds of `http_queue_latency_seconds`, in seconds: the ones existing dashboards expect.
 pub(crate) const QUEUE_BOUNDS: &[f64] = &[0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+/// Bounds of `loadline_deadline_remaining_seconds`, in seconds: from too late to patient.
+const BUDGET_BOUNDS: &[f64] = &[0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
 /// Bounds of the duration histograms, in seconds: those of the OpenTelemetry semantic conventions.
 pub(crate) const DURATION_BOUNDS: &[f64] =
@@ -59,6 +63,10 @@ pub(crate) struct WorkerMetrics {
     /// By [`UpstreamResult`].
     upstream: [Histogram; 4],
     queue: Histogram,
+    /// Time left until the deadline of requests that got a slot.
+    budgets: Histogram,
+    /// Ignored deadline headers, by their position in the settings.
+    invalid_headers: [u64; HeaderSet::CAPACITY],
     /// By [`Gone`].
     disconnects: [u64; 5],
     retries: u64,
@@ -74,6 +82,8 @@ impl Default for WorkerMetrics {
             durations: BTreeMap::new(),
             upstream: std::array::from_fn(|_| Histogram::new(DURATION_BOUNDS)),
             queue: Histogram::new(QUEUE_BOUNDS),
+            budgets: Histogram::new(BUDGET_BOUNDS),
+            invalid_headers: [0; HeaderSet::CAPACITY],
             disconnects: [0; 5],
             retries: 0,
             refused: BTreeMap::new(),
@@ -103,6 +113,13 @@ impl WorkerMetrics {
         if let (Some(queued), false) = (exchange.queued, exchange.class == Class::Bypass) {
             self.queue.observe(queued.as_secs_f64());
         }
+        if let Some(deadline) = exchange.deadline.filter(|_| exchange.was_admitted) {
+            let admitted = exchange.head_done + exchange.queued.unwrap_or_default();
+            self.budgets.observe(deadline.left(admitted).as_secs_f64());
+        }
+        for header in exchange.invalid_headers.iter() {
+            self.invalid_headers[header.index()] += 1;
+        }
         if let Some(gone) = exchange.gone {
             self.disconnects[gone as usize] += 1;
         }
@@ -131,6 +148,10 @@ impl WorkerMetrics {
             own.add(other);
         }
         self.queue.add(&other.queue);
+        self.budgets.add(&other.budgets);
+        for (own, other) in self.invalid_headers.iter_mut().zip(&other.invalid_headers) {
+            *own += other;
+        }
         for (own, other) in self.disconnects.iter_mut().zip(&other.disconnects) {
             *own += other;
         }

@@ -93,6 +93,7 @@ fn log(
         class: exchange.class.as_str(),
         limit: u64::from(if bypass { gate.bypass_limit } else { gate.limit }),
         in_flight: u64::from(if bypass { gate.bypass_in_flight } else { gate.in_flight }),
+        deadline_left_ms: deadline_left(exchange),
         entropy: shared.process.entropy(),
         ..Record::default()
     };
@@ -128,6 +129,14 @@ fn timers(exchange: &Exchange, now: Instant, read: bool) -> Timers {
         transfer: exchange.answered.map(|answered| since(answered, now)),
         total: since(exchange.began, now),
     }
+}
+
+/// Milliseconds that were left at the decision; negative if the deadline had passed by then.
+fn deadline_left(exchange: &Exchange) -> Option<i64> {
+    let at = exchange.deadline?.at;
+    let decided = exchange.head_done + exchange.queued.unwrap_or_default();
+    let millis = |span: Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+    Some(millis(at.saturating_duration_since(decided)) - millis(decided.saturating_duration_since(at)))
 }
 
 fn decision(exchange: &Exchange) -> &'static str {

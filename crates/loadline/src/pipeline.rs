@@ -9,7 +9,9 @@ use std::task::{Poll, ready};
 
 use loadline_core::{Class, Reason, Rejection, Request};
 use loadline_tower::{Attempt, Permit, Waiting};
+use tokio::time::Instant;
 
+use crate::budget;
 use crate::buffers::Scratch;
 use crate::client::{Client, ClientIo, RequestBody};
 use crate::exchange::{Exchange, Gone};
@@ -57,10 +59,20 @@ async fn stages<S: ClientIo>(
     over_limit: bool,
     body: &mut RequestBody,
 ) -> After {
-    // 2. Classify: health checks pass the limit by; they have a cap of their own.
-    exchange.class = live.classify(scratch.head.path.of(&scratch.inbox));
+    // 2. Classify: by rules, or by the word of a trusted hop. Health checks pass the limit by; they have a cap of their own.
+    let trusted = live.trusts(&client.peer);
+    (exchange.class, exchange.rule) = live.classify(scratch, trusted);
 
-    // 3. Connections beyond the limit are only there so that health checks still get through.
+    // 3. Budget: until when the client waits. What cannot be a deadline is counted, and otherwise ignored.
+    let budget = budget::read(scratch, live, exchange.began, trusted);
+    exchange.deadline = budget.deadline;
+    exchange.invalid_headers = budget.invalid;
+    if budget.too_old && exchange.class != Class::Bypass {
+        let rejection = worker.shared.gate.record_shed(exchange.class, Reason::QueueAge);
+        return shed(client, scratch, worker, live, exchange, body, &rejection).await;
+    }
+
+    // Connections beyond the limit are only there so that health checks still get through.
     if over_limit && exchange.class != Class::Bypass {
         let rejection = worker.shared.gate.record_shed(exchange.class, Reason::ConnectionLimit);
         return shed(client, scratch, worker, live, exchange, body, &rejection).await;
@@ -77,7 +89,12 @@ async fn stages<S: ClientIo>(
     };
 
     // 5. Admit: at once, after waiting, or not at all. Nothing has been asked of the upstream yet.
-    let permit = match worker.shared.gate.try_admit(Request::new(exchange.class)) {
+    let gate = &worker.shared.gate;
+    let mut request = Request::new(exchange.class);
+    if let Some(deadline) = exchange.deadline {
+        request = request.with_deadline(gate.now() + deadline.left(Instant::now()));
+    }
+    let permit = match gate.try_admit(request) {
         Attempt::Admitted(permit) => permit,
         Attempt::Shed(rejection) => {
             return shed(client, scratch, worker, live, exchange, body, &rejection).await;
@@ -126,13 +143,13 @@ async fn shed<S: ClientIo>(
     client: &mut Client<S>,
     scratch: &mut Scratch,
     worker: &Worker,
-    live: &Live,
+    live: &Rc<Live>,
     exchange: &mut Exchange,
     body: &mut RequestBody,
     rejection: &Rejection,
 ) -> After {
     let close = rejection.reason == Reason::ConnectionLimit || reply::must_close(scratch, body);
-    let status = reply::rejection(scratch, live, &worker.rejections, rejection, close);
+    let status = reply::rejection(scratch, live, worker.rejections_under(live), rejection, close);
     exchange.shed(rejection, status);
     send(client, scratch, live, exchange, body, close).await
 }

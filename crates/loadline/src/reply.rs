@@ -1,7 +1,8 @@
 //! The one place that turns a decision or an error of ours into a response.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
 
 use loadline_core::{Class, Reason, Rejection};
 use loadline_h1::{Refusal, Version};
@@ -20,15 +21,21 @@ const DRAIN_AT_MOST: u64 = 64 * 1024;
 /// A request that failed for another reason than being shed: what the client is told, and what the log says.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LocalError {
-    failure: Failure,
-    pub(crate) status: u16,
-    pub(crate) reason: &'static str,
+    description: Description,
     /// HAProxy's two letters: who ended the exchange, in which phase.
     pub(crate) termination: [u8; 2],
     details: &'static str,
+    /// The connection cannot be used after it: where the next request begins is not known.
+    closes: bool,
 }
 
 impl LocalError {
+    /// The deadline passed while the upstream worked on it.
+    pub(crate) fn deadline(live: &Live) -> Self {
+        let description = describe(Reason::DeadlineExpired, &live.status_codes);
+        Self { description, termination: *b"sH", details: "", closes: false }
+    }
+
     pub(crate) fn upstream_refused() -> Self {
         Self::new(Failure::UpstreamRefused, *b"SC")
     }
@@ -73,34 +80,48 @@ impl LocalError {
     }
 
     fn new(failure: Failure, termination: [u8; 2]) -> Self {
-        let Description { status, reason, .. } = failure.describe();
-        Self { failure, status, reason, termination, details: "" }
+        let description = failure.describe();
+        let closes = description.status < 500
+            || matches!(failure, Failure::NotImplemented | Failure::VersionNotSupported);
+        Self { description, termination, details: "", closes }
     }
 
-    /// Whether the connection cannot be used after it: where the next request begins is not known.
+    pub(crate) fn status(&self) -> u16 {
+        self.description.status
+    }
+
+    pub(crate) fn reason(&self) -> &'static str {
+        self.description.reason
+    }
+
+    /// Whether the connection has to close after it.
     pub(crate) fn closes(&self) -> bool {
-        self.status < 500 || matches!(self.failure, Failure::NotImplemented | Failure::VersionNotSupported)
+        self.closes
     }
 }
 
 /// Rejections as they were written before, for the usual kind of request: under overload the same few answers are
-/// sent over and over, and copying one costs a fraction of composing it. Bounded: reasons × classes × seconds.
+/// sent over and over, and copying one costs a fraction of composing it.
 #[derive(Default)]
 pub(crate) struct Rejections(HashMap<(Reason, Class, u32), Written>);
+
+/// Answers that are kept; with computed seconds there are fewer than that many.
+const WRITTEN_AT_MOST: usize = 1024;
 
 /// Status and bytes of a whole response.
 type Written = (u16, Box<[u8]>);
 
-/// Writes the answer to a shed request.
+/// Writes the answer to a shed request. `written`: what was written under the same settings.
 pub(crate) fn rejection(
     scratch: &mut Scratch,
     live: &Live,
-    written: &RefCell<Rejections>,
+    written: Option<&RefCell<Rejections>>,
     rejection: &Rejection,
     close: bool,
 ) -> u16 {
     let retry_after = retry_after(live, rejection);
     let compose = |scratch: &mut Scratch| {
+        scratch.to_client.clear();
         let description = describe(rejection.reason, &live.status_codes);
         let view = RejectionView {
             class: Some(rejection.class),
@@ -113,9 +134,7 @@ pub(crate) fn rejection(
     let Scratch { head, inbox, .. } = scratch;
     let usual =
         !close && head.version == Version::Http11 && head.method.of(inbox) != b"HEAD" && !head.is_grpc(inbox);
-    if !usual {
-        return compose(scratch);
-    }
+    let Some(written) = written.filter(|_| usual) else { return compose(scratch) };
     let mut written = written.borrow_mut();
     let key = (rejection.reason, rejection.class, retry_after);
     if let Some((status, bytes)) = written.0.get(&key) {
@@ -124,21 +143,22 @@ pub(crate) fn rejection(
         return *status;
     }
     let status = compose(scratch);
-    written.0.insert(key, (status, scratch.to_client.bytes.as_slice().into()));
+    if written.0.len() < WRITTEN_AT_MOST {
+        written.0.insert(key, (status, scratch.to_client.bytes.as_slice().into()));
+    }
     status
 }
 
-/// Writes the answer to a request that failed.
+/// Writes the answer to a request that failed, behind the interim responses that are not yet sent: the client may
+/// have the first half of one.
 pub(crate) fn local_error(scratch: &mut Scratch, live: &Live, error: &LocalError, close: bool) {
-    let description = error.failure.describe();
-    let view = RejectionView { details: error.details, ..view(&description, live) };
+    let view = RejectionView { details: error.details, ..view(&error.description, live) };
     write(scratch, view, close);
 }
 
 /// Writes the answer to what could not be read as a request; the connection ends with it.
 pub(crate) fn unreadable(scratch: &mut Scratch, live: &Live, error: &LocalError) {
-    let description = error.failure.describe();
-    let view = RejectionView { details: error.details, close: true, ..view(&description, live) };
+    let view = RejectionView { details: error.details, close: true, ..view(&error.description, live) };
     scratch.to_client.clear();
     write_h1(&view, &mut scratch.to_client.bytes);
 }
@@ -171,7 +191,7 @@ fn view<'a>(description: &Description, live: &Live) -> RejectionView<'a> {
         status: description.status,
         error: description.error,
         reason: description.reason,
-        proxy_error: description.proxy_error,
+        proxy_error: if live.settings.response.proxy_status { description.proxy_error } else { "" },
         format: live.body_format,
         ..RejectionView::default()
     }
@@ -186,7 +206,6 @@ fn write(scratch: &mut Scratch, view: RejectionView<'_>, close: bool) {
         http10: head.version == Version::Http10,
         ..view
     };
-    to_client.clear();
     write_h1(&view, &mut to_client.bytes);
 }
 
@@ -197,6 +216,15 @@ fn retry_after(live: &Live, rejection: &Rejection) -> u32 {
             let whole = rejection.retry_after.as_secs() + u64::from(rejection.retry_after.subsec_nanos() > 0);
             u32::try_from(whole).unwrap_or(u32::MAX).clamp(1, 30)
         }
-        RetryAfter::Seconds(seconds) => seconds,
+        // Up to a quarter longer, so that clients that were rejected together do not return together.
+        RetryAfter::Seconds(seconds) => seconds + draw() % (seconds / 4 + 1),
     }
+}
+
+/// A random number, a new one each time.
+fn draw() -> u32 {
+    thread_local! {
+        static SOURCE: (RandomState, Cell<u64>) = (RandomState::new(), Cell::new(0));
+    }
+    SOURCE.with(|(keys, drawn)| keys.hash_one(drawn.replace(drawn.get() + 1)) as u32)
 }

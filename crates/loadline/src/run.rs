@@ -228,6 +228,9 @@ impl Control {
                 self.shared.set_draining(true);
                 reply.send(Ok("draining: connections close after their answer\n".to_owned()))
             }
+            Command::Undrain(reply) if *self.phase.borrow() != Phase::Serving => {
+                reply.send(Err("too late: the process is ending\n".to_owned()))
+            }
             Command::Undrain(reply) => {
                 self.shared.set_draining(false);
                 reply.send(Ok("serving\n".to_owned()))

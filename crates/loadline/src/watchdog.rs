@@ -33,7 +33,9 @@ impl Watchdog {
             }
             none => none.insert(Box::pin(tokio::time::sleep_until(deadline))),
         };
-        match sleep.as_mut().poll(cx) {
+        // Not rationed: a busy task that has used up its turn would be told to wait without the timer being armed.
+        let mut unrationed = std::pin::pin!(tokio::task::unconstrained(sleep.as_mut()));
+        match unrationed.as_mut().poll(cx) {
             Poll::Ready(()) => Poll::Ready(()),
             Poll::Pending => {
                 self.armed = Some(deadline);
@@ -81,5 +83,21 @@ mod tests {
         let near = start + Duration::from_secs(2);
         poll_fn(|cx| dog.poll(cx, Instant::now(), near)).await;
         assert_eq!(start.elapsed().as_secs(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn fires_though_it_was_armed_by_a_task_that_had_used_up_its_share() {
+        let start = Instant::now();
+        let mut dog = Watchdog::default();
+        let mut used_up = false;
+        poll_fn(|cx| {
+            while tokio::task::coop::has_budget_remaining() && !used_up {
+                let _ = std::pin::pin!(tokio::task::coop::consume_budget()).poll(cx);
+            }
+            used_up = true;
+            dog.poll(cx, Instant::now(), start + Duration::from_secs(1))
+        })
+        .await;
+        assert_eq!(start.elapsed().as_secs(), 1);
     }
 }

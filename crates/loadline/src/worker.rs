@@ -124,10 +124,12 @@ pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
     pub(crate) scratches: Scratches,
     /// Written under the settings in force.
-    pub(crate) rejections: RefCell<Rejections>,
+    rejections: RefCell<Rejections>,
     live: RefCell<(u64, Rc<Live>)>,
     slots: RefCell<HashMap<u64, Rc<Slot>>>,
     next_slot: Cell<u64>,
+    /// No longer accepting: connections close when they idle.
+    stopping: Cell<bool>,
     all_closed: Notify,
 }
 
@@ -150,6 +152,7 @@ impl Worker {
             live: RefCell::new((shared.version.load(Ordering::Acquire), live)),
             slots: RefCell::default(),
             next_slot: Cell::new(0),
+            stopping: Cell::new(false),
             all_closed: Notify::new(),
             shared,
         })
@@ -166,8 +169,15 @@ impl Worker {
         Rc::clone(&live.1)
     }
 
+    /// The rejections written before under `live`; none when newer settings are in force: a request that waited while
+    /// they changed is answered under its own, and leaves nothing behind.
+    pub(crate) fn rejections_under(&self, live: &Rc<Live>) -> Option<&RefCell<Rejections>> {
+        Rc::ptr_eq(&self.live.borrow().1, live).then_some(&self.rejections)
+    }
+
     /// Closes every connection that idles, and the others after their answer.
     fn close_idle(&self) {
+        self.stopping.set(true);
         for slot in self.slots.borrow().values() {
             slot.close();
         }
@@ -205,17 +215,17 @@ impl Worker {
         let peer = Peer { client, local, http2: false };
         self.next_slot.set(leave.id + 1);
         let slot = Rc::new(Slot::default());
-        if self.shared.is_draining() {
+        if self.stopping.get() {
             slot.close();
         }
         self.slots.borrow_mut().insert(leave.id, Rc::clone(&slot));
         let worker = Rc::clone(self);
-        let place = Place { slot: Rc::clone(&slot), over_limit: open > most };
+        let place = Place { slot, over_limit: open > most };
         spawn_local(async move {
             let leave = leave;
             if let Some(upgraded) = connection::serve(stream, peer, place, Rc::clone(&worker)).await {
                 // Boxed: most connections never become one.
-                Box::pin(http2::serve(upgraded, slot, worker)).await;
+                Box::pin(http2::serve(upgraded, worker)).await;
             }
             drop(leave);
         });
@@ -332,7 +342,7 @@ async fn keep_house(worker: Rc<Worker>) {
     loop {
         ticks.tick().await;
         let live = worker.live();
-        live.upstream.pool.prune(worker.id, live.settings.timeouts.upstream_idle);
+        live.upstream.pool.prune(worker.id, live.settings.timeouts.upstream_idle, live.connections_allowed);
         worker.shared.gate.tick();
     }
 }

@@ -199,7 +199,7 @@ fn dependencies_point_one_way() {
         ("loadline-core", &[]),
         ("loadline-http", &["loadline-core"]),
         ("loadline-h1", &[]),
-        ("loadline-tower", &["loadline-core"]),
+        ("loadline-tower", &["loadline-core", "loadline-http"]),
         ("loadline-demo", &[]),
         ("loadline", &["loadline-core", "loadline-demo", "loadline-h1", "loadline-http", "loadline-tower"]),
     ];

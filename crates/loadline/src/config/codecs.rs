@@ -186,6 +186,37 @@ impl Codec for Wait {
     }
 }
 
+/// A value, or a word that means there is none.
+pub(super) struct Optional<C> {
+    /// The word.
+    pub(super) word: &'static str,
+    /// Reads any other value.
+    pub(super) of: C,
+}
+
+impl<C: Codec> Codec for Optional<C> {
+    type Target = Option<C::Target>;
+
+    fn parse(&self, raw: &Raw) -> Result<Self::Target, String> {
+        if raw.text() == Some(self.word) {
+            return Ok(None);
+        }
+        self.of.parse(raw).map(Some).map_err(|error| format!("{error} or \"{}\"", self.word))
+    }
+
+    fn literal(&self, value: &Self::Target) -> String {
+        value.as_ref().map_or_else(|| quoted(self.word), |value| self.of.literal(value))
+    }
+
+    fn accepts(&self) -> String {
+        format!("{}, or \"{}\"", self.of.accepts(), self.word)
+    }
+
+    fn schema(&self) -> Json {
+        json!({ "anyOf": [{ "const": self.word }, self.of.schema()] })
+    }
+}
+
 /// A size in bytes within a range, both ends included.
 pub(super) struct Size {
     /// Smallest value.

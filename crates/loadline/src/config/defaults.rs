@@ -4,11 +4,14 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use loadline_core::Class;
+use loadline_http::deadline::DeadlineSettings;
 use loadline_http::syslog::{Facility, HeaderFormat};
 
 use super::settings::{
-    Admin, BodyFormat, Buffer, Bypass, DEMO_CONCURRENCY, Discipline, Http, KIB, Limit, Log, MIB, OnAbort,
-    Queue, Release, Response, RetryAfter, Settings, Timeouts, Trust, Upstream, available_cores,
+    Admin, BodyFormat, Buffer, Bypass, DEMO_CONCURRENCY, Deadline, Discipline, Http, KIB, Limit, Log, MIB,
+    OnAbort, Priority, Queue, Release, Reserve, Response, RetryAfter, Settings, ShedAt, Timeouts, Trust,
+    Upstream, available_cores,
 };
 
 impl Default for Settings {
@@ -22,6 +25,8 @@ impl Default for Settings {
             limit: Limit::default(),
             queue: Queue::default(),
             bypass: Bypass::default(),
+            priority: Priority::default(),
+            deadline: Deadline::default(),
             timeouts: Timeouts::default(),
             buffer: Buffer::default(),
             http: Http::default(),
@@ -56,6 +61,37 @@ impl Default for Bypass {
             path: vec!["/healthcheck".to_owned()],
             // A load balancer fleet asks a few times per second; 16 slow answers at once are already an outage.
             concurrency: NonZeroU32::new(16).expect("16 is not zero"),
+        }
+    }
+}
+
+impl Default for Priority {
+    fn default() -> Self {
+        Self {
+            default: Class::Normal,
+            rules: Vec::new(),
+            header: None,
+            // Less than half of the queue's timeout: a waiter that gets its turn still has time to be served.
+            aging: Some(Duration::from_secs(2)),
+            reserve: Reserve::Auto,
+            shed_at: ShedAt::default(),
+        }
+    }
+}
+
+impl Default for Deadline {
+    fn default() -> Self {
+        let DeadlineSettings { headers, zone, skew, max } = DeadlineSettings::default();
+        Self {
+            headers,
+            zone,
+            skew,
+            max,
+            predict: true,
+            // Whoever has waited this long for a page has most likely left.
+            max_queue_age: Some(Duration::from_secs(10)),
+            default_budget: None,
+            propagate: true,
         }
     }
 }

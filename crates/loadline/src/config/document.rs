@@ -14,7 +14,7 @@ use super::value::Raw;
 const MAX_DEPTH: usize = 8;
 
 /// One `name = value`, or one table.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Node {
     /// The name alone, without its table's.
     pub(super) name: String,
@@ -27,7 +27,7 @@ pub(super) struct Node {
 }
 
 /// What a name stands for.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Item {
     /// More names, in the order of their places.
     Table(Vec<Node>),
@@ -53,7 +53,6 @@ pub(super) fn parse_toml(text: &str) -> Result<Vec<Node>, Vec<SyntaxError>> {
     if errors.is_empty() {
         return Ok(toml_table(table.get_ref()));
     }
-    let one_line = |message: &str| message.lines().collect::<Vec<_>>().join(", ");
     Err(errors
         .iter()
         .map(|error| SyntaxError {
@@ -80,11 +79,40 @@ pub(super) fn parse_json(text: &str) -> Result<Vec<Node>, Vec<SyntaxError>> {
         })
 }
 
+/// Reads one value as TOML or JSON writes it, for where a setting is given outside of a file.
+///
+/// # Errors
+/// The first syntax error, of the notation in which more of the text makes sense.
+pub(super) fn parse_inline(text: &str) -> Result<Raw, SyntaxError> {
+    let toml = parse_inline_toml(text);
+    match (toml, parse_inline_json(text)) {
+        (Ok(raw), _) | (Err(_), Ok(raw)) => Ok(raw),
+        (Err(toml), Err(json)) => Err(if json.at > toml.at { json } else { toml }),
+    }
+}
+
 /// Line and column in characters, both from 1, of a byte offset.
 pub(super) fn line_and_column(text: &str, at: usize) -> (usize, usize) {
     let before = text.get(..at.min(text.len())).unwrap_or(text);
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
     (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+}
+
+fn parse_inline_toml(text: &str) -> Result<Raw, SyntaxError> {
+    DeValue::parse(text).map(|value| toml_value(value.get_ref(), value.span().start)).map_err(|error| {
+        SyntaxError { at: error.span().map_or(0, |span| span.start), message: one_line(error.message()) }
+    })
+}
+
+fn parse_inline_json(text: &str) -> Result<Raw, SyntaxError> {
+    let document = JsonObject { document: text, depth: 0 };
+    serde_json::from_str::<&RawValue>(text).and_then(|value| document.value(value.get())).map_err(|error| {
+        SyntaxError { at: byte_offset(text, error.line(), error.column()), message: json_message(&error) }
+    })
+}
+
+fn one_line(message: &str) -> String {
+    message.lines().collect::<Vec<_>>().join(", ")
 }
 
 fn toml_table(table: &DeTable<'_>) -> Vec<Node> {
@@ -96,7 +124,7 @@ fn toml_table(table: &DeTable<'_>) -> Vec<Node> {
             value_at: value.span().start,
             item: match value.get_ref() {
                 DeValue::Table(table) => Item::Table(toml_table(table)),
-                value => Item::Value(toml_value(value)),
+                inner => Item::Value(toml_value(inner, value.span().start)),
             },
         })
         .collect();
@@ -104,7 +132,7 @@ fn toml_table(table: &DeTable<'_>) -> Vec<Node> {
     nodes
 }
 
-fn toml_value(value: &DeValue<'_>) -> Raw {
+fn toml_value(value: &DeValue<'_>, at: usize) -> Raw {
     match value {
         DeValue::String(text) => Raw::String(text.to_string()),
         DeValue::Integer(number) => i128::from_str_radix(number.as_str(), number.radix())
@@ -112,12 +140,15 @@ fn toml_value(value: &DeValue<'_>) -> Raw {
         DeValue::Float(number) => number.as_str().parse().map_or(Raw::Other("a number"), Raw::Float),
         DeValue::Boolean(value) => Raw::Boolean(*value),
         DeValue::Datetime(_) => Raw::Other("a date"),
-        DeValue::Array(items) => Raw::List(items.iter().map(|item| toml_value(item.get_ref())).collect()),
-        DeValue::Table(_) => Raw::Other("a table"),
+        DeValue::Array(items) => {
+            Raw::List(items.iter().map(|item| toml_value(item.get_ref(), item.span().start)).collect())
+        }
+        DeValue::Table(table) => Raw::Table { at, entries: toml_table(table) },
     }
 }
 
-/// Reads one JSON object; names and values are slices of `document`, so that their addresses tell their places.
+/// Reads a JSON object; names and values are slices of `document`, so that their addresses tell their places.
+#[derive(Clone, Copy)]
 struct JsonObject<'d> {
     document: &'d str,
     depth: usize,
@@ -126,6 +157,23 @@ struct JsonObject<'d> {
 impl JsonObject<'_> {
     fn offset(&self, part: &str) -> usize {
         part.as_ptr().addr().saturating_sub(self.document.as_ptr().addr())
+    }
+
+    /// The value that `text` spells. It is a slice of the document, and its syntax was checked when it was taken from there.
+    fn value(&self, text: &str) -> serde_json::Result<Raw> {
+        let inside = Self { document: self.document, depth: self.depth + 1 };
+        Ok(match text.as_bytes() {
+            [b'{' | b'[', ..] if self.depth >= MAX_DEPTH => Raw::Other("something deeply nested"),
+            [b'{', ..] => Raw::Table {
+                at: self.offset(text),
+                entries: serde_json::Deserializer::from_str(text).deserialize_map(inside)?,
+            },
+            [b'[', ..] => {
+                let items: Vec<&RawValue> = serde_json::from_str(text)?;
+                Raw::List(items.iter().map(|item| inside.value(item.get())).collect::<Result<_, _>>()?)
+            }
+            _ => json_scalar(text),
+        })
     }
 }
 
@@ -140,12 +188,9 @@ impl<'d> Visitor<'d> for JsonObject<'d> {
         let mut nodes = Vec::new();
         while let Some((name, value)) = entries.next_entry::<&RawValue, &RawValue>()? {
             let text = value.get();
-            let item = if text.starts_with('{') && self.depth < MAX_DEPTH {
-                let inside = Self { document: self.document, depth: self.depth + 1 };
-                let table = serde_json::Deserializer::from_str(text).deserialize_map(inside);
-                Item::Table(table.map_err(serde::de::Error::custom)?)
-            } else {
-                Item::Value(json_value(text))
+            let item = match self.value(text).map_err(serde::de::Error::custom)? {
+                Raw::Table { entries, .. } => Item::Table(entries),
+                value => Item::Value(value),
             };
             nodes.push(Node {
                 name: serde_json::from_str(name.get()).map_err(serde::de::Error::custom)?,
@@ -158,8 +203,8 @@ impl<'d> Visitor<'d> for JsonObject<'d> {
     }
 }
 
-/// A JSON value that is no object. The text was checked when it was taken from the document.
-fn json_value(text: &str) -> Raw {
+/// A JSON value that holds no others.
+fn json_scalar(text: &str) -> Raw {
     match serde_json::from_str(text) {
         Ok(serde_json::Value::String(text)) => Raw::String(text),
         Ok(serde_json::Value::Bool(value)) => Raw::Boolean(value),
@@ -167,11 +212,10 @@ fn json_value(text: &str) -> Raw {
             Ok(number) => Raw::Integer(number),
             Err(_) => text.parse().map_or(Raw::Other("a number"), Raw::Float),
         },
-        Ok(serde_json::Value::Array(items)) => {
-            Raw::List(items.iter().map(|item| json_value(&item.to_string())).collect())
-        }
         Ok(serde_json::Value::Null) => Raw::Other("null"),
-        Ok(serde_json::Value::Object(_)) | Err(_) => Raw::Other("an object"),
+        Ok(serde_json::Value::Array(_) | serde_json::Value::Object(_)) | Err(_) => {
+            Raw::Other("nothing known")
+        }
     }
 }
 

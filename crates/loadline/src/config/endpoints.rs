@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use serde_json::{Value as Json, json};
 
 use super::address::{Bind, list_literal, parse_bind, parse_upstream, strings_schema};
+use super::error::Mistakes;
 use super::key::Field;
 use super::settings::{Settings, Upstream};
 use super::value::{Codec, Raw, quoted};
@@ -16,7 +17,7 @@ use super::value::{Codec, Raw, quoted};
 pub(super) struct ListenField;
 
 impl Field for ListenField {
-    fn set(&self, settings: &mut Settings, raw: &Raw) -> Result<(), String> {
+    fn set(&self, settings: &mut Settings, raw: &Raw) -> Result<(), Mistakes> {
         let number = raw.integer().map(|number| number.to_string());
         let texts = match &number {
             Some(number) => vec![number.as_str()],
@@ -30,16 +31,18 @@ impl Field for ListenField {
                     listen.iter_mut().for_each(|address| address.set_port(port));
                 }
                 Bind::Port(_) => {
-                    return Err(format!("{text:?} needs an address beside others (try \"0.0.0.0:{text}\")"));
+                    return Err(
+                        format!("{text:?} needs an address beside others (try \"0.0.0.0:{text}\")").into()
+                    );
                 }
                 Bind::Address(address) if listen.contains(&address) => {
-                    return Err(format!("{text:?} is given twice"));
+                    return Err(format!("{text:?} is given twice").into());
                 }
                 Bind::Address(address) => listen.push(address),
             }
         }
         if listen.is_empty() {
-            return Err("an empty list would accept no clients".to_owned());
+            return Err("an empty list would accept no clients".to_owned().into());
         }
         settings.listen = listen;
         Ok(())
@@ -70,9 +73,11 @@ impl Field for ListenField {
 pub(super) struct UpstreamField;
 
 impl Field for UpstreamField {
-    fn set(&self, settings: &mut Settings, raw: &Raw) -> Result<(), String> {
+    fn set(&self, settings: &mut Settings, raw: &Raw) -> Result<(), Mistakes> {
         if matches!(raw, Raw::List(_)) {
-            return Err("a list of upstreams is not available yet in this version; give one".to_owned());
+            return Err("a list of upstreams is not available yet in this version; give one"
+                .to_owned()
+                .into());
         }
         let text = raw.text().ok_or_else(|| format!("{raw} is not {}", self.accepts()))?;
         let port = settings.listen.first().map_or(0, SocketAddr::port);

@@ -41,6 +41,26 @@ impl fmt::Display for Origin {
     }
 }
 
+/// What is wrong with one value, before anything is known about where the value came from; never empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Mistakes(pub(super) Vec<Mistake>);
+
+/// One thing that is wrong with a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Mistake {
+    /// Where, in bytes from the start of the text that was parsed; `None` is the value as a whole.
+    pub(super) at: Option<usize>,
+    /// The rest of a sentence that begins with the setting's name.
+    pub(super) message: String,
+}
+
+impl From<String> for Mistakes {
+    /// About the value as a whole.
+    fn from(message: String) -> Self {
+        Self(vec![Mistake { at: None, message }])
+    }
+}
+
 /// One mistake, ready to print.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {

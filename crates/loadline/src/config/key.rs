@@ -2,6 +2,7 @@
 
 use serde_json::Value as Json;
 
+use super::error::Mistakes;
 use super::settings::Settings;
 use super::value::{Codec, Raw};
 
@@ -26,16 +27,16 @@ impl Key {
         format!("LOADLINE_{}", self.name.to_uppercase().replace('.', "_"))
     }
 
-    /// Table and name within it: `("queue", "timeout")`; the table is empty for `listen`.
+    /// Table and name within it: `("queue", "timeout")`, `("priority.shed_at", "low")`; the table is empty for `listen`.
     pub(super) fn split(&self) -> (&'static str, &'static str) {
-        self.name.split_once('.').unwrap_or(("", self.name))
+        self.name.rsplit_once('.').unwrap_or(("", self.name))
     }
 
     /// Reads `raw` into `settings`.
     ///
     /// # Errors
     /// What was expected; `settings` is unchanged then.
-    pub(super) fn set(&self, settings: &mut Settings, raw: &Raw) -> Result<(), String> {
+    pub(super) fn set(&self, settings: &mut Settings, raw: &Raw) -> Result<(), Mistakes> {
         self.field.set(settings, raw)
     }
 
@@ -75,7 +76,7 @@ impl Key {
 
 /// One setting's place in [`Settings`], with its kind hidden.
 pub(super) trait Field: Send + Sync {
-    fn set(&self, settings: &mut Settings, raw: &Raw) -> Result<(), String>;
+    fn set(&self, settings: &mut Settings, raw: &Raw) -> Result<(), Mistakes>;
     fn literal(&self, settings: &Settings) -> String;
     fn accepts(&self) -> String;
     fn schema(&self) -> Json;
@@ -89,7 +90,7 @@ struct Plain<C: Codec> {
 }
 
 impl<C: Codec + Send + Sync> Field for Plain<C> {
-    fn set(&self, settings: &mut Settings, raw: &Raw) -> Result<(), String> {
+    fn set(&self, settings: &mut Settings, raw: &Raw) -> Result<(), Mistakes> {
         *(self.get_mut)(settings) = self.codec.parse(raw)?;
         Ok(())
     }

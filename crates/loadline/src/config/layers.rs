@@ -134,7 +134,7 @@ impl Walk<'_> {
                 (Some(key), Item::Table(_)) => {
                     layers.add(key, Raw::Other("a table"), self.origin(node.name_at));
                 }
-                (None, Item::Table(inner)) if prefix.is_empty() && is_section(&dotted) => {
+                (None, Item::Table(inner)) if is_section(&dotted) => {
                     self.table(layers, &dotted, inner);
                 }
                 (None, item) => {
@@ -166,8 +166,9 @@ fn is_service_link(name: &str) -> bool {
 /// The sentence about a name in a file that no setting has.
 fn unknown(section: &str, name: &str, is_table: bool) -> String {
     let name = &name.escape_debug().to_string();
-    if section.is_empty() && is_section(name) {
-        return format!("`{name}` is a table: write [{name}] and its keys below");
+    let dotted = if section.is_empty() { name.clone() } else { format!("{section}.{name}") };
+    if is_section(&dotted) {
+        return format!("`{dotted}` is a table: write [{dotted}] and its keys below");
     }
     if section.is_empty() {
         let what = if is_table { "table" } else { "key" };
@@ -180,7 +181,7 @@ fn unknown(section: &str, name: &str, is_table: bool) -> String {
     }
     let siblings = KEYS.iter().filter(|key| key.split().0 == section).map(|key| key.split().1);
     let hint = closest(name, siblings).map(did_you_mean);
-    let hint = hint.or_else(|| suggestion(&format!("{section}.{name}")));
+    let hint = hint.or_else(|| suggestion(&dotted));
     format!("unknown key `{name}` in [{section}]{}", hint.unwrap_or_default())
 }
 

@@ -8,7 +8,9 @@
 //! whoever calls it decides whether the result replaces the old settings ([`needs_restart`] names what cannot be replaced).
 
 mod address;
+mod class_rules;
 mod codecs;
+mod deadline;
 mod defaults;
 mod document;
 mod endpoints;
@@ -16,6 +18,7 @@ mod error;
 mod key;
 mod layers;
 mod logging;
+mod priority;
 pub mod render;
 mod rules;
 pub mod settings;
@@ -30,8 +33,10 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 pub use error::{ConfigError, ConfigErrors, Origin, closest};
+use error::{Mistake, Mistakes};
 use layers::{Assignment, Layers};
 use settings::Settings;
 use table::KEYS;
@@ -131,10 +136,10 @@ enum Need {
 }
 
 fn resolve(sources: &Sources, text: FileText, need: Need) -> Result<Loaded, ConfigErrors> {
-    let fingerprint =
-        text.as_ref().and_then(|text| text.as_deref().ok()).map(|text| fingerprint(text.as_bytes()));
+    let content = text.as_ref().and_then(|text| text.as_deref().ok());
+    let fingerprint = content.map(|content| fingerprint(content.as_bytes()));
     let mut layers = Layers::default();
-    let file_is_sound = match (&sources.file, text) {
+    let file_is_sound = match (&sources.file, &text) {
         (Some(path), Some(text)) => add_file(&mut layers, path, text),
         _ => true,
     };
@@ -148,7 +153,7 @@ fn resolve(sources: &Sources, text: FileText, need: Need) -> Result<Loaded, Conf
     }
 
     let Layers { assignments, mut errors, mut warnings } = layers;
-    let (mut settings, mut origins) = apply(&assignments, &mut errors);
+    let (mut settings, mut origins) = apply(&assignments, content.unwrap_or_default(), &mut errors);
     if is_lone_log_format(&assignments) {
         settings.log.access = None;
         origins.0.remove("log.access");
@@ -170,8 +175,8 @@ fn resolve(sources: &Sources, text: FileText, need: Need) -> Result<Loaded, Conf
     }
 }
 
-/// Reads every assignment in the table's order, lower layers first.
-fn apply(assignments: &[Assignment], errors: &mut Vec<ConfigError>) -> (Settings, Origins) {
+/// Reads every assignment in the table's order, lower layers first. `file` is the file's text, in which mistakes have places.
+fn apply(assignments: &[Assignment], file: &str, errors: &mut Vec<ConfigError>) -> (Settings, Origins) {
     let mut settings = Settings::default();
     let mut origins = Origins::default();
     for key in KEYS.iter() {
@@ -179,12 +184,14 @@ fn apply(assignments: &[Assignment], errors: &mut Vec<ConfigError>) -> (Settings
             // No setting needs a control character, and in a log line or a header it is an injection.
             let read = match raw.control_character() {
                 Some((character, position)) => {
-                    Err(format!("the value holds a control character ({character:?} at position {position})"))
+                    Err(format!("the value holds a control character ({character:?} at position {position})")
+                        .into())
                 }
                 None => key.set(&mut settings, raw),
             };
-            if let Err(message) = read {
-                errors.push(ConfigError::in_value(origin, key.name, &message));
+            if let Err(Mistakes(mistakes)) = read {
+                let text = raw.text().unwrap_or(file);
+                errors.extend(mistakes.iter().map(|mistake| located(mistake, origin, key.name, text)));
             }
             origins.0.insert(key.name, origin.clone());
         }
@@ -192,8 +199,22 @@ fn apply(assignments: &[Assignment], errors: &mut Vec<ConfigError>) -> (Settings
     (settings, origins)
 }
 
+/// A mistake in a value from `origin`: with its own place in `text`, which is the file or, elsewhere, the value.
+fn located(mistake: &Mistake, origin: &Origin, key: &str, text: &str) -> ConfigError {
+    let Mistake { at, message } = mistake;
+    let Some((line, column)) = at.map(|at| document::line_and_column(text, at)) else {
+        return ConfigError::in_value(origin, key, message);
+    };
+    match origin {
+        Origin::File { path, .. } => {
+            ConfigError::in_value(&Origin::File { path: Arc::clone(path), line, column }, key, message)
+        }
+        _ => ConfigError::in_value(origin, key, &format!("at character {column}: {message}")),
+    }
+}
+
 /// Adds the file's values; false when there are none because the file cannot be read or parsed.
-fn add_file(layers: &mut Layers, path: &Path, text: io::Result<String>) -> bool {
+fn add_file(layers: &mut Layers, path: &Path, text: &io::Result<String>) -> bool {
     let shown = path.display().to_string();
     let text = match text {
         Ok(text) => text,
@@ -203,15 +224,15 @@ fn add_file(layers: &mut Layers, path: &Path, text: io::Result<String>) -> bool 
         }
     };
     let is_json = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
-    let parsed = if is_json { document::parse_json(&text) } else { document::parse_toml(&text) };
+    let parsed = if is_json { document::parse_json(text) } else { document::parse_toml(text) };
     match parsed {
         Ok(nodes) => {
-            layers.file(&shown, &text, &nodes);
+            layers.file(&shown, text, &nodes);
             true
         }
         Err(errors) => {
             layers.errors.extend(errors.iter().map(|error| {
-                ConfigError::in_file(&shown, document::line_and_column(&text, error.at), &error.message)
+                ConfigError::in_file(&shown, document::line_and_column(text, error.at), &error.message)
             }));
             false
         }

@@ -74,10 +74,12 @@ pub fn schema() -> String {
         let properties = if table.is_empty() {
             &mut top
         } else {
-            let section = top.entry(table).or_insert_with(
-                || json!({ "type": "object", "additionalProperties": false, "properties": {} }),
-            );
-            section["properties"].as_object_mut().expect("the line above made it an object")
+            table.split('.').fold(&mut top, |above, name| {
+                let section = above.entry(name).or_insert_with(
+                    || json!({ "type": "object", "additionalProperties": false, "properties": {} }),
+                );
+                section["properties"].as_object_mut().expect("the line above made it an object")
+            })
         };
         properties.insert(name.to_owned(), property);
     }

@@ -93,6 +93,12 @@ pub(super) fn contradictions(settings: &Settings, origins: &Origins) -> Vec<Conf
     {
         refuse("admin.listen", format!("{admin} is taken by listen"));
     }
+    if let Some(budget) = settings.deadline.default_budget
+        && budget > settings.deadline.max
+    {
+        let [budget, max] = [budget, settings.deadline.max].map(units::format_duration);
+        refuse("deadline.default_budget", format!("{budget} is more than deadline.max ({max})"));
+    }
     if points_at_itself(settings) {
         refuse(
             "upstream",
@@ -118,6 +124,19 @@ pub(super) fn doubts(settings: &Settings) -> Vec<String> {
             "limit.concurrency ({}) is more than max_connections ({}), so that HTTP/1.1 clients never reach it",
             settings.limit.concurrency, settings.max_connections
         ));
+    }
+    if settings.priority.header.is_some() && settings.trust.proxies.is_empty() {
+        warnings
+            .push("priority.header has no effect: trust.proxies is empty, so nobody is believed".to_owned());
+    }
+    let shed_at = &settings.priority.shed_at;
+    for (higher, share, lower, lower_share) in
+        [("high", shed_at.high, "normal", shed_at.normal), ("normal", shed_at.normal, "low", shed_at.low)]
+    {
+        // Without a threshold a class may fill the limit and wait beyond it.
+        if share.is_some_and(|share| lower_share.is_none_or(|lower_share| lower_share > share)) {
+            warnings.push(format!("priority.shed_at.{higher} refuses {higher} before {lower} is refused"));
+        }
     }
     if let Some(admin) = settings.admin.listen
         && !admin.ip().is_loopback()

@@ -7,6 +7,9 @@
 //!
 //! Out of scope: parsing (`value.rs`, `address.rs`), precedence (`layers.rs`), and anything that touches the network.
 
+mod deadline;
+mod priority;
+
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -14,6 +17,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use loadline_http::syslog::{Facility, HeaderFormat, HeaderWord};
+
+pub use deadline::Deadline;
+pub use priority::{Priority, Reserve, ShedAt};
 
 /// One kibibyte, in bytes.
 pub const KIB: u64 = 1024;
@@ -49,6 +55,10 @@ pub struct Settings {
     pub queue: Queue,
     /// Requests that skip limit and queue.
     pub bypass: Bypass,
+    /// Which requests matter more.
+    pub priority: Priority,
+    /// How long clients wait.
+    pub deadline: Deadline,
     /// How long each phase may take.
     pub timeouts: Timeouts,
     /// How much of a message may be held so that a slow peer holds no slot.
@@ -144,6 +154,8 @@ pub enum Discipline {
     Fifo,
     /// Newest first, always.
     Lifo,
+    /// Oldest first; drops at a rising rate while waits stay above 50 ms (RFC 8289).
+    Codel,
 }
 
 /// `[bypass]`: health checks, which are forwarded without waiting and without taking a slot.
@@ -185,7 +197,8 @@ pub struct Buffer {
     pub response: u64,
     /// All buffers of the process together; beyond it everything streams. Default 256 MiB.
     pub total: u64,
-    /// Bytes per second below which a peer that ties a slot is dropped; 0 switches the rule off. Default 1 KiB.
+    /// Bytes per second below which a client that ties a slot is dropped when others wait for it; 0 switches the rule
+    /// off. Default 1 KiB.
     pub min_rate: u64,
     /// How long a peer may stay below `min_rate` before the rule applies. Default 2 s.
     pub grace: Duration,

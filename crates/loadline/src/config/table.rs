@@ -34,6 +34,8 @@ pub(super) static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
         general(),
         limit_and_queue(),
         bypass(),
+        decision::priority(),
+        decision::deadline(),
         timeouts(),
         buffers(),
         http(),
@@ -53,6 +55,8 @@ macro_rules! at {
         (|settings: &Settings| &settings.$($field).+, |settings: &mut Settings| &mut settings.$($field).+)
     };
 }
+
+mod decision;
 
 fn general() -> Vec<Key> {
     vec![
@@ -80,7 +84,7 @@ fn limit_and_queue() -> Vec<Key> {
             Concurrency(positive(MOST)),
             at!(limit.concurrency),
         )
-        .follows("required; 3 before the demo app"),
+        .follows("required; 4 before the demo app"),
         key(
             "limit.release",
             "When a slot is free again: at the end of the response body, or at its headers.",
@@ -102,7 +106,8 @@ fn limit_and_queue() -> Vec<Key> {
         )
         .follows("the same as timeouts.upstream"),
         key("queue.timeout", "Longest wait for a slot.", Wait { max: DAY }, at!(queue.timeout))
-            .spillway("QUEUE_TIMEOUT"),
+            .spillway("QUEUE_TIMEOUT")
+            .follows("5s; 500ms before the demo app"),
         key(
             "queue.depth",
             "Most requests waiting; 0 rejects at once when no slot is free.",
@@ -112,11 +117,12 @@ fn limit_and_queue() -> Vec<Key> {
         .follows("the same as max_connections"),
         key(
             "queue.discipline",
-            "Who is next: fifo the oldest, lifo the newest, adaptive the oldest while healthy and the newest while overloaded.",
+            "Who is next: fifo the oldest, lifo the newest, adaptive the oldest while healthy and the newest while overloaded. Under overload, adaptive also rejects early who would leave before being served. codel is RFC 8289's law (target 50 ms, interval 1 s) over oldest first.",
             Words(&[
                 ("adaptive", Discipline::Adaptive),
                 ("fifo", Discipline::Fifo),
                 ("lifo", Discipline::Lifo),
+                ("codel", Discipline::Codel),
             ]),
             at!(queue.discipline),
         ),
@@ -209,7 +215,7 @@ fn buffers() -> Vec<Key> {
         ),
         key(
             "buffer.min_rate",
-            "Bytes per second below which a peer that ties a slot is dropped; 0 switches the rule off.",
+            "Bytes per second below which a client that ties a slot is dropped when others wait for it; 0 switches the rule off.",
             Size { min: 0, max: 1024 * MIB },
             at!(buffer.min_rate),
         ),
@@ -341,7 +347,7 @@ fn log() -> Vec<Key> {
 fn trust() -> Vec<Key> {
     vec![key(
         "trust.proxies",
-        "Networks of proxies whose forwarding headers are believed.",
+        "Networks of proxies whose priority, deadline-age and forwarding headers are believed.",
         Networks,
         at!(trust.proxies),
     )]

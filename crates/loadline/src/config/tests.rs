@@ -1,5 +1,7 @@
 //! Files, variables, flags and arguments together: precedence, origins, exact error texts, generated documents.
 
+mod decision;
+
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -261,7 +263,7 @@ const WRONG_VALUES: &[(&str, &str)] = &[
     ("queue.timeout=-1", "-1 is not a duration (try \"5s\", \"500ms\", 5000)"),
     ("queue.timeout=2d", "\"2d\" is out of range: 0s to 1d"),
     ("queue.depth=-1", "-1 is not a whole number from 0 to 1000000"),
-    ("queue.discipline=codel", "\"codel\" is not adaptive, fifo or lifo"),
+    ("queue.discipline=random", "\"random\" is not adaptive, fifo, lifo or codel"),
     (
         "bypass.path=healthcheck",
         "\"healthcheck\" is not an exact path: it begins with / and holds no space, ? or # (several: separate with commas)",
@@ -272,6 +274,21 @@ const WRONG_VALUES: &[(&str, &str)] = &[
     ),
     ("bypass.path=/a,/a", "\"/a\" is given twice"),
     ("bypass.concurrency=0", "0 is not a whole number from 1 to 10000"),
+    ("priority.default=bypass", "\"bypass\" is not critical, high, normal or low"),
+    ("priority.default=hihg", "\"hihg\" is not critical, high, normal or low; did you mean `high`?"),
+    ("priority.header=x class", "\"x class\" is not the name of a header or \"none\""),
+    ("priority.aging=0", "0 is out of range: 1ms to 1d or \"none\""),
+    ("priority.reserve=-1", "-1 is not \"auto\" or a whole number from 0 to 1000000"),
+    ("priority.shed_at.low=60", "60 is not a share from 0.01 to 1.0 in steps of 0.01 (try 0.95) or \"off\""),
+    (
+        "deadline.headers=x-respond-by,x-request-deadlin",
+        "\"x-request-deadlin\" is not a known deadline header; did you mean `x-request-deadline`?",
+    ),
+    ("deadline.headers=x-respond-by,X-Respond-By", "\"X-Respond-By\" is given twice"),
+    ("deadline.zone=UTC", "\"UTC\" is not local or utc; did you mean `utc`?"),
+    ("deadline.skew=2m", "\"2m\" is out of range: 0s to 1m"),
+    ("deadline.max=0", "0 is out of range: 1ms to 1d"),
+    ("deadline.default_budget=2h", "2h is more than deadline.max (1h)"),
     ("timeouts.connect=0", "0 is out of range: 1ms to 1d"),
     ("buffer.request=64kb", "\"64kb\" is not a size (try \"64KiB\", \"1MB\", 65536)"),
     ("buffer.request=1GiB", "\"1GiB\" is out of range: 0B to 64MiB"),
@@ -555,20 +572,22 @@ fn the_effective_configuration_is_a_configuration() {
 fn the_schema_knows_every_setting_and_nothing_else() {
     let schema: serde_json::Value = serde_json::from_str(&render::schema()).unwrap();
     let mut names = Vec::new();
-    for (name, property) in schema["properties"].as_object().unwrap() {
-        match property["properties"].as_object() {
-            Some(inner) => {
-                assert_eq!(property["additionalProperties"], false, "{name}");
-                names.extend(inner.keys().map(|key| format!("{name}.{key}")));
-            }
-            None => names.push(name.clone()),
-        }
-    }
+    names_below("", &schema, &mut names);
     names.sort();
     let mut keys: Vec<_> = KEYS.iter().map(|key| key.name.to_owned()).collect();
     keys.sort();
     assert_eq!(names, keys);
-    assert_eq!(schema["additionalProperties"], false);
+}
+
+/// The dotted names of all properties that are no tables.
+fn names_below(prefix: &str, table: &serde_json::Value, names: &mut Vec<String>) {
+    assert_eq!(table["additionalProperties"], false, "{prefix}");
+    for (name, property) in table["properties"].as_object().unwrap() {
+        match property["properties"] {
+            serde_json::Value::Null => names.push(format!("{prefix}{name}")),
+            _ => names_below(&format!("{prefix}{name}."), property, names),
+        }
+    }
 }
 
 #[test]
@@ -597,6 +616,7 @@ fn the_schema_accepts_the_defaults_and_refuses_mistakes() {
 fn accepts(schema: &serde_json::Value, value: &serde_json::Value) -> bool {
     let is_type = |name: &str| match name {
         "integer" => value.as_f64().is_some_and(|number| number.fract() == 0.0),
+        "number" => value.is_number(),
         "string" => value.is_string(),
         "boolean" => value.is_boolean(),
         "array" => value.is_array(),

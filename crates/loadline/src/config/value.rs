@@ -8,6 +8,8 @@ use std::fmt;
 
 use serde_json::Value as Json;
 
+use super::document::{Item, Node};
+
 /// A value as its source wrote it, before anything is known about its meaning.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Raw {
@@ -23,6 +25,13 @@ pub(super) enum Raw {
     Boolean(bool),
     /// An array in a file.
     List(Vec<Self>),
+    /// A table within an array in a file.
+    Table {
+        /// Where it begins, in bytes from the start of the text.
+        at: usize,
+        /// Its names and values, in the order of their places.
+        entries: Vec<Node>,
+    },
     /// What no setting takes; says what it is (`a table`, `a date`, `null`).
     Other(&'static str),
 }
@@ -32,7 +41,12 @@ impl Raw {
     pub(super) fn text(&self) -> Option<&str> {
         match self {
             Self::Untyped(text) | Self::String(text) => Some(text),
-            Self::Integer(_) | Self::Float(_) | Self::Boolean(_) | Self::List(_) | Self::Other(_) => None,
+            Self::Integer(_)
+            | Self::Float(_)
+            | Self::Boolean(_)
+            | Self::List(_)
+            | Self::Table { .. }
+            | Self::Other(_) => None,
         }
     }
 
@@ -45,7 +59,12 @@ impl Raw {
             #[expect(clippy::cast_possible_truncation, reason = "whole and within 2^53, so exact")]
             Self::Float(number) if number.fract() == 0.0 && number.abs() <= EXACT => Some(*number as i128),
             Self::Untyped(text) => text.strip_suffix(".0").unwrap_or(text).parse().ok(),
-            Self::Float(_) | Self::String(_) | Self::Boolean(_) | Self::List(_) | Self::Other(_) => None,
+            Self::Float(_)
+            | Self::String(_)
+            | Self::Boolean(_)
+            | Self::List(_)
+            | Self::Table { .. }
+            | Self::Other(_) => None,
         }
     }
 
@@ -61,7 +80,9 @@ impl Raw {
                     _ => None,
                 })
                 .collect(),
-            Self::Integer(_) | Self::Float(_) | Self::Boolean(_) | Self::Other(_) => None,
+            Self::Integer(_) | Self::Float(_) | Self::Boolean(_) | Self::Table { .. } | Self::Other(_) => {
+                None
+            }
         }
     }
 
@@ -72,6 +93,11 @@ impl Raw {
                 text.chars().zip(1..).find(|(character, _)| character.is_control())
             }
             Self::List(items) => items.iter().find_map(Self::control_character),
+            Self::Table { entries, .. } => entries.iter().find_map(|entry| match &entry.item {
+                Item::Value(raw) => raw.control_character(),
+                // Deeper tables are values that no setting takes.
+                Item::Table(_) => None,
+            }),
             Self::Integer(_) | Self::Float(_) | Self::Boolean(_) | Self::Other(_) => None,
         }
     }
@@ -87,6 +113,7 @@ impl fmt::Display for Raw {
             Self::Float(number) => write!(f, "{number}"),
             Self::Boolean(value) => write!(f, "{value}"),
             Self::List(_) => f.write_str("a list"),
+            Self::Table { .. } => f.write_str("a table"),
             Self::Other(what) => f.write_str(what),
         }
     }

@@ -49,11 +49,14 @@ impl Ghost {
         tokio::task::spawn_local(async move {
             let reusable = self.finish().await;
             worker.shared.abandoned.fetch_sub(1, Ordering::Relaxed);
-            if let Some(permit) = self.permit {
-                permit.complete(self.outcome);
-            }
+            // The connection first: whoever gets the slot must find it, not open one more.
             if reusable {
                 self.upstream.pool.give(worker.id, self.connection);
+            } else {
+                drop(self.connection);
+            }
+            if let Some(permit) = self.permit {
+                permit.complete(self.outcome);
             }
         });
     }

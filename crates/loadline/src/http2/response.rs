@@ -21,7 +21,9 @@ pub(crate) async fn receive(
     kind: RequestKind,
     held: Held,
 ) -> Option<Response<StreamBody>> {
-    let limits = Limits { head_bytes: usize::MAX, ..Limits::default() };
+    // Our own words: what the upstream may say was judged when it was read.
+    let limits =
+        Limits { head_bytes: usize::MAX, fields: usize::MAX, trailer_bytes: usize::MAX, ..Limits::default() };
     let mut received = Vec::new();
     let mut head = ResponseHead::default();
     let complete = poll_fn(|cx| {

@@ -162,6 +162,28 @@ fn admission(page: &mut Page, shared: &Shared, process: &Process, total: &Worker
         "Work asked for in the last 10 seconds, as a share of what the limit can do.",
     );
     page.sample(&[], process.rates().demand);
+    page.histogram(
+        "loadline_deadline_remaining_seconds",
+        "Time left until the deadline of requests that got a slot.",
+    );
+    page.buckets(&[], &total.budgets);
+    page.counter(
+        "loadline_headers_invalid_total",
+        "Deadline headers that were ignored: malformed, or no time that can be meant.",
+    );
+    for (id, name, _) in shared.live().deadlines.headers() {
+        page.sample(&[("header", name)], total.invalid_headers[id.index()]);
+    }
+    page.counter(
+        "loadline_doomed_started_total",
+        "Requests started although they could not be answered by their deadline. Must stay 0.",
+    );
+    page.sample(&[], gate.doomed_started);
+    page.counter(
+        "loadline_probes_started_total",
+        "Requests started against the prediction, so that it can be corrected.",
+    );
+    page.sample(&[], gate.probes_started);
     page.gauge(
         "loadline_abandoned_exchanges",
         "Exchanges that run to their end without a client, and hold a slot.",

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::io::UpstreamIo;
 
-/// An open connection to the upstream; counted until dropped.
+/// An open connection to the upstream.
 pub(crate) struct Connection {
     pub(crate) io: UpstreamIo,
     /// Where it leads; `None` for a unix socket.
@@ -25,20 +25,14 @@ pub(crate) struct Connection {
     pub(crate) reused: bool,
     /// The proxy's own end and the upstream's, for the log; asked for once, when it was opened.
     pub(crate) addresses: (Option<SocketAddr>, Option<SocketAddr>),
-    count: OpenCount,
+    room: Room,
 }
 
-/// Counts one open connection for as long as it lives.
-struct OpenCount(Arc<AtomicUsize>);
+/// A connection's place among those that may be open: taken before it is opened, so that workers that open one at the
+/// same moment see each other; free again when dropped.
+pub(crate) struct Room(Arc<AtomicUsize>);
 
-impl OpenCount {
-    fn new(open: &Arc<AtomicUsize>) -> Self {
-        open.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(open))
-    }
-}
-
-impl Drop for OpenCount {
+impl Drop for Room {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -54,27 +48,72 @@ pub(crate) struct Pool {
     open: Arc<AtomicUsize>,
 }
 
+impl Connection {
+    /// A stream that was just opened, in its `room`.
+    pub(crate) fn new(io: UpstreamIo, peer: Option<SocketAddr>, room: Room) -> Self {
+        let addresses = io.addresses();
+        Self { io, peer, reused: false, addresses, room }
+    }
+}
+
 impl Pool {
     pub(crate) fn new(workers: usize) -> Self {
         Self { idle: (0..workers).map(|_| Mutex::default()).collect(), open: Arc::default() }
     }
 
-    /// Connections open at the moment, idle ones included.
+    /// Connections open or being opened at the moment, idle ones included.
     pub(crate) fn open(&self) -> usize {
         self.open.load(Ordering::Relaxed)
     }
 
-    /// A usable idle connection to one of `peers` (any, when empty): from this worker, or from another one when
-    /// `allowed` are open already.
-    pub(crate) fn checkout(&self, worker: usize, peers: &[SocketAddr], allowed: usize) -> Option<Connection> {
-        let own = self.take_from(worker, peers);
-        if own.is_some() || self.idle.len() == 1 || self.open() < allowed {
-            return own;
+    /// A usable idle connection to one of `peers` (any, when empty), from this worker, or from another one when
+    /// `allowed` are open already; else the right to open one.
+    pub(crate) fn checkout(
+        &self,
+        worker: usize,
+        peers: &[SocketAddr],
+        allowed: usize,
+    ) -> Result<Connection, Room> {
+        if let Some(own) = self.take_from(worker, peers) {
+            return Ok(own);
         }
+        // At the limit, somebody has an idle one; it may move between two workers while it is looked for.
+        for _ in 0..2 {
+            if let Some(room) = self.reserve(allowed) {
+                return Err(room);
+            }
+            if let Some(taken) = self.take_over(worker, peers) {
+                return Ok(taken);
+            }
+        }
+        Err(self.room())
+    }
+
+    /// The right to open a connection although idle ones were there and turned out to be dead: one of them goes
+    /// for it where there would be too many.
+    pub(crate) fn replace(&self, worker: usize, allowed: usize) -> Room {
+        self.reserve(allowed).unwrap_or_else(|| {
+            drop(self.shard(worker).pop());
+            self.room()
+        })
+    }
+
+    /// The right to open a connection, unconditionally.
+    pub(crate) fn room(&self) -> Room {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        Room(Arc::clone(&self.open))
+    }
+
+    fn reserve(&self, allowed: usize) -> Option<Room> {
+        let one_more = |open: usize| (open < allowed).then_some(open + 1);
+        let reserved = self.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
+        reserved.is_ok().then(|| Room(Arc::clone(&self.open)))
+    }
+
+    fn take_over(&self, worker: usize, peers: &[SocketAddr]) -> Option<Connection> {
         (0..self.idle.len()).filter(|other| *other != worker).find_map(|other| {
-            let taken = self.take_from(other, peers)?;
-            let Connection { io, peer, reused, addresses, count } = taken;
-            io.rehome().ok().map(|io| Connection { io, peer, reused, addresses, count })
+            let Connection { io, peer, reused, addresses, room } = self.take_from(other, peers)?;
+            io.rehome().ok().map(|io| Connection { io, peer, reused, addresses, room })
         })
     }
 
@@ -84,18 +123,14 @@ impl Pool {
         self.shard(worker).push(Idle { connection, since: Instant::now() });
     }
 
-    /// Wraps a stream that was just opened.
-    pub(crate) fn adopt(&self, io: UpstreamIo, peer: Option<SocketAddr>) -> Connection {
-        let addresses = io.addresses();
-        Connection { io, peer, reused: false, addresses, count: OpenCount::new(&self.open) }
-    }
-
-    /// Closes this worker's idle connections that the upstream has closed, that are older than `max_idle`, or all of
-    /// them when `max_idle` is zero.
-    pub(crate) fn prune(&self, worker: usize, max_idle: Duration) {
+    /// Closes this worker's idle connections that the upstream has closed, that are older than `max_idle`, or that
+    /// are too many since a lower limit allows only `allowed`.
+    pub(crate) fn prune(&self, worker: usize, max_idle: Duration, allowed: usize) {
         let now = Instant::now();
         self.shard(worker).retain(|idle| {
-            now.saturating_duration_since(idle.since) < max_idle && idle.connection.io.is_quiet()
+            now.saturating_duration_since(idle.since) < max_idle
+                && self.open() <= allowed
+                && idle.connection.io.is_quiet()
         });
     }
 

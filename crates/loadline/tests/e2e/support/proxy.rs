@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::process::ExitStatus;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde::Deserialize;
@@ -140,7 +140,8 @@ impl Proxy {
                     && labels.iter().all(|label| series.contains(label))
             })
             .map(|(_, value)| value.parse::<f64>().unwrap())
-            .sum()
+            .reduce(|sum, value| sum + value)
+            .unwrap_or_else(|| panic!("no series {family} with {labels:?}"))
     }
 
     /// Waits until that sum has a value: an answer may be with its client before it is counted.
@@ -180,6 +181,16 @@ impl Proxy {
     pub(crate) fn wait_stdout(&self, count: usize) -> Vec<String> {
         eventually(&format!("{count} lines on stdout"), || self.stdout().len() >= count);
         self.stdout()
+    }
+
+    /// Processor time used so far, by the process itself and by the kernel for it.
+    pub(crate) fn processor_time(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id())).unwrap();
+        let (_, fields) = stat.rsplit_once(')').expect("the name ends with a parenthesis");
+        // Fields 14 and 15, counted in hundredths of a second.
+        let ticks: u64 =
+            fields.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum();
+        Duration::from_millis(10 * ticks)
     }
 
     /// The most memory that was ever resident, in bytes.

@@ -1,0 +1,190 @@
+//! The way of one HTTP request through a gate to a service, as one future: the same for servers and clients.
+//!
+//! # The order: slot, readiness, call
+//!
+//! A slot is asked for when the service is *called*, never in `poll_ready`. Some servers (hyper before 1.0, for one) poll
+//! readiness once per connection, before there is a request, so that a permit taken there is pinned by each idle keep-alive
+//! connection. This is what happens to `tower::limit::ConcurrencyLimit`, and `LoadShed` around it does not help. So a limited
+//! service is always ready.
+//!
+//! The inner service is asked whether it is ready only when the request has its slot, and the clone that was asked is the one
+//! that is called. Nothing that the inner service reserves while it is polled is therefore pinned by a connection or by a
+//! place in the queue either, and a service that is slow to become ready uses up slots, which is what makes the gate shed.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use http::{Method, StatusCode};
+use http_body::Body;
+use loadline_core::{Class, Outcome, Rejection, Request};
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+use crate::{Attempt, Error, Gate, Observer, PermitBody, Waiting, slot::Slot};
+
+pin_project! {
+    /// Admits one request and then calls the service with it. Made by the services of this crate.
+    ///
+    /// Dropping it gives up the request wherever it is: in the queue, or with its slot in the service.
+    #[must_use = "a future does nothing unless awaited"]
+    pub struct AdmitFuture<S, B>
+    where
+        S: Service<http::Request<B>>,
+    {
+        #[pin]
+        state: State<S, B, S::Future>,
+        kind: Kind,
+        observer: Option<Arc<dyn Observer>>,
+    }
+}
+
+pin_project! {
+    #[project = StateProjection]
+    enum State<S, B, F> {
+        Shed { rejection: Option<Rejection> },
+        Queued { waiting: Waiting, start: Option<Start<S, B>> },
+        // It has its slot and waits for the service.
+        Readying { admitted: Option<(Slot, Start<S, B>)> },
+        // In this order they are dropped: what the work holds is given back before its slot is.
+        Working { #[pin] future: F, slot: Option<Slot> },
+    }
+}
+
+/// A service that was not asked yet, and the request for it.
+struct Start<S, B> {
+    service: S,
+    request: http::Request<B>,
+}
+
+/// What the request was, as far as the end of its response depends on it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Head,
+    Connect,
+    Other,
+}
+
+impl<S, B> AdmitFuture<S, B>
+where
+    S: Service<http::Request<B>> + Clone,
+{
+    /// Asks for a slot now.
+    pub(crate) fn new(
+        gate: &Gate,
+        class: Class,
+        observer: Option<&Arc<dyn Observer>>,
+        service: &S,
+        request: http::Request<B>,
+    ) -> Self {
+        let kind = Kind::of(request.method());
+        // After the decision: a rejection must not pay for a clone.
+        let start = |request| Start { service: service.clone(), request };
+        let state = match gate.try_admit(Request::new(class)) {
+            Attempt::Shed(rejection) => shed(rejection, observer),
+            Attempt::Queued(waiting) => State::Queued { waiting, start: Some(start(request)) },
+            Attempt::Admitted(permit) => {
+                State::Readying { admitted: Some((Slot::new(permit, observer.cloned()), start(request))) }
+            }
+        };
+        Self { state, kind, observer: observer.cloned() }
+    }
+}
+
+impl<S, B, R> Future for AdmitFuture<S, B>
+where
+    S: Service<http::Request<B>, Response = http::Response<R>>,
+    R: Body,
+{
+    type Output = Result<http::Response<PermitBody<R>>, Error<S::Error>>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        loop {
+            let next = match this.state.as_mut().project() {
+                StateProjection::Shed { rejection } => {
+                    let rejection = rejection.take().expect("not polled after it has resolved");
+                    return Poll::Ready(Err(Error::Shed(rejection)));
+                }
+                StateProjection::Queued { waiting, start } => match ready!(Pin::new(waiting).poll(context)) {
+                    Ok(permit) => {
+                        let slot = Slot::new(permit, this.observer.clone());
+                        State::Readying { admitted: start.take().map(|start| (slot, start)) }
+                    }
+                    Err(rejection) => shed(rejection, this.observer.as_ref()),
+                },
+                StateProjection::Readying { admitted } => {
+                    let (_, start) = admitted.as_mut().expect("not polled after it has resolved");
+                    let answer = ready!(start.service.poll_ready(context));
+                    let (slot, mut start) = admitted.take().expect("just seen");
+                    if let Err(error) = answer {
+                        slot.end(Outcome::Failed);
+                        return Poll::Ready(Err(Error::Inner(error)));
+                    }
+                    start.request.extensions_mut().insert(slot.admission());
+                    State::Working { future: start.service.call(start.request), slot: Some(slot) }
+                }
+                StateProjection::Working { future, slot } => {
+                    let answer = ready!(future.poll(context));
+                    let slot = slot.take().expect("not polled after it has resolved");
+                    return Poll::Ready(match answer {
+                        Ok(response) => Ok(this.kind.answered(response, slot)),
+                        Err(error) => {
+                            slot.end(Outcome::Failed);
+                            Err(Error::Inner(error))
+                        }
+                    });
+                }
+            };
+            this.state.set(next);
+        }
+    }
+}
+
+fn shed<S, B, F>(rejection: Rejection, observer: Option<&Arc<dyn Observer>>) -> State<S, B, F> {
+    if let Some(observer) = observer {
+        observer.on_shed(&rejection);
+    }
+    State::Shed { rejection: Some(rejection) }
+}
+
+impl Kind {
+    fn of(method: &Method) -> Self {
+        match *method {
+            Method::HEAD => Self::Head,
+            Method::CONNECT => Self::Connect,
+            _ => Self::Other,
+        }
+    }
+
+    /// Hands the slot on to the body, and for an upgrade to the response as well.
+    fn answered<R: Body>(self, mut response: http::Response<R>, slot: Slot) -> http::Response<PermitBody<R>> {
+        let status = response.status();
+        if status == StatusCode::SWITCHING_PROTOCOLS || (self == Self::Connect && status.is_success()) {
+            response.extensions_mut().insert(slot.hold());
+        }
+        // Whoever sends or receives these drops the body unread, and is right to.
+        if self == Self::Head || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+            slot.presume(Outcome::Completed);
+        }
+        response.map(|body| PermitBody::new(body, slot))
+    }
+}
+
+impl<S, B> std::fmt::Debug for AdmitFuture<S, B>
+where
+    S: Service<http::Request<B>>,
+{
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let state = match &self.state {
+            State::Shed { .. } => "shed",
+            State::Queued { .. } => "queued",
+            State::Readying { .. } => "readying",
+            State::Working { .. } => "working",
+        };
+        f.debug_struct("AdmitFuture").field("state", &state).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,105 @@
+//! The builder, and the layer that puts the service around another.
+
+use std::{fmt, sync::Arc};
+
+use http::StatusCode;
+use loadline_http::rejection::{BodyFormat, StatusCodes};
+use tower_layer::Layer;
+
+use super::{AllNormal, AsError, AsResponse, Classify, LoadlineService};
+use crate::{Gate, Observer};
+
+/// Puts a gate before a service.
+///
+/// All services made by one layer, or by layers with clones of one gate, share its limit and its queue. In axum,
+/// `Router::layer` makes one service for each route: the limit is nevertheless the limit of all of them.
+#[derive(Clone)]
+#[must_use = "a layer does nothing until it is put around a service"]
+pub struct LoadlineLayer<C = AllNormal, A = AsResponse> {
+    gate: Gate,
+    classify: C,
+    answer: A,
+    observer: Option<Arc<dyn Observer>>,
+}
+
+impl LoadlineLayer {
+    /// Admits requests through this gate, all with class `normal`, and answers those that it rejects with a response.
+    pub fn new(gate: Gate) -> Self {
+        Self { gate, classify: AllNormal, answer: AsResponse::default(), observer: None }
+    }
+}
+
+impl<C, A> LoadlineLayer<C, A> {
+    /// Classifies each request with a closure, or another [`Classify`]. Name the request's type in the closure, as here axum's:
+    ///
+    /// ```
+    /// use axum::extract::Request;
+    /// use loadline_tower::{Class, Gate, server::LoadlineLayer};
+    ///
+    /// # let gate = Gate::builder(std::num::NonZeroU32::MIN).build();
+    /// let layer = LoadlineLayer::new(gate).classify(|request: &Request| match request.uri().path() {
+    ///     "/healthz" => Class::Bypass, // not queued, not counted, a small cap of its own
+    ///     "/checkout" => Class::High,
+    ///     _ => Class::Normal,
+    /// });
+    /// # let _: axum::Router = axum::Router::new().layer(layer);
+    /// ```
+    pub fn classify<B, F>(self, classify: F) -> LoadlineLayer<F, A>
+    where
+        F: Classify<B>,
+    {
+        let Self { gate, classify: _, answer, observer } = self;
+        LoadlineLayer { gate, classify, answer, observer }
+    }
+
+    /// Tells `observer` what becomes of each request.
+    pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+
+    /// Rejections become [`Error::Shed`](crate::Error::Shed), for stacks that turn errors into responses themselves.
+    pub fn shed_as_error(self) -> LoadlineLayer<C, AsError> {
+        let Self { gate, classify, answer: _, observer } = self;
+        LoadlineLayer { gate, classify, answer: AsError, observer }
+    }
+}
+
+impl<C> LoadlineLayer<C, AsResponse> {
+    /// The status of rejections: `shed` in general (503 unless said otherwise; 429 is usual too), `deadline` if it was about
+    /// the request's deadline (504). gRPC requests get gRPC's own status instead.
+    ///
+    /// # Panics
+    /// If one of them is no client or server error: a rejection must not look like an answer.
+    pub fn status(mut self, shed: StatusCode, deadline: StatusCode) -> Self {
+        for status in [shed, deadline] {
+            assert!(status.is_client_error() || status.is_server_error(), "{status} is no 4xx or 5xx");
+        }
+        self.answer.codes = StatusCodes { shed: shed.as_u16(), deadline: deadline.as_u16() };
+        self
+    }
+
+    /// What the body of a rejection is written in; problem+json unless said otherwise.
+    pub fn body_format(mut self, format: BodyFormat) -> Self {
+        self.answer.format = format;
+        self
+    }
+}
+
+impl<S, C: Clone, A: Clone> Layer<S> for LoadlineLayer<C, A> {
+    type Service = LoadlineService<S, C, A>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        let Self { gate, classify, answer, observer } = self.clone();
+        LoadlineService { inner, gate, classify, answer, observer }
+    }
+}
+
+impl<C, A: fmt::Debug> fmt::Debug for LoadlineLayer<C, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LoadlineLayer")
+            .field("gate", &self.gate)
+            .field("answer", &self.answer)
+            .finish_non_exhaustive()
+    }
+}

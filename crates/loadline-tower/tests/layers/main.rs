@@ -1,0 +1,7 @@
+//! The layers: each by itself under a paused clock, and the server's in a real server.
+
+mod axum_server;
+mod beside_tower;
+mod client;
+mod server;
+mod support;

@@ -1,0 +1,241 @@
+//! The upstream's side of an exchange: reading the response, rewriting it, and the moment when the upstream is done.
+
+use std::task::{Context, Poll};
+
+use loadline_core::Outcome;
+use loadline_h1::{
+    ForwardResponse, Framing, OutFraming, RequestKind, Version, encode_chunk_header, encode_last_chunk,
+};
+
+use super::{End, Moved, Pump};
+use crate::buffers::{BUFFER, Scratch, poll_read_into};
+use crate::client::ClientIo;
+use crate::config::settings::Release;
+use crate::forward::response::Phase;
+
+/// The share of `buffer.total` that one response may be read ahead by while others wait for its slot.
+const GENEROUS_SHARE: usize = 16;
+
+impl<S: ClientIo> Pump<'_, S> {
+    pub(super) fn read_response(&mut self, cx: &mut Context<'_>, moved: &mut Moved) -> Result<bool, End> {
+        // After its end there is nothing more to read: what a switched protocol sends is the tunnel's.
+        if self.connection.is_none() || self.phase.has_ended() || !self.has_room() {
+            return Ok(false);
+        }
+        let Some(connection) = &mut self.connection else { return Ok(false) };
+        // A body of known length needs no second look: it is read straight into the client's buffer.
+        let straight = matches!((&self.phase, &self.out), (Phase::Body(_), OutFraming::Length(_)));
+        let into = if straight { &mut self.scratch.to_client.bytes } else { &mut self.scratch.from_upstream };
+        let at = into.len();
+        let room = if straight { BUFFER } else { BUFFER / 4 };
+        let n = match poll_read_into(&mut connection.io, cx, into, room) {
+            Poll::Pending => return Ok(false),
+            Poll::Ready(read) => read.unwrap_or(0),
+        };
+        if n == 0 {
+            return self.upstream_closed();
+        }
+        if straight {
+            self.count_straight(at)?;
+        } else {
+            self.digest()?;
+        }
+        // A head has to be complete in time: pieces of it buy none.
+        moved.upstream |= self.answered;
+        if self.phase.has_ended() {
+            self.upstream_over(Outcome::Completed);
+        }
+        Ok(true)
+    }
+
+    /// Whether more of the response may be read now.
+    pub(super) fn has_room(&mut self) -> bool {
+        let pending = self.scratch.to_client.pending();
+        if pending == 0 {
+            return true;
+        }
+        self.scratch.to_client.compact();
+        let mut most = self.live.read_ahead;
+        if pending >= most && pending < self.worker.shared.budget.total() / GENEROUS_SHARE {
+            // Others wait for the slot: memory is cheaper than their time.
+            if self.permit.is_some() && self.worker.shared.gate.snapshot().queued > 0 {
+                most = usize::MAX;
+            }
+        }
+        pending < most && self.charge.cover(pending + BUFFER)
+    }
+
+    /// Accounts for body bytes that were read into the client's buffer behind position `at`.
+    fn count_straight(&mut self, at: usize) -> Result<(), End> {
+        let Phase::Body(decoder) = &mut self.phase else { return Ok(()) };
+        let bytes = &mut self.scratch.to_client.bytes;
+        let step = decoder.decode(&bytes[at..]).map_err(|_| End::Truncated)?;
+        if step.consumed < bytes.len() - at {
+            // More than was announced: what follows belongs to no request.
+            bytes.truncate(at + step.consumed);
+            self.spoiled = true;
+        }
+        if step.done {
+            self.phase = Phase::Ended;
+        }
+        Ok(())
+    }
+
+    /// Takes what has arrived from the upstream.
+    fn digest(&mut self) -> Result<(), End> {
+        // Taken out while it is read from, and shortened once: a body behind its head need not move to the front.
+        let mut received = std::mem::take(&mut self.scratch.from_upstream);
+        let mut taken = 0;
+        let result = self.digest_from(&received, &mut taken);
+        received.drain(..taken);
+        self.scratch.from_upstream = received;
+        result
+    }
+
+    /// Advances `taken` over what it has used of `received`.
+    fn digest_from(&mut self, received: &[u8], taken: &mut usize) -> Result<(), End> {
+        loop {
+            let rest = &received[*taken..];
+            match &mut self.phase {
+                Phase::Ended => {
+                    // More than was announced belongs to no request. After a switch it belongs to the new protocol.
+                    if !rest.is_empty() && self.scratch.response.status != 101 {
+                        self.spoiled = true;
+                        *taken = received.len();
+                    }
+                    return Ok(());
+                }
+                Phase::Head => {
+                    let response = &mut self.scratch.response;
+                    let complete = Phase::parse_head(response, rest, self.kind, &self.live.limits);
+                    if !complete.map_err(|_| End::Invalid)? {
+                        return Ok(());
+                    }
+                    *taken += response.len;
+                    self.take_head(rest);
+                }
+                Phase::Body(decoder) => {
+                    let step = decoder.decode(rest).map_err(|_| End::Truncated)?;
+                    let out = &mut self.scratch.to_client.bytes;
+                    let data = &rest[step.data.clone()];
+                    let chunked = matches!(self.out, OutFraming::Chunked);
+                    if !data.is_empty() {
+                        if chunked {
+                            encode_chunk_header(out, data.len());
+                        }
+                        out.extend_from_slice(data);
+                        if chunked {
+                            out.extend_from_slice(b"\r\n");
+                        }
+                    }
+                    if step.done && chunked {
+                        encode_last_chunk(out, decoder.trailers());
+                    }
+                    *taken += step.consumed;
+                    if step.done {
+                        self.phase = Phase::Ended;
+                    } else if step.consumed == 0 {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Passes a complete head on to the client; `received` begins with it.
+    fn take_head(&mut self, received: &[u8]) {
+        let Scratch { inbox, head, response, to_client, .. } = &mut *self.scratch;
+        if response.is_interim() {
+            // Our own 100 was sent when the body was asked for; an HTTP/1.0 client knows no interim responses.
+            if response.status != 100 && self.version == Version::Http11 {
+                let options = ForwardResponse {
+                    client_version: self.version,
+                    framing: OutFraming::None,
+                    keep_alive: true,
+                    extra: b"",
+                    head_request: false,
+                };
+                response.write_forward(received, &mut to_client.bytes, &options);
+            }
+            return;
+        }
+        self.out = match response.framing {
+            Framing::None => OutFraming::None,
+            Framing::Length(length) => OutFraming::Length(length),
+            Framing::Chunked | Framing::Close if self.version == Version::Http11 => OutFraming::Chunked,
+            Framing::Chunked | Framing::Close => OutFraming::Close,
+        };
+        // A request whose body has not been read to its end must be the last on its connection. So must one whose
+        // upgrade was declined if its client has already gone on in the other protocol.
+        let switched_alone =
+            self.kind == RequestKind::Upgrade && response.status != 101 && inbox.len() > head.len;
+        self.keep &= self.body.done()
+            && self.out != OutFraming::Close
+            && !self.worker.shared.is_draining()
+            && !switched_alone;
+        let options = ForwardResponse {
+            client_version: self.version,
+            framing: self.out,
+            keep_alive: self.keep,
+            extra: b"",
+            head_request: self.kind == RequestKind::Head,
+        };
+        response.write_forward(received, &mut to_client.bytes, &options);
+        if matches!(self.out, OutFraming::Length(length) if length > self.live.read_ahead as u64) {
+            self.client.io.show_progress();
+        }
+        if let Some(format) = self.live.log.format() {
+            self.exchange.capture(&format.needs().response_headers, response, received);
+        }
+        self.phase = Phase::after(response, &self.live.limits);
+        self.answered = true;
+        self.exchange.answered(response.status);
+        if self.live.settings.limit.release == Release::Headers {
+            self.free_slot(Outcome::Completed);
+        }
+    }
+
+    fn upstream_closed(&mut self) -> Result<bool, End> {
+        self.spoiled = true;
+        match &mut self.phase {
+            Phase::Head if self.scratch.from_upstream.is_empty() => {
+                Err(End::Closed { written: self.written, whole: self.whole && self.body.done() })
+            }
+            Phase::Head => Err(End::Invalid),
+            Phase::Body(decoder) => {
+                decoder.on_eof().map_err(|_| End::Truncated)?;
+                if matches!(self.out, OutFraming::Chunked) {
+                    encode_last_chunk(&mut self.scratch.to_client.bytes, b"");
+                }
+                self.phase = Phase::Ended;
+                self.upstream_over(Outcome::Completed);
+                Ok(true)
+            }
+            Phase::Ended => Ok(false),
+        }
+    }
+
+    /// The upstream's part is over: its connection goes back, the slot is free.
+    fn upstream_over(&mut self, outcome: Outcome) {
+        if self.scratch.response.status == 101 {
+            // The tunnel keeps both.
+            return;
+        }
+        let request_sent = self.body.done() && self.scratch.to_upstream.pending() == 0;
+        if let Some(connection) = self.connection.take()
+            && request_sent
+            && !self.spoiled
+            && self.scratch.response.keep_alive
+        {
+            self.live.upstream.pool.give(self.worker.id, connection);
+        }
+        self.exchange.upstream_over();
+        self.free_slot(outcome);
+    }
+
+    pub(super) fn free_slot(&mut self, outcome: Outcome) {
+        if let Some(permit) = self.permit.take() {
+            permit.complete(outcome);
+        }
+    }
+}
