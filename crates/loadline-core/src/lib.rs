@@ -20,6 +20,12 @@
 //! [`Event::Idle`], and calls it again at the time that `WakeAt` names. Decisions about *other* requests (a waiter gets the
 //! freed slot, a waiter gives way to a newcomer) come out of `poll` only, so that there is one place that hands them on.
 //!
+//! # What decides
+//! The class, the deadline, the cost, the route of a [`Request`] and whether it is a retry; the [`Settings`]; the slots in use and
+//! who waits; and what was told about the whole process: [`Admission::set_overload`], [`Admission::set_draining`],
+//! [`Admission::restart_warmup`]. [`Admission::explain`] says what would become of a request. What a request and the settings do not
+//! mention has no effect: a limit of 3 and plain requests mean three at a time, and the rest waits.
+//!
 //! # Example
 //!
 //! ```

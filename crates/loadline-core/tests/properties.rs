@@ -3,7 +3,7 @@
 //! The model knows nothing of slabs, heaps and intrusive lists. It checks for each event that the one who was named is the one
 //! that the rules name, that everybody is answered exactly once, and that nobody was overtaken.
 
-use std::num::NonZeroU32;
+use std::{cmp::Ordering, num::NonZeroU32};
 
 use loadline_core::{
     Admission, Class, Decision, Discipline, Duration, Event, Instant, Outcome, OverloadLevel, Percent,
@@ -282,7 +282,7 @@ impl Model {
         let bypass = class == Class::Bypass;
         let waits_first = |waiter: &Waiter| waiter.class.index() <= class.index();
         let slot_free = self.has_slots(&request) && (bypass || !self.waiting.iter().any(waits_first));
-        let queued = self.waiting.len() as u32;
+        let has_place = self.has_place(class, &self.admission.snapshot(self.now));
         let refused = self.refused_whatever_is_free(&request);
         let refused = refused.or_else(|| self.refused_by_prediction(&request, slot_free));
         let explanation = self.admission.explain(self.now, &asked);
@@ -300,7 +300,9 @@ impl Model {
             Decision::Queue(ticket) => {
                 assert_eq!(refused, None);
                 assert_eq!(explanation.verdict, Verdict::Queue);
-                assert!(!slot_free && !bypass && !self.draining && self.settings.queue.depth > 0);
+                assert!(
+                    has_place && !slot_free && !bypass && !self.draining && self.settings.queue.depth > 0
+                );
                 assert!(self.waiting.iter().all(|waiter| waiter.ticket.index() != ticket.index()));
                 assert!(!self.answered.contains(&ticket), "tickets are never reissued");
                 let timeout = self.settings.queue.timeout.map(|timeout| self.now + timeout);
@@ -323,12 +325,8 @@ impl Model {
                     _ if bypass => Reason::Concurrency,
                     _ if self.draining => Reason::Draining,
                     0 => Reason::Concurrency,
-                    depth => {
-                        assert!(queued >= depth, "{queued} of {depth} wait");
-                        assert!(
-                            self.waiting.iter().all(|waiter| waiter.class.index() <= class.index()),
-                            "refused although a lower class waits"
-                        );
+                    _ => {
+                        assert!(!has_place, "refused although there is a place");
                         Reason::QueueFull
                     }
                 };
@@ -388,13 +386,10 @@ impl Model {
         if class == Class::Bypass || self.in_flight(false) < (self.limit() / 4).max(1) {
             return None;
         }
-        let full = self.waiting.len() as u32 >= self.settings.queue.depth
-            && self.admission.explain(self.now, request).verdict
-                != Verdict::Shed(Reason::DeadlineUnreachable);
-        if !slot_free && (self.draining || full) {
+        let snapshot = self.admission.snapshot(self.now);
+        if !slot_free && (self.draining || !self.has_place(class, &snapshot)) {
             return None;
         }
-        let snapshot = self.admission.snapshot(self.now);
         let ahead = self.waiting.iter().filter(|waiter| {
             waiter.class.index() < class.index()
                 || waiter.class == class && !self.newest_first(class, &snapshot)
@@ -404,6 +399,21 @@ impl Model {
             / u64::from(self.limit());
         let wait = if slot_free { 0 } else { self.fade(wait) };
         self.is_doomed(request, wait, &snapshot).then_some(Reason::DeadlineUnreachable)
+    }
+
+    /// Whether the queue has a place for one of this class, or somebody gives way to it.
+    fn has_place(&self, class: Class, snapshot: &Snapshot) -> bool {
+        let depth = self.settings.queue.depth;
+        let lowest = self.waiting.iter().map(|waiter| waiter.class).max_by_key(|class| class.index());
+        let time_is_up = |waiter: &Waiter| waiter.expires.is_some_and(|at| at <= self.now);
+        (self.waiting.len() as u32) < depth
+            || depth > 0
+                && (self.waiting.iter().any(time_is_up)
+                    || lowest.is_some_and(|lowest| match lowest.index().cmp(&class.index()) {
+                        Ordering::Less => false,
+                        Ordering::Equal => class != Class::Critical && self.newest_first(class, snapshot),
+                        Ordering::Greater => true,
+                    }))
     }
 
     fn is_doomed(&self, request: &Request, wait: u64, snapshot: &Snapshot) -> bool {

@@ -1,27 +1,21 @@
 //! The queue: who waits, who is next, who gives way, who expires.
 //!
-//! One line per class, in order of arrival; classes are served in strict order. Which end of a line is served is the
-//! discipline's choice, so a change of discipline moves nobody. Every operation is O(1), but for the expiry heap's O(log n),
+//! One line per class, in order of arrival. Who of them is next is a matter of the classes and of the discipline, not of the
+//! lines ([`order`]), so a change of discipline moves nobody. Every operation is O(1), but for the expiry heap's O(log n),
 //! and for a look at all waiters of a class now and then under overload ([`patience`]).
 //!
 //! A waiter gives way when it waits in vain ([`mod@line`]), or to a newcomer in a full queue. The latter leaves its line at
 //! once and is answered by the next `poll`: see [`Queue::push`]. The critical class never gives way.
-//!
-//! # Aging
-//! Strict order alone would let a lower class wait for ever. Once its oldest waiter is older than
-//! [`QueueSettings::aging`], every [`AGED_TURN`]-th dispatch goes to its class, of the classes below the highest that waits the
-//! one with the oldest waiter. Dispatches count, not time: the classes above lose the same share at any speed of service.
 
 mod codel;
 mod entry;
 mod expiry;
 mod line;
 mod list;
+mod order;
 mod overload;
 mod patience;
 mod slab;
-
-use std::num::NonZeroU32;
 
 use crate::{Class, Discipline, Duration, Instant, QueueSettings, Reason, Request, Ticket};
 use entry::Entry;
@@ -31,6 +25,7 @@ use list::List;
 use slab::{NIL, Slab};
 
 pub(crate) use line::Pace;
+pub(crate) use order::Room;
 
 /// How a newcomer gets its place.
 #[derive(Clone, Copy, Debug)]
@@ -42,46 +37,6 @@ pub(crate) enum Way {
     /// From somebody of this class.
     InsteadOf(Class),
 }
-
-/// Why somebody is next.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Turn {
-    /// By the order of the classes.
-    Order,
-    /// Its class has waited too long.
-    Aged,
-}
-
-/// Who is the next to be served.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Next {
-    index: u32,
-    turn: Turn,
-    pub(crate) request: Request,
-}
-
-/// The room that there is for who is next.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Room {
-    /// Slots, free or not: no request takes more.
-    pub(crate) limit: NonZeroU32,
-    /// Free slots.
-    pub(crate) free: u32,
-    /// Free slots, the reserve included.
-    pub(crate) free_with_reserve: u32,
-}
-
-impl Room {
-    /// Whether there is room for this one.
-    pub(crate) fn fits(&self, request: &Request) -> bool {
-        let free = if request.class == Class::Critical { self.free_with_reserve } else { self.free };
-        request.cost.min(self.limit).get() <= free
-    }
-}
-
-/// One dispatch in so many goes to a lower class that has waited too long: a share that the classes above hardly notice, and
-/// enough for a class to see that it is alive.
-const AGED_TURN: u32 = 8;
 
 /// The waiters; see the module.
 #[derive(Debug)]
@@ -264,40 +219,6 @@ impl Queue {
         Some((self.take(now, index, pace, false), reason))
     }
 
-    /// Who is the next to be served, if it fits into the room that there is.
-    pub(crate) fn next(&self, now: Instant, pace: &Pace, room: &Room) -> Option<Next> {
-        let (index, turn) = self.who_is_next(now, pace, room)?;
-        Some(Next { index, turn, request: self.entries[index].request })
-    }
-
-    /// Whether who is next is dropped by the discipline instead of being served. To be asked once for each.
-    pub(crate) fn drops(&mut self, now: Instant, next: &Next) -> bool {
-        let class = next.request.class;
-        if self.settings.discipline != Discipline::Codel || class == Class::Critical {
-            return false;
-        }
-        let waited = now.nanos_since(self.entries[next.index].arrived);
-        let line = &mut self.lines[class.index()];
-        let is_alone = line.len() == 1;
-        line.codel.drops(now, waited, is_alone, &self.settings.codel)
-    }
-
-    /// Takes out who is next, because it is served.
-    pub(crate) fn serve(&mut self, now: Instant, next: &Next, pace: &Pace) -> Left {
-        self.overtaken = match self.aged_below(now, next.request.class) {
-            Some(_) if next.turn == Turn::Order => (self.overtaken + 1).min(AGED_TURN - 1),
-            _ => 0,
-        };
-        let left = self.take(now, next.index, pace, false);
-        self.dispatched += 1;
-        left
-    }
-
-    /// Takes out who is next, because it is not worth serving.
-    pub(crate) fn refuse(&mut self, now: Instant, next: &Next, pace: &Pace) -> Left {
-        self.take(now, next.index, pace, false)
-    }
-
     /// When the next expires.
     pub(crate) fn next_expiry(&self) -> Option<Instant> {
         self.expiry.first().map(|(at, _)| at)
@@ -336,52 +257,11 @@ impl Queue {
         self.expiry.check();
     }
 
-    /// The next to be served, if it fits, and whose turn that is.
-    fn who_is_next(&self, now: Instant, pace: &Pace, room: &Room) -> Option<(u32, Turn)> {
-        let highest = Class::QUEUED.into_iter().find(|class| self.lines[class.index()].len() > 0)?;
-        if self.overtaken == AGED_TURN - 1
-            && let Some(class) = self.aged_below(now, highest)
-            && let Some(next) = self.head(now, class, pace)
-        {
-            if room.fits(&self.entries[next].request) {
-                return Some((next, Turn::Aged));
-            }
-            // It holds what is free until there is enough for it. Only critical may pass.
-            let next = self.head(now, Class::Critical, pace)?;
-            return room.fits(&self.entries[next].request).then_some((next, Turn::Order));
-        }
-        let next = self.head(now, highest, pace)?;
-        room.fits(&self.entries[next].request).then_some((next, Turn::Order))
-    }
-
-    /// Who of this class is the next to be served.
-    fn head(&self, now: Instant, class: Class, pace: &Pace) -> Option<u32> {
-        let line = &self.lines[class.index()];
-        if self.newest_first(now, class, pace) { line.newest() } else { line.oldest() }
-    }
-
     /// Why this one, whose time is up, is rejected.
     fn why_expired(&self, now: Instant, index: u32) -> Reason {
         match self.entries[index].request.deadline {
             Some(deadline) if deadline <= now => Reason::DeadlineExpired,
             _ => Reason::QueueTimeout,
-        }
-    }
-
-    /// Which of the classes below this one has waited too long, the longest of them.
-    fn aged_below(&self, now: Instant, class: Class) -> Option<Class> {
-        let aging = self.settings.aging?;
-        let below = Class::QUEUED[class.index() + 1..].iter();
-        let oldest = below.filter_map(|class| Some((self.oldest(*class)?, *class)));
-        let (arrived, class) = oldest.min_by_key(|(arrived, _)| *arrived)?;
-        (arrived + aging <= now).then_some(class)
-    }
-
-    fn newest_first(&self, now: Instant, class: Class, pace: &Pace) -> bool {
-        match self.settings.discipline {
-            Discipline::Fifo | Discipline::Codel => false,
-            Discipline::Lifo => true,
-            Discipline::Adaptive => self.is_overloaded(now, class, pace),
         }
     }
 

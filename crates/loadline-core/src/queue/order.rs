@@ -1,0 +1,134 @@
+//! The order of service: whose turn it is, and whether there is room for him.
+//!
+//! Strict order of classes; in a class, the discipline says which end of the line is first. Who is next and does not fit is waited
+//! for: nobody of its class or below passes it.
+//!
+//! # Aging
+//! Strict order alone would let a lower class wait for ever. Once its oldest waiter is older than
+//! [`aging`](crate::QueueSettings::aging), every [`AGED_TURN`]-th dispatch goes to it: of the classes below the highest that waits,
+//! to the one with the oldest waiter. Dispatches count, not time: the classes above lose the same share at any speed of
+//! service.
+
+use std::num::NonZeroU32;
+
+use crate::{Class, Discipline, Instant, Request};
+
+use super::{Left, Pace, Queue};
+
+/// One dispatch in so many goes to a lower class that has waited too long: a share that the classes above hardly notice, and
+/// enough for a class to see that it is alive.
+const AGED_TURN: u32 = 8;
+
+/// Why somebody is next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Turn {
+    /// By the order of the classes.
+    Order,
+    /// Its class has waited too long.
+    Aged,
+}
+
+/// Who is the next to be served.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Next {
+    index: u32,
+    turn: Turn,
+    pub(crate) request: Request,
+}
+
+/// The room that there is for who is next.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    /// Slots, free or not: no request takes more.
+    pub(crate) limit: NonZeroU32,
+    /// Free slots.
+    pub(crate) free: u32,
+    /// Free slots, the reserve included.
+    pub(crate) free_with_reserve: u32,
+}
+
+impl Room {
+    /// Whether there is room for this one.
+    pub(crate) fn fits(&self, request: &Request) -> bool {
+        let free = if request.class == Class::Critical { self.free_with_reserve } else { self.free };
+        request.cost.min(self.limit).get() <= free
+    }
+}
+
+impl Queue {
+    /// Who is the next to be served, if it fits into the room that there is.
+    pub(crate) fn next(&self, now: Instant, pace: &Pace, room: &Room) -> Option<Next> {
+        let (index, turn) = self.who_is_next(now, pace, room)?;
+        Some(Next { index, turn, request: self.entries[index].request })
+    }
+
+    /// Whether who is next is dropped by the discipline instead of being served. To be asked once for each.
+    pub(crate) fn drops(&mut self, now: Instant, next: &Next) -> bool {
+        let class = next.request.class;
+        if self.settings.discipline != Discipline::Codel || class == Class::Critical {
+            return false;
+        }
+        let waited = now.nanos_since(self.entries[next.index].arrived);
+        let line = &mut self.lines[class.index()];
+        let is_alone = line.len() == 1;
+        line.codel.drops(now, waited, is_alone, &self.settings.codel)
+    }
+
+    /// Takes out who is next, because it is served.
+    pub(crate) fn serve(&mut self, now: Instant, next: &Next, pace: &Pace) -> Left {
+        self.overtaken = match self.aged_below(now, next.request.class) {
+            Some(_) if next.turn == Turn::Order => (self.overtaken + 1).min(AGED_TURN - 1),
+            _ => 0,
+        };
+        let left = self.take(now, next.index, pace, false);
+        self.dispatched += 1;
+        left
+    }
+
+    /// Takes out who is next, because it is not worth serving.
+    pub(crate) fn refuse(&mut self, now: Instant, next: &Next, pace: &Pace) -> Left {
+        self.take(now, next.index, pace, false)
+    }
+
+    /// Whether the newest of this class is the first to be served.
+    pub(super) fn newest_first(&self, now: Instant, class: Class, pace: &Pace) -> bool {
+        match self.settings.discipline {
+            Discipline::Fifo | Discipline::Codel => false,
+            Discipline::Lifo => true,
+            Discipline::Adaptive => self.is_overloaded(now, class, pace),
+        }
+    }
+
+    /// The next to be served, if it fits, and whose turn that is.
+    fn who_is_next(&self, now: Instant, pace: &Pace, room: &Room) -> Option<(u32, Turn)> {
+        let highest = Class::QUEUED.into_iter().find(|class| self.lines[class.index()].len() > 0)?;
+        if self.overtaken == AGED_TURN - 1
+            && let Some(class) = self.aged_below(now, highest)
+            && let Some(next) = self.head(now, class, pace)
+        {
+            if room.fits(&self.entries[next].request) {
+                return Some((next, Turn::Aged));
+            }
+            // It holds what is free until there is enough for it. Only critical may pass.
+            let next = self.head(now, Class::Critical, pace)?;
+            return room.fits(&self.entries[next].request).then_some((next, Turn::Order));
+        }
+        let next = self.head(now, highest, pace)?;
+        room.fits(&self.entries[next].request).then_some((next, Turn::Order))
+    }
+
+    /// Who of this class is the next to be served.
+    fn head(&self, now: Instant, class: Class, pace: &Pace) -> Option<u32> {
+        let line = &self.lines[class.index()];
+        if self.newest_first(now, class, pace) { line.newest() } else { line.oldest() }
+    }
+
+    /// Which of the classes below this one has waited too long, the longest of them.
+    fn aged_below(&self, now: Instant, class: Class) -> Option<Class> {
+        let aging = self.settings.aging?;
+        let below = Class::QUEUED[class.index() + 1..].iter();
+        let oldest = below.filter_map(|class| Some((self.oldest(*class)?, *class)));
+        let (arrived, class) = oldest.min_by_key(|(arrived, _)| *arrived)?;
+        (arrived + aging <= now).then_some(class)
+    }
+}
