@@ -230,6 +230,13 @@ impl Admission {
         self.queue.expires(ticket)
     }
 
+    /// The position with which the holder of this ticket would be logged if it left now: see [`Permit::depth`]. `None`: it
+    /// does not wait.
+    #[must_use]
+    pub fn depth_of(&self, ticket: Ticket) -> Option<u32> {
+        self.queue.depth_of(ticket)
+    }
+
     /// The settings in force.
     #[must_use]
     pub const fn settings(&self) -> &Settings {

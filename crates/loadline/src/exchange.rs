@@ -185,6 +185,13 @@ impl Exchange {
         self.termination = if answered { *b"sD" } else { *b"sH" };
     }
 
+    /// The client left after it had waited for so long, at this place.
+    pub(crate) fn left_queue(&mut self, waited: Duration, depth: u32) {
+        self.queued = Some(waited);
+        self.depth = depth;
+        self.client_gone(Gone::InQueue);
+    }
+
     pub(crate) fn client_gone(&mut self, stage: Gone) {
         self.gone = Some(stage);
         self.termination = match stage {

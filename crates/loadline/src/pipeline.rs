@@ -99,16 +99,19 @@ async fn stages<S: ClientIo>(
         Attempt::Shed(rejection) => {
             return shed(client, scratch, worker, live, exchange, body, &rejection).await;
         }
-        Attempt::Queued(waiting) => match wait(client, scratch, waiting).await {
-            Some(Ok(permit)) => permit,
-            Some(Err(rejection)) => {
-                return shed(client, scratch, worker, live, exchange, body, &rejection).await;
+        Attempt::Queued(waiting) => {
+            let since = Instant::now();
+            match wait(client, scratch, waiting).await {
+                Waited::Admitted(permit) => permit,
+                Waited::Shed(rejection) => {
+                    return shed(client, scratch, worker, live, exchange, body, &rejection).await;
+                }
+                Waited::Gone { depth } => {
+                    exchange.left_queue(since.elapsed(), depth);
+                    return After::Close;
+                }
             }
-            None => {
-                exchange.client_gone(Gone::InQueue);
-                return After::Close;
-            }
-        },
+        }
     };
     exchange.admitted(&permit);
 
@@ -123,17 +126,22 @@ async fn stages<S: ClientIo>(
     }
 }
 
-/// Waits for a slot. `None` when the client leaves first: it is out of the queue then, and never forwarded.
-async fn wait<S: ClientIo>(
-    client: &mut Client<S>,
-    scratch: &mut Scratch,
-    mut waiting: Waiting,
-) -> Option<Result<Permit, Rejection>> {
+enum Waited {
+    Admitted(Permit),
+    Shed(Rejection),
+    /// The client left first: it is out of the queue, and never forwarded.
+    Gone {
+        depth: u32,
+    },
+}
+
+/// Waits for a slot.
+async fn wait<S: ClientIo>(client: &mut Client<S>, scratch: &mut Scratch, mut waiting: Waiting) -> Waited {
     poll_fn(|cx| {
         if let Poll::Ready(decided) = std::pin::Pin::new(&mut waiting).poll(cx) {
-            return Poll::Ready(Some(decided));
+            return Poll::Ready(decided.map_or_else(Waited::Shed, Waited::Admitted));
         }
-        client.poll_gone(cx, &mut scratch.inbox).map(|()| None)
+        client.poll_gone(cx, &mut scratch.inbox).map(|()| Waited::Gone { depth: waiting.depth() })
     })
     .await
 }

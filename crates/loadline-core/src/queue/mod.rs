@@ -229,6 +229,16 @@ impl Queue {
         if self.entries.contains(ticket) { self.entries[ticket.slot()].expires } else { None }
     }
 
+    /// One more than the number of waiters dispatched since this one arrived; `None` if it does not wait.
+    pub(crate) fn depth_of(&self, ticket: Ticket) -> Option<u32> {
+        let waits = self.entries.contains(ticket);
+        waits.then(|| self.depth_since(self.entries[ticket.slot()].dispatched_before))
+    }
+
+    fn depth_since(&self, dispatched_before: u64) -> u32 {
+        u32::try_from(self.dispatched - dispatched_before + 1).unwrap_or(u32::MAX)
+    }
+
     /// Panics unless lists, heap and storage agree. O(n).
     pub(crate) fn check(&self) {
         let mut linked = 0;
@@ -326,12 +336,11 @@ impl Queue {
         if self.entries.len() == 0 {
             self.expiry.give_back();
         }
-        let passed = self.dispatched - entry.dispatched_before + 1;
         Left {
             ticket,
             request: entry.request,
             arrived: entry.arrived,
-            depth: u32::try_from(passed).unwrap_or(u32::MAX),
+            depth: self.depth_since(entry.dispatched_before),
             gave_way: entry.gave_way,
         }
     }

@@ -46,6 +46,12 @@ impl Waiting {
         Self { shared, ticket, seat: Some(seat), expires, rises, sleep: None }
     }
 
+    /// The position with which it would be logged if it were given up now; 0 if it has its answer already.
+    #[must_use]
+    pub fn depth(&self) -> u32 {
+        self.shared.lock().admission.depth_of(self.ticket).unwrap_or_default()
+    }
+
     /// Whether something falls due by the runtime's timer: its own time is up, or there are more slots.
     fn is_due(&mut self, context: &mut Context<'_>) -> bool {
         let Some(wakes) = self.expires.into_iter().chain(self.rises).min() else { return false };

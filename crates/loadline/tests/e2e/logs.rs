@@ -169,7 +169,7 @@ fn a_policy_shed_and_a_client_that_left_the_queue() {
     let upstream = Upstream::gated(&gate);
     let proxy = Setup::to(&upstream, 1)
         .env("LOG_ADDRESS", "stdout")
-        .env("LOG_FORMAT", "%ST %tsc")
+        .env("LOG_FORMAT", "%bq %ST %tsc")
         .set("queue.depth", 1)
         .start();
     let mut busy = proxy.send_get("/busy");
@@ -177,10 +177,9 @@ fn a_policy_shed_and_a_client_that_left_the_queue() {
     let leaving = proxy.send_get("/leaving");
     proxy.wait_load(1, 1);
     assert_eq!(proxy.get("/").status, 503);
-    assert_eq!(proxy.wait_stdout(1)[0], "503 PQ--");
+    assert_eq!(proxy.wait_stdout(1)[0], "0 503 PQ--");
     drop(leaving);
-    let line = proxy.wait_stdout(2)[1].clone();
-    assert!(line.ends_with(" CQ--"), "{line}");
+    assert_eq!(proxy.wait_stdout(2)[1], "1 -1 CQ--", "its place in the queue when it left");
     gate.open();
     assert_eq!(busy.read().status, 200);
 }
