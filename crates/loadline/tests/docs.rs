@@ -42,9 +42,6 @@ const NOT_RUN: [(&str, &str); 17] = [
     ("loadline run ", "runs until it is stopped; its arguments are run with `check` instead"),
 ];
 
-/// Documents that are written after the code they describe was measured.
-const PENDING: [&str; 1] = ["performance.md"];
-
 /// One fenced block.
 struct Block {
     /// File and line, for messages.
@@ -105,10 +102,7 @@ fn links_lead_somewhere() {
         let from = path.parent().unwrap();
         for link in links(&text) {
             let target = link.split('#').next().unwrap_or_default();
-            if !target.is_empty()
-                && !target.contains(':')
-                && !PENDING.iter().any(|name| target.ends_with(name))
-            {
+            if !target.is_empty() && !target.contains(':') {
                 assert!(from.join(target).exists(), "{}: {link}", path.display());
             }
         }
