@@ -184,15 +184,15 @@ impl Tally {
     fn add(&mut self, finished: &Finished, micros: u64) {
         self.outcomes[finished.outcome.index()] += 1;
         match finished.outcome {
-            Outcome::Served | Outcome::Late => self.served.saturating_record(micros),
+            Outcome::Served | Outcome::Late => record(&mut self.served, micros),
             Outcome::Shed => {
-                self.shed.saturating_record(micros);
+                record(&mut self.shed, micros);
                 self.reasons[finished.reason.map_or(Reason::COUNT, Reason::index)] += 1;
             }
             _ => {}
         }
         if finished.outcome != Outcome::NotSent {
-            self.all.saturating_record(micros);
+            record(&mut self.all, micros);
         }
     }
 }
@@ -259,7 +259,7 @@ impl Recorder {
 
     /// It is started, so much too late.
     pub(crate) fn started(&mut self, lag: Duration) {
-        self.lag.saturating_record(micros(lag));
+        record(&mut self.lag, micros(lag));
     }
 
     /// It is not started, because as many are under way as the plan allows.
@@ -295,7 +295,7 @@ impl Recorder {
             if self.series.len() <= step {
                 self.series.resize_with(step + 1, || histogram(SERIES_DIGITS));
             }
-            self.series[step].saturating_record(latency);
+            record(&mut self.series[step], latency);
         }
     }
 
@@ -356,6 +356,13 @@ fn place(names: &mut Vec<Rc<str>>, name: &str) -> usize {
         names.push(name.into());
         names.len() - 1
     })
+}
+
+/// A day: longer waits are told as that.
+const LONGEST_MICROS: u64 = 86_400_000_000;
+
+fn record<C: hdrhistogram::Counter>(histogram: &mut Histogram<C>, micros: u64) {
+    histogram.record(micros.min(LONGEST_MICROS)).expect("it grows, and a day fits 64 bits");
 }
 
 /// Grows as needed.
