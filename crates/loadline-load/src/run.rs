@@ -21,6 +21,10 @@ use crate::schedule::{Arrival, Schedule};
 /// Descriptors that a process needs beside its connections: standard streams, the runtime's, files.
 const OTHER_DESCRIPTORS: u64 = 64;
 
+/// Requests that are started before answers are looked at. After a pause of this process many are due at once; without
+/// this bound each of them would open a connection, although those of answered requests are free.
+const BATCH: usize = 32;
+
 /// Watches a run while it goes on.
 pub trait Progress {
     /// Called ten times a second, between requests: it must return within a millisecond or so, or requests leave late.
@@ -124,9 +128,13 @@ async fn drive(plan: Plan, progress: &mut dyn Progress) -> Result<(Rc<Shared>, b
     let mut tick = shared.start + TICK;
     loop {
         let now = Instant::now();
-        while let Some(draw) = next.take_if(|draw| shared.start + draw.arrival.at <= now) {
+        let mut batch = 0;
+        while batch < BATCH
+            && let Some(draw) = next.take_if(|draw| shared.start + draw.arrival.at <= now)
+        {
             shared.send(draw);
             next = draws.next(&shared);
+            batch += 1;
         }
         if now >= tick {
             let flow =
@@ -137,6 +145,7 @@ async fn drive(plan: Plan, progress: &mut dyn Progress) -> Result<(Rc<Shared>, b
             tick = now + TICK;
         }
         match &next {
+            Some(_) if batch == BATCH => tokio::task::yield_now().await,
             Some(draw) => pacer.sleep_until(tick.min(shared.start + draw.arrival.at)).await?,
             None if shared.in_flight.get() == 0 => return Ok((shared, true)),
             None => tokio::select! {

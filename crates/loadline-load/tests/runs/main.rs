@@ -2,6 +2,7 @@
 //!
 //! No test is about speed. Where time matters, bounds hold on a busy machine, too: it makes answers later, never earlier.
 
+mod h2;
 mod server;
 mod stall;
 
