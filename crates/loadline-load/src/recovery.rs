@@ -31,8 +31,11 @@ pub(crate) fn find(stages: &[Stage], ticks: &[Tick]) -> Option<Recovery> {
     let last = stages.last()?.to.get();
     let overload = stages.iter().rposition(|stage| stage.from.get().max(stage.to.get()) > last)?;
     let from: Duration = stages[..=overload].iter().map(|stage| stage.duration).sum();
+    let total: Duration = stages.iter().map(|stage| stage.duration).sum();
     let first = usize::try_from(from.as_nanos().div_ceil(TICK.as_nanos())).ok()?;
-    let after = ticks.get(first..)?;
+    // Later ticks have answers only, and a second without requests would be a good one.
+    let last = usize::try_from(total.as_nanos() / TICK.as_nanos()).ok()?;
+    let after = ticks.get(first..last.min(ticks.len()))?;
     // What is left over at the end is too short to be a second.
     let seconds: Vec<bool> = after.chunks_exact(SECOND).map(is_good).collect();
     if seconds.is_empty() {
@@ -80,6 +83,14 @@ mod tests {
         );
         assert_eq!(find(&stages, &[10; 9]).unwrap().seconds, Some(0.0));
         assert_eq!(find(&stages, &[10, 10, 3, 3, 0, 0, 0, 10, 0]).unwrap().seconds, None);
+    }
+
+    #[test]
+    fn answers_after_the_last_request_was_due_are_no_recovery() {
+        let mut late = ticks(&[10, 3, 0]);
+        late.extend([Tick::default(); 2 * SECOND]);
+        let stages = ["1s@10", "1s@100", "1s@10"].map(|stage| stage.parse().unwrap());
+        assert_eq!(super::find(&stages, &late).unwrap().seconds, None);
     }
 
     #[test]

@@ -10,7 +10,7 @@ const WIDTH: f64 = 900.0;
 const HEIGHT: f64 = 300.0;
 /// Room for marks and texts at each side.
 const LEFT: f64 = 64.0;
-const RIGHT: f64 = 12.0;
+const RIGHT: f64 = 24.0;
 const TOP: f64 = 10.0;
 const BOTTOM: f64 = 66.0;
 /// One entry of the legend; the longest name fits.
@@ -124,13 +124,13 @@ impl Plot {
             push(&mut svg, format_args!("<path d=\"{}\" fill=\"{}\"/>\n", frame.band(area), area.color.0));
         }
         for line in &self.lines {
-            let dashes = if line.dashed { " stroke-dasharray=\"5 4\"" } else { "" };
             push(
                 &mut svg,
                 format_args!(
-                    "<polyline points=\"{}\" fill=\"none\" stroke=\"{}\" stroke-width=\"1.8\"{dashes}/>\n",
+                    "<polyline points=\"{}\" fill=\"none\" stroke=\"{}\" stroke-width=\"1.8\"{}/>\n",
                     frame.points(&line.points),
-                    line.color.0
+                    line.color.0,
+                    dashes(line)
                 ),
             );
         }
@@ -183,23 +183,27 @@ impl Plot {
     }
 
     fn draw_legend(&self, svg: &mut String) {
-        let areas = self.areas.iter().map(|area| (&area.name, area.color, true));
-        let entries = areas.chain(self.lines.iter().map(|line| (&line.name, line.color, false)));
-        for (index, (name, color, filled)) in entries.enumerate() {
-            let (x, y, height) = (LEFT + index as f64 * LEGEND, HEIGHT - 14.0, if filled { 10 } else { 3 });
+        let areas = self.areas.iter().map(|area| (&area.name, area.color, 10, ""));
+        let lines = self.lines.iter().map(|line| (&line.name, line.color, 3, dashes(line)));
+        for (index, (name, color, width, dashes)) in areas.chain(lines).enumerate() {
+            let (x, y) = (LEFT + index as f64 * LEGEND, HEIGHT - 14.0);
             push(
                 svg,
                 format_args!(
-                    "<rect x=\"{x:.1}\" y=\"{:.1}\" width=\"12\" height=\"{height}\" fill=\"{}\"/>\
+                    "<path d=\"M{x:.1} {:.1}h14\" stroke=\"{}\" stroke-width=\"{width}\"{dashes}/>\
                      <text x=\"{:.1}\" y=\"{y:.1}\">{}</text>\n",
-                    y - 4.0 - f64::from(height) / 2.0,
+                    y - 4.0,
                     color.0,
-                    x + 17.0,
+                    x + 19.0,
                     escape(name)
                 ),
             );
         }
     }
+}
+
+fn dashes(line: &Line) -> &'static str {
+    if line.dashed { " stroke-dasharray=\"5 4\"" } else { "" }
 }
 
 /// From values to places in the drawing.

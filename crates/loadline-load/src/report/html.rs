@@ -147,7 +147,9 @@ fn bands(report: &Report, title: &str) -> Plot {
         }
         below = above;
     }
-    let offered = points.iter().map(|point| (point.at_s, per_second(point.offered))).collect();
+    let level =
+        |point: &super::Point| [point.at_s, point.at_s + step].map(|at| (at, per_second(point.offered)));
+    let offered = points.iter().flat_map(level).collect();
     plot.line(Line { name: "offered".to_owned(), color: OFFERED, points: offered, dashed: true });
     plot
 }
