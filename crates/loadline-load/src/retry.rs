@@ -21,11 +21,11 @@ pub struct Retry {
     pub policy: RetryPolicy,
     /// How often, beyond the first attempt.
     pub limit: u32,
-    /// Mean doubled wait before the first retry; the wait is random up to it.
+    /// Bound of the random wait before the first retry; it doubles with each further one.
     pub base: Duration,
     /// Longest random wait.
     pub cap: Duration,
-    /// Whether a `Retry-After` is waited for, if it is longer.
+    /// Whether a `Retry-After` in seconds is waited for, if it is longer than the random wait, however long it is.
     pub honour_retry_after: bool,
 }
 
