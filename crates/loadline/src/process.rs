@@ -37,6 +37,8 @@ struct Sample {
     offered: u64,
     admitted: u64,
     shed: u64,
+    /// Admitted or shed ones that had been tried before.
+    retries: u64,
     service: Duration,
     limit: u32,
 }
@@ -47,7 +49,8 @@ pub(crate) struct Rates {
     pub(crate) offered: f64,
     pub(crate) admitted: f64,
     pub(crate) shed: f64,
-    /// Work asked for, as a share of what the limit can do: (admitted + shed per second) × mean service time ÷ limit.
+    /// Work asked for, as a share of what the limit can do: (admitted + shed per second, retries excluded) × mean service
+    /// time ÷ limit.
     /// With a limit of 3 and a mean of 50 ms, 90 requests per second are a demand of 90 × 0.05 ÷ 3 = 1.5. Unlike
     /// utilisation it goes on rising above 1, so it tells an autoscaler how many replicas are missing.
     pub(crate) demand: f64,
@@ -77,13 +80,14 @@ impl Process {
         }
     }
 
-    /// Notes the ledger; called about once a second.
-    pub(crate) fn sample(&self, gate: &Snapshot) {
+    /// Notes the ledger, and how many of those admitted and shed were `retries`; called about once a second.
+    pub(crate) fn sample(&self, gate: &Snapshot, retries: u64) {
         let mut sample = Sample {
             at: Instant::now(),
             offered: 0,
             admitted: 0,
             shed: 0,
+            retries,
             service: gate.mean_service.unwrap_or_default(),
             limit: gate.limit,
         };
@@ -109,7 +113,8 @@ impl Process {
         }
         let per_second = |from: u64, to: u64| (to - from) as f64 / seconds;
         let (admitted, shed) = (per_second(first.admitted, last.admitted), per_second(first.shed, last.shed));
-        let demand = (admitted + shed) * last.service.as_secs_f64() / f64::from(last.limit);
+        let fresh = (admitted + shed - per_second(first.retries, last.retries)).max(0.0);
+        let demand = fresh * last.service.as_secs_f64() / f64::from(last.limit);
         Rates {
             offered: per_second(first.offered, last.offered),
             admitted,
@@ -202,7 +207,7 @@ mod tests {
             for _ in 0..if second < 20 { 2 } else { 0 } {
                 let _ = admission.record_shed(now, Class::Normal, Reason::QueueFull);
             }
-            process.sample(&admission.snapshot(now));
+            process.sample(&admission.snapshot(now), 0);
             if second == 19 {
                 assert!((process.rates().shed - 2.0).abs() < 0.21, "{:?}", process.rates());
                 assert!((process.shed_rate() - 1.0).abs() < 1e-9);
