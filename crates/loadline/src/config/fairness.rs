@@ -26,11 +26,7 @@ impl Codec for Key {
     }
 
     fn literal(&self, value: &FairnessKey) -> String {
-        match value {
-            FairnessKey::Off => quoted("off"),
-            FairnessKey::ClientIp => quoted("client-ip"),
-            FairnessKey::Header(name) => quoted(&format!("header:{name}")),
-        }
+        quoted(&value.to_string())
     }
 
     fn accepts(&self) -> String {

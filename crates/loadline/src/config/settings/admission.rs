@@ -1,5 +1,6 @@
 //! `[fairness]`, `[retry]`, `[warmup]` and `[queue.codel]`: what else than class and deadline decides who gets in.
 
+use std::fmt;
 use std::time::Duration;
 
 /// `[fairness]`: sharing within a class.
@@ -20,6 +21,17 @@ pub enum FairnessKey {
     ClientIp,
     /// The value of the header with this lower-case name; the client's address where it is missing.
     Header(String),
+}
+
+impl fmt::Display for FairnessKey {
+    /// As it is written in a file.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Off => f.write_str("off"),
+            Self::ClientIp => f.write_str("client-ip"),
+            Self::Header(name) => write!(f, "header:{name}"),
+        }
+    }
 }
 
 /// `[retry]`: requests whose client has tried before.
