@@ -13,10 +13,11 @@
 
 mod body;
 mod describe;
+mod hint;
 
 use std::cell::RefCell;
 
-use loadline_core::Class;
+use loadline_core::{Class, Remedy};
 
 pub use describe::{Description, Failure, StatusCodes, describe};
 
@@ -54,6 +55,8 @@ pub struct RejectionView<'a> {
     pub retry_after: Option<u32>,
     /// What a retry should say of itself in `x-retry-attempt`: 2 after the first. `None` sends no such header.
     pub attempt: Option<u32>,
+    /// What would have let it in, besides coming back later.
+    pub remedy: Option<Remedy>,
     /// The error type of RFC 9209 section 2.3, from [`Description`]; empty sends no `Proxy-Status`.
     pub proxy_error: &'a str,
     /// What `Proxy-Status` adds in `details`, such as `queue_full depth=100`. If empty, the reason.
@@ -92,6 +95,7 @@ impl Default for RejectionView<'_> {
             class: None,
             retry_after: None,
             attempt: None,
+            remedy: None,
             proxy_error: description.proxy_error,
             details: "",
             close: false,

@@ -3,7 +3,7 @@
 //! One place, because three ask the same question: the pipeline for a request that is here, `explain` for one that might
 //! come, and the shadow for the same request under other settings.
 
-use std::num::NonZeroU32;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use loadline_core::{self as core, Class, RouteId};
@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use crate::budget::{self, Deadline};
 use crate::buffers::Scratch;
 use crate::live::Live;
+use crate::tenant::{self, Tenant};
 
 /// Which rule gave a request its class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -35,8 +36,8 @@ pub(crate) struct Asked {
     pub(crate) class: Class,
     pub(crate) decided_by: DecidedBy,
     pub(crate) route: RouteId,
-    /// How many slots it takes.
-    cost: NonZeroU32,
+    /// On whose behalf it comes.
+    tenant: Tenant,
     /// Longest time for the upstream, if its route says.
     pub(crate) timeout: Option<Duration>,
     /// Which attempt of its client this is: 1 for the first.
@@ -50,8 +51,15 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    /// Reads the request in `scratch`, which began at `began`. `trusted`: whether its client's word on class and age counts.
-    pub(crate) fn read(scratch: &Scratch, live: &Live, trusted: bool, began: Instant) -> Self {
+    /// Reads the request in `scratch`, which began at `began` and came from `client`. `trusted`: whether the client's word on
+    /// class and age counts.
+    pub(crate) fn read(
+        scratch: &Scratch,
+        live: &Live,
+        client: IpAddr,
+        trusted: bool,
+        began: Instant,
+    ) -> Self {
         let route = live.route(scratch);
         let (class, decided_by) = live.classify(scratch, trusted, route);
         // Whatever a route matches: health checks stay what they are.
@@ -61,7 +69,7 @@ impl Asked {
             class,
             decided_by,
             route: route.map_or(RouteId::OTHER, |route| route.id),
-            cost: route.map_or(NonZeroU32::MIN, |route| route.cost),
+            tenant: tenant::of(scratch, live, client),
             timeout: route.and_then(|route| route.timeout),
             attempt: live.attempt(scratch),
             deadline: budget.deadline,
@@ -70,12 +78,13 @@ impl Asked {
         }
     }
 
-    /// The question to the admission core, at `now` on its clock.
-    pub(crate) fn request(&self, now: core::Instant) -> core::Request {
+    /// The question to the admission core, at `now` on its clock. `held`: how many bytes of the request are held meanwhile.
+    pub(crate) fn request(&self, now: core::Instant, held: usize) -> core::Request {
         let request = core::Request::new(self.class)
             .with_route(self.route)
-            .with_cost(self.cost)
-            .with_retry(self.attempt > 1);
+            .with_retry(self.attempt > 1)
+            .with_held_bytes(u32::try_from(held).unwrap_or(u32::MAX));
+        let request = self.tenant.mark(request);
         match self.deadline {
             Some(deadline) => request.with_deadline(now + deadline.left(Instant::now())),
             None => request,

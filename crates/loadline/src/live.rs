@@ -15,7 +15,7 @@ use crate::access_log::{AccessLog, LogSettings};
 use crate::asked::DecidedBy;
 use crate::buffers::Scratch;
 use crate::client::Peer;
-use crate::config::settings::{self, Discipline, Reserve, Settings};
+use crate::config::settings::{self, Discipline, FairnessKey, Reserve, Settings};
 use crate::routes::{Route, Routes};
 use crate::upstream::Upstream;
 
@@ -62,7 +62,7 @@ impl Live {
             ..Limits::default()
         };
         Self {
-            admission: admission(&settings, seed),
+            admission: admission(&settings, seed, &routes),
             limits,
             read_ahead: word(settings.buffer.response),
             buffer_total: word(settings.buffer.total),
@@ -183,7 +183,7 @@ fn reserve(settings: &Settings) -> u32 {
     }
 }
 
-fn admission(settings: &Settings, seed: u64) -> core::Settings {
+fn admission(settings: &Settings, seed: u64, routes: &Routes) -> core::Settings {
     let mut admission = core::Settings::new(settings.limit.concurrency);
     admission.bypass_limit = settings.bypass.concurrency;
     admission.reserve = reserve(settings);
@@ -194,6 +194,9 @@ fn admission(settings: &Settings, seed: u64) -> core::Settings {
     admission.shed_at.low = share(shed_at.low);
     admission.predict = settings.deadline.predict;
     admission.queue.aging = settings.priority.aging;
+    admission.routes = routes.settings();
+    admission.fairness = settings.fairness.key != FairnessKey::Off && !settings.fairness.cohorts;
+    admission.queue.held_bytes = settings.queue.max_bytes;
     admission.warmup = settings.warmup.over.map(|over| core::Warmup {
         from: core::Percent::new(settings.warmup.from).expect("a share that was read is 1 to 100 percent"),
         over,

@@ -26,6 +26,7 @@ mod routes;
 pub mod run;
 mod state_line;
 mod status;
+mod tenant;
 mod upstream;
 mod watchdog;
 mod worker;

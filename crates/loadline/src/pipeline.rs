@@ -61,7 +61,8 @@ async fn stages<S: ClientIo>(
 ) -> After {
     // 2. Classify: by rules, or by the word of a trusted hop. Health checks pass the limit by; they have a cap of their own.
     // And until when the client waits: what cannot be a deadline is counted, and otherwise ignored.
-    let asked = Asked::read(scratch, live, live.trusts(&client.peer), exchange.began);
+    let asked =
+        Asked::read(scratch, live, client.peer.client.ip(), live.trusts(&client.peer), exchange.began);
     exchange.asked(&asked);
 
     // 3. Door: what is refused before anything more is read of it. Connections beyond the limit are only there so that
@@ -87,7 +88,7 @@ async fn stages<S: ClientIo>(
 
     // 5. Admit: at once, after waiting, or not at all. Nothing has been asked of the upstream yet.
     let gate = &worker.shared.gate;
-    let permit = match gate.try_admit(asked.request(gate.now())) {
+    let permit = match gate.try_admit(asked.request(gate.now(), scratch.held.len())) {
         Attempt::Admitted(permit) => permit,
         Attempt::Shed(rejection) => {
             return shed(client, scratch, worker, live, exchange, body, &rejection).await;

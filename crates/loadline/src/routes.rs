@@ -11,11 +11,10 @@
 //! Out of scope: paths in disguise. A client that writes `/%73earch` for `/search` belongs to no route; what must hold for it
 //! as well belongs into the limit.
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use loadline_core::{Class, RouteId};
+use loadline_core::{Class, RouteCost, RouteId, RouteSettings};
 use loadline_http::classify::{PathGlob, ambiguity};
 
 use crate::config::settings::{Cost, Route as Configured};
@@ -30,8 +29,7 @@ pub(crate) struct Route {
     paths: Vec<PathGlob>,
     methods: Vec<String>,
     class: Option<Class>,
-    /// Slots that one request takes.
-    pub(crate) cost: NonZeroU32,
+    settings: RouteSettings,
     /// Longest time for the upstream, if it differs from `timeouts.upstream`.
     pub(crate) timeout: Option<Duration>,
 }
@@ -53,10 +51,13 @@ impl Routes {
             paths: route.paths.clone(),
             methods: route.methods.clone(),
             class: route.class,
-            cost: match route.cost {
-                Cost::Learned => NonZeroU32::MIN,
-                Cost::Slots(slots) => slots,
-            },
+            settings: RouteSettings::new(
+                route.concurrency,
+                match route.cost {
+                    Cost::Learned => RouteCost::Learned,
+                    Cost::Slots(slots) => RouteCost::Fixed(slots),
+                },
+            ),
             timeout: route.timeout,
         });
         let routes = routes.collect();
@@ -71,6 +72,20 @@ impl Routes {
     /// The name by which a route is counted, of the present ones or an earlier one.
     pub(crate) fn name(&self, id: RouteId) -> &str {
         self.names.get(id.index()).map_or(OTHER, String::as_str)
+    }
+
+    /// What the core has to know of them, by number.
+    pub(crate) fn settings(&self) -> Vec<RouteSettings> {
+        let highest = self.routes.iter().map(|route| route.id.index()).max();
+        let mut settings = vec![RouteSettings::default(); highest.map_or(0, |highest| highest + 1)];
+        for route in &*self.routes {
+            settings[route.id.index()] = route.settings;
+        }
+        // Past the last number a route is nothing but OTHER, which has no settings.
+        if let Some(other) = settings.first_mut() {
+            *other = RouteSettings::default();
+        }
+        settings
     }
 
     /// Number and name of the routes in force.

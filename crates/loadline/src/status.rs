@@ -66,6 +66,7 @@ pub(crate) fn json(shared: &Shared) -> Value {
             "abandoned": counters.abandoned,
             "queued": gate.class(class).queued,
             "overloaded": gate.class(class).overloaded,
+            "tenants": gate.class(class).tenants,
             "predicted_wait_ms": millis(gate.class(class).predicted_wait),
         });
         by_class.insert(class.as_str().to_owned(), row);
@@ -73,7 +74,13 @@ pub(crate) fn json(shared: &Shared) -> Value {
     let mut by_route = Map::new();
     for (id, name) in live.routes.iter() {
         let predicted = gate.predicted_service.get(id.index()).copied().flatten();
-        by_route.insert(name.to_owned(), json!({ "predicted_service_ms": predicted.map(millis) }));
+        by_route.insert(
+            name.to_owned(),
+            json!({
+                "in_flight": gate.in_flight_by_route.get(id.index()).copied().unwrap_or_default(),
+                "predicted_service_ms": predicted.map(millis),
+            }),
+        );
     }
     json!({
         "state": State::of(&gate, shared.process.shed_just_now()).as_str(),

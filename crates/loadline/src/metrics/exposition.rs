@@ -6,7 +6,7 @@
 use std::fmt::{Display, Write as _};
 use std::sync::atomic::Ordering;
 
-use loadline_core::{Class, Reason};
+use loadline_core::{Class, Reason, RouteId};
 
 use super::{Gone, Histogram, METHODS, UpstreamResult, Waste, WorkerMetrics};
 use crate::live::Live;
@@ -44,7 +44,7 @@ pub(crate) fn render(shared: &Shared, format: Format) -> String {
     }
     let mut page = Page { text: String::with_capacity(16 * 1024), format, family: "" };
     requests(&mut page, &total, &live.routes);
-    admission(&mut page, shared, process, &total);
+    admission(&mut page, shared, &live, process, &total);
     connections(&mut page, shared, &live);
     own(&mut page, process, &live);
     if format == Format::OpenMetrics {
@@ -95,7 +95,7 @@ fn requests(page: &mut Page, total: &WorkerMetrics, routes: &Routes) {
     }
 }
 
-fn admission(page: &mut Page, shared: &Shared, process: &Process, total: &WorkerMetrics) {
+fn admission(page: &mut Page, shared: &Shared, live: &Live, process: &Process, total: &WorkerMetrics) {
     let gate = shared.gate.snapshot();
     page.counter("http_requests_shed_total", "Rejected requests, by class and reason.");
     for class in Class::ALL {
@@ -173,6 +173,21 @@ fn admission(page: &mut Page, shared: &Shared, process: &Process, total: &Worker
     for waste in Waste::ALL {
         page.sample(&[("cause", waste.as_str())], total.wasted[waste as usize]);
     }
+    page.gauge("loadline_route_active", "Requests in service, by route; health checks excluded.");
+    let in_flight = |id: RouteId| gate.in_flight_by_route.get(id.index()).copied().unwrap_or_default();
+    let routes = [(RouteId::OTHER, "other")].into_iter().chain(live.routes.iter());
+    for (id, name) in routes {
+        page.sample(&[("path", name)], in_flight(id));
+    }
+    page.gauge(
+        "loadline_tenants_active",
+        "Tenants that wait for a slot; 0 unless they share by fairness.key.",
+    );
+    for class in Class::QUEUED {
+        page.sample(&[("priority", class.as_str())], gate.class(class).tenants);
+    }
+    page.gauge("loadline_queue_held_bytes", "Bytes of request bodies that waiting requests hold.");
+    page.sample(&[], gate.held_bytes);
     page.gauge("loadline_bypass_active", "Health checks in service.");
     page.sample(&[], gate.bypass_in_flight);
     page.gauge("loadline_queue_depth", "Requests that wait for a slot.");
@@ -197,7 +212,7 @@ fn admission(page: &mut Page, shared: &Shared, process: &Process, total: &Worker
         "loadline_headers_invalid_total",
         "Deadline headers that were ignored: malformed, or no time that can be meant.",
     );
-    for (id, name, _) in shared.live().deadlines.headers() {
+    for (id, name, _) in live.deadlines.headers() {
         page.sample(&[("header", name)], total.invalid_headers[id.index()]);
     }
     page.counter(

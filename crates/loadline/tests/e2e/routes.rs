@@ -147,3 +147,51 @@ fn time_for_a_client_that_left_is_wasted() {
     assert_eq!(proxy.get("/").status, 200);
     assert_eq!(proxy.metric_sum("loadline_wasted_seconds_total", &[]), wasted);
 }
+
+#[test]
+fn a_route_at_its_limit_does_not_block_the_others() {
+    let gate = Gate::new();
+    let upstream = Upstream::gated(&gate);
+    let routes = r#"[{ name = "export", path = "/export/*", concurrency = 1 }]"#;
+    let proxy = Setup::to(&upstream, 3).set("route", routes).set("queue.discipline", "fifo").start();
+    let mut exports: Vec<_> = (0..3).map(|_| proxy.send_get("/export/a")).collect();
+    proxy.wait_load(1, 2);
+    let mut others: Vec<_> = (0..2).map(|_| proxy.send_get("/")).collect();
+    proxy.wait_load(3, 2);
+    assert_eq!(proxy.metric_sum("loadline_route_active", &["path=\"export\""]), 1.0);
+    assert_eq!(proxy.metric_sum("loadline_route_active", &["path=\"other\""]), 2.0);
+    gate.open();
+    for client in exports.iter_mut().chain(&mut others) {
+        assert_eq!(client.read().status, 200);
+    }
+    let at_once = upstream.peak();
+    assert!(at_once <= 3, "{at_once}");
+    let status: serde_json::Value = serde_json::from_slice(&proxy.admin("/api/v1/status").body).unwrap();
+    assert!(status["routes"]["export"]["predicted_service_ms"].as_f64().is_some(), "{status}");
+}
+
+#[test]
+fn a_routes_limit_is_lifted_in_place() {
+    let gate = Gate::new();
+    let upstream = Upstream::gated(&gate);
+    let path = scratch("route-limit.toml");
+    let config = |extra: &str| {
+        let text = format!(
+            "upstream = \"{}\"\nroute = [{{ name = \"export\", path = \"/export/*\"{extra} }}]\n[limit]\nconcurrency = 3\n",
+            upstream.addr()
+        );
+        fs::write(&path, text).unwrap();
+    };
+    config(", concurrency = 1");
+    let proxy = Setup::bare().file(path.to_str().unwrap()).start();
+    let mut exports: Vec<_> = (0..3).map(|_| proxy.send_get("/export/a")).collect();
+    proxy.wait_load(1, 2);
+    config("");
+    assert_eq!(proxy.admin_post("/-/reload").status, 200);
+    proxy.wait_load(3, 0);
+    gate.open();
+    for client in &mut exports {
+        assert_eq!(client.read().status, 200);
+    }
+    let _ = fs::remove_file(&path);
+}
