@@ -218,6 +218,29 @@ mod tests {
         assert_eq!(process.shed_rate(), 0.0);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn retries_are_no_demand() {
+        let process = Process::new();
+        let mut admission = Admission::new(Settings::new(std::num::NonZeroU32::MIN));
+        let at = |second: u64| loadline_core::Instant::from_nanos(second * 1_000_000_000);
+        for second in 0..10 {
+            // Half of what comes had been there before; each takes half a second.
+            for half in 0..2 {
+                let begin = at(second) + Duration::from_millis(500 * half);
+                let request = loadline_core::Request::new(Class::Normal);
+                let loadline_core::Decision::Admit(permit) = admission.on_arrival(begin, request) else {
+                    panic!("the slot is free")
+                };
+                let end = begin + Duration::from_millis(500);
+                admission.on_complete(end, permit, loadline_core::Outcome::Completed);
+            }
+            process.sample(&admission.snapshot(at(second + 1)), second + 1);
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        let Rates { admitted, demand, .. } = process.rates();
+        assert!((admitted - 2.0).abs() < 1e-9 && (demand - 0.5).abs() < 0.01, "{admitted} {demand}");
+    }
+
     #[test]
     fn the_process_uses_something() {
         let usage = usage();
