@@ -106,7 +106,7 @@ impl Admission {
 
     /// What the queue must know of a request that is to wait.
     pub(crate) fn newcomer(&self, request: &Request) -> Newcomer {
-        let known = self.predictor.median(request.route).or(self.service_time.mean_nanos());
+        let known = self.predictor.median(request.route).or_else(|| self.service_time.mean_nanos());
         Newcomer::new(*request, known.unwrap_or(0))
     }
 

@@ -636,7 +636,9 @@ impl Model {
         let class = snapshot.class(waiter.class);
         let Some(service) = snapshot.mean_service else { return false };
         let target = service.clamp(Duration::from_millis(5), Duration::from_millis(50));
-        let plain = self.is_plain(waiter.class);
+        let alike =
+            |other: &Waiter| other.class != waiter.class || other.request.route == waiter.request.route;
+        let plain = self.is_plain(waiter.class) && self.waiting.iter().all(alike);
         let newer = self.waiting.iter().filter(|other| {
             other.class == waiter.class
                 && other.ticket != waiter.ticket

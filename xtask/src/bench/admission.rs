@@ -6,8 +6,8 @@
 //! fresh app and a fresh proxy.
 //!
 //! *Served* means answered with 200 before the client gave up; *goodput* is the work of served requests over what the
-//! app can do; *wasted* is the share of the app's work that was not in a served answer. The first seconds of a run are
-//! not counted: predictions begin with nothing.
+//! app can do; *wasted* is the share of the app's work that was not in a served answer. What arrives in the first seconds of
+//! a run is not counted, for predictions begin with nothing, nor is what arrives in the last, for its rivals are missing.
 
 mod trials;
 
@@ -29,6 +29,8 @@ use trials::{Crowd, Trial};
 
 /// Not counted at the beginning.
 const WARM_UP: Duration = Duration::from_secs(3);
+/// And at the end: the longest patience.
+const COOL_DOWN: Duration = Duration::from_secs(2);
 
 /// How to run it.
 #[derive(clap::Args)]
@@ -119,7 +121,11 @@ fn both(trial: &Trial, options: &Options, loadline: &Loadline, scratch: &Scratch
     let mut tallies = [Tally::new(trial), Tally::new(trial)];
     for round in 0..options.rounds {
         for (tally, settings) in tallies.iter_mut().zip([&trial.with, &trial.without]) {
-            eprintln!("{}: {} s with {settings:?}", trial.name, WARM_UP.as_secs() + options.seconds);
+            eprintln!(
+                "{}: {} s with {settings:?}",
+                trial.name,
+                (WARM_UP + COOL_DOWN).as_secs() + options.seconds
+            );
             let app = SlotOrigin::start(trial.slots, Duration::from_millis(1))?;
             let mut loadline = loadline.clone();
             loadline.settings.extend(settings.iter().map(ToString::to_string));
@@ -128,7 +134,7 @@ fn both(trial: &Trial, options: &Options, loadline: &Loadline, scratch: &Scratch
             let before = app.worked();
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let measured = Duration::from_secs(options.seconds);
-            let arrivals = arrivals(trial, WARM_UP + measured, round);
+            let arrivals = arrivals(trial, WARM_UP + measured + COOL_DOWN, round);
             let fates = runtime.block_on(play(&setup, arrivals));
             tally.add(trial, &fates, measured);
             tally.worked += app.worked() - before;
@@ -231,7 +237,7 @@ impl Tally {
             if matches!(ended.outcome, Outcome::Served(_)) {
                 self.useful += ended.work;
             }
-            if ended.at < WARM_UP {
+            if ended.at < WARM_UP || ended.at >= WARM_UP + measured {
                 continue;
             }
             let fate = &mut self.crowds[ended.crowd];
@@ -261,7 +267,7 @@ impl Tally {
 
     /// Share of the app's work that was in no answer that came in time.
     fn wasted(&self) -> f64 {
-        1.0 - self.useful.div_duration_f64(self.worked)
+        (1.0 - self.useful.div_duration_f64(self.worked)).max(0.0)
     }
 
     fn table(&self, trial: &Trial, label: &str) -> String {

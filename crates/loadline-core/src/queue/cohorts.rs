@@ -5,7 +5,7 @@
 //! from what was offered and what was served lately:
 //!
 //! ```text
-//! cut = the first cohort c with   slot time asked for by cohorts 0..=c   >   slot time given to all cohorts
+//! cut = the first cohort c with   slot time asked for by cohorts 0..=c   >   0.95 × slot time given to all cohorts
 //! ```
 //!
 //! This is the admission level of DAGOR (Zhou et al. 2018, "Overload control for scaling WeChat microservices", section 4.2) and of
@@ -13,12 +13,15 @@
 //! served when nobody else waits. So there is nothing that could oscillate, a cut too low corrects itself, and a histogram over
 //! cohorts, instead of a share of their number, puts up with cohorts of unequal size and with those that are shed and try again.
 //!
-//! Worked number: cohorts alike, offered twice what can be served: the cut is 64, and the users of cohorts 0 to 63 notice nothing.
+//! Worked number: cohorts alike, offered twice what can be served: the cut is 60, and the users of cohorts 0 to 59 notice nothing.
+//! The others share what is left.
 
 use crate::{Cohort, Duration, Instant};
 
 /// How often the cut is moved: a few times per verdict on the class would be noise.
 const CUT_LASTS: Duration = Duration::from_millis(100);
+/// Who are not behind ask for this share of what can be given, so that a busy moment does not make them wait for each other.
+const FILLED: f64 = 0.95;
 /// What is left of the sums at each move: a memory of about 2 s, in which a service of 100 requests per second sees each
 /// cohort once or twice.
 const REMEMBERED: f64 = 0.95;
@@ -57,7 +60,7 @@ impl Cohorts {
     }
 
     fn move_cut(&mut self, now: Instant) {
-        let mut left = self.given;
+        let mut left = self.given * FILLED;
         let beyond = |asked: &f64| {
             left -= asked;
             left < 0.0
@@ -90,8 +93,8 @@ mod tests {
 
     #[test]
     fn the_worked_number_and_the_ends() {
-        assert_eq!(cut(|_| 10, 640), 64);
-        assert_eq!(cut(|_| 10, 1_280), 128, "all are served");
+        assert_eq!(cut(|_| 10, 640), 60);
+        assert_eq!(cut(|_| 10, 1_350), 128, "all are served");
         assert_eq!(cut(|_| 10, 3), 1, "somebody is served first");
         assert_eq!(cut(|_| 10, 0), 128, "nothing is known");
         assert_eq!(cut(|cohort| if cohort < 4 { 100 } else { 1 }, 250), 2, "unequal cohorts");

@@ -141,16 +141,16 @@ impl Queue {
         match self.lowest_class() {
             Some(lowest) if lowest.index() > class.index() => Ok(Way::InsteadOf(lowest)),
             Some(lowest) if lowest == class && class != Class::Critical => {
+                let may_take_a_place = || {
+                    let others_are_behind = !self.lines[class.index()].groups().nobody_is_behind();
+                    others_are_behind || self.place(now, &newcomer.request, pace) != Place::Behind
+                };
                 if self.fair {
                     self.tenant_that_gives_way(now, newcomer, pace)
-                } else if !self.newest_first(now, class, pace) {
-                    Err(Rule::QueueDepth)
-                } else if self.place(now, &newcomer.request, pace) == Place::Behind
-                    && self.lines[class.index()].groups().nobody_is_behind()
-                {
-                    Err(Rule::QueueDepth)
-                } else {
+                } else if self.newest_first(now, class, pace) && may_take_a_place() {
                     Ok(Way::InsteadOf(class))
+                } else {
+                    Err(Rule::QueueDepth)
                 }
             }
             _ => Err(Rule::QueueDepth),
