@@ -272,6 +272,7 @@ impl Admission {
             queued: self.queue.unanswered(class),
             oldest_wait: self.queue.oldest(class).map(|arrived| now.saturating_since(arrived)),
             overloaded: self.queue.is_overloaded(now, class, &pace),
+            tenants: self.queue.tenants(class),
             median_patience: self.queue.median_patience(now, class),
             predicted_wait: match class {
                 Class::Bypass => Duration::ZERO,

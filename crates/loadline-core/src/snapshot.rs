@@ -83,6 +83,8 @@ pub struct ClassSnapshot {
     /// break. The target is the mean service time, at least 5 and at most 50 ms; the interval is 100 ms. Judged under every
     /// discipline; `adaptive` acts on it.
     pub overloaded: bool,
+    /// How many tenants wait; 0 unless [`Settings::fairness`](crate::Settings::fairness) is on.
+    pub tenants: u32,
     /// How long half of the clients would wait before they leave, learned from who left and who did not, most of it in the
     /// last tens of seconds; `None` while too few have left, or beyond 51.2 s. `adaptive` acts on it while overloaded.
     pub median_patience: Option<Duration>,

@@ -2,6 +2,7 @@
 
 pub mod access_log;
 mod admin;
+mod asked;
 pub mod banner;
 mod budget;
 mod buffers;
@@ -21,9 +22,11 @@ mod pipeline;
 mod process;
 mod reload;
 mod reply;
+mod routes;
 pub mod run;
 mod state_line;
 mod status;
+mod tenant;
 mod upstream;
 mod watchdog;
 mod worker;

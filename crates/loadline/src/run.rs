@@ -114,7 +114,7 @@ impl Proxy {
         let log = crate::live::start_log(&settings.log, None)?;
         let upstream = Upstream::new(settings.upstream.clone(), settings.workers.get());
         let seed = process::seed();
-        let live = Live::new(settings, seed, upstream, Arc::new(log));
+        let live = Live::new(settings, seed, upstream, Arc::new(log), None);
         let gate = Gate::new(live.admission.clone());
         let (shared, handovers) = Shared::new(live, gate);
         let (phase, told) = watch::channel(Phase::Serving);
@@ -203,7 +203,7 @@ impl Control {
 
     fn tick(&mut self) {
         let gate = self.shared.gate.snapshot();
-        self.shared.process.sample(&gate);
+        self.shared.process.sample(&gate, self.shared.client_retries.total());
         if let Some(line) = self.state.next(&gate, &self.shared.process) {
             say(&line);
         }

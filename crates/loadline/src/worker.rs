@@ -30,7 +30,7 @@ use crate::client::{Peer, Slot};
 use crate::connection::{self, Place};
 use crate::http2;
 use crate::live::Live;
-use crate::metrics::WorkerMetrics;
+use crate::metrics::{ClientRetries, WorkerMetrics};
 use crate::process::Process;
 use crate::reply::Rejections;
 
@@ -55,6 +55,7 @@ pub(crate) struct Shared {
     pub(crate) abandoned: AtomicUsize,
     /// Upgraded connections.
     pub(crate) tunnels: AtomicUsize,
+    pub(crate) client_retries: ClientRetries,
     pub(crate) process: Process,
     live: ArcSwap<Live>,
     version: AtomicU64,
@@ -80,6 +81,7 @@ impl Shared {
             connections: AtomicUsize::new(0),
             abandoned: AtomicUsize::new(0),
             tunnels: AtomicUsize::new(0),
+            client_retries: ClientRetries::default(),
             process: Process::new(),
             live: ArcSwap::from_pointee(live),
             version: AtomicU64::new(0),

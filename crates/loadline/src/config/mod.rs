@@ -15,14 +15,17 @@ mod defaults;
 mod document;
 mod endpoints;
 mod error;
+mod fairness;
 mod key;
 mod layers;
 mod logging;
 mod priority;
 pub mod render;
+mod routes;
 mod rules;
 pub mod settings;
 mod table;
+mod tables;
 pub mod units;
 mod value;
 
