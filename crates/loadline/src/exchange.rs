@@ -9,6 +9,7 @@ use loadline_http::deadline::HeaderSet;
 use loadline_tower::Permit;
 use tokio::time::Instant;
 
+use crate::asked::{Asked, DecidedBy};
 use crate::budget::Deadline;
 use crate::reply::LocalError;
 use crate::upstream::Connection;
@@ -52,8 +53,8 @@ pub(crate) struct Exchange {
     /// End of the request's head.
     pub(crate) head_done: Instant,
     pub(crate) class: Class,
-    /// The position of the rule that gave it its class.
-    pub(crate) rule: Option<usize>,
+    /// The rule that gave it its class.
+    pub(crate) decided_by: DecidedBy,
     /// Deadline headers that were ignored.
     pub(crate) invalid_headers: HeaderSet,
     /// Until when its answer is worth something.
@@ -98,7 +99,7 @@ impl Exchange {
             began,
             head_done,
             class: Class::Normal,
-            rule: None,
+            decided_by: DecidedBy::Default,
             invalid_headers: HeaderSet::default(),
             deadline: None,
             was_admitted: false,
@@ -120,6 +121,13 @@ impl Exchange {
             captured: Vec::new(),
             termination: *b"--",
         }
+    }
+
+    pub(crate) fn asked(&mut self, asked: &Asked) {
+        self.class = asked.class;
+        self.decided_by = asked.decided_by;
+        self.deadline = asked.deadline;
+        self.invalid_headers = asked.invalid_headers;
     }
 
     pub(crate) fn admitted(&mut self, permit: &Permit) {

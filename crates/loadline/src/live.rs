@@ -1,5 +1,6 @@
 //! The settings in force, and what the request path needs of them in ready form.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use loadline_core as core;
@@ -12,6 +13,7 @@ use loadline_http::rejection::{BodyFormat, StatusCodes};
 use loadline_http::syslog::LogTarget;
 
 use crate::access_log::{AccessLog, LogSettings};
+use crate::asked::DecidedBy;
 use crate::buffers::Scratch;
 use crate::client::Peer;
 use crate::config::settings::{self, Discipline, Reserve, Settings};
@@ -79,33 +81,39 @@ impl Live {
 
     /// Whether what this peer says about priority, age and origin is believed.
     pub(crate) fn trusts(&self, peer: &Peer) -> bool {
-        self.settings.trust.proxies.iter().any(|network| network.contains(peer.client.ip()))
+        self.trusts_address(peer.client.ip())
     }
 
-    /// The class of the request in `scratch`, and the position of the rule that decided, if one did.
+    /// The same for whoever has this address.
+    pub(crate) fn trusts_address(&self, address: IpAddr) -> bool {
+        self.settings.trust.proxies.iter().any(|network| network.contains(address))
+    }
+
+    /// The class of the request in `scratch`, and what decided.
     ///
     /// Health checks are told by their path exactly as written: neither decoded nor normalised, for what looks like a
     /// health check only after decoding is no health check.
-    pub(crate) fn classify(&self, scratch: &Scratch, trusted: bool) -> (Class, Option<usize>) {
+    pub(crate) fn classify(&self, scratch: &Scratch, trusted: bool) -> (Class, DecidedBy) {
         let Scratch { head, inbox, .. } = scratch;
         let path = head.path.of(inbox);
         if self.settings.bypass.path.iter().any(|bypass| bypass.as_bytes() == path) {
-            return (Class::Bypass, None);
+            return (Class::Bypass, DecidedBy::BypassPath);
         }
         let priority = &self.settings.priority;
         let said = priority.header.as_ref().filter(|_| trusted).and_then(|header| {
             head.field(inbox, &header.name).and_then(|value| header.class(value, trusted))
         });
         if let Some(class) = said {
-            return (class, None);
+            return (class, DecidedBy::Header);
         }
         let query = head.query.of(inbox);
-        self.rules.class(&RequestView {
+        let (class, rule) = self.rules.class(&RequestView {
             method: head.method.of(inbox),
             path,
             query: (!query.is_empty()).then_some(query),
             header: &|name| head.field(inbox, name),
-        })
+        });
+        (class, rule.map_or(DecidedBy::Default, DecidedBy::Rule))
     }
 }
 

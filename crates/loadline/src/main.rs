@@ -2,6 +2,7 @@
 
 pub mod access_log;
 mod admin;
+mod asked;
 pub mod banner;
 mod budget;
 mod buffers;
@@ -10,6 +11,7 @@ mod client;
 pub mod config;
 mod connection;
 mod exchange;
+mod explain;
 mod forward;
 mod hold;
 mod http2;
@@ -19,6 +21,7 @@ mod metrics;
 mod observe;
 mod pipeline;
 mod process;
+mod recent;
 mod reload;
 mod reply;
 pub mod run;

@@ -32,6 +32,7 @@ use crate::http2;
 use crate::live::Live;
 use crate::metrics::WorkerMetrics;
 use crate::process::Process;
+use crate::recent::Recent;
 use crate::reply::Rejections;
 
 /// Connections accepted beyond `max_connections`, so that a health check still gets an answer and others get a 503
@@ -49,6 +50,8 @@ pub(crate) struct Shared {
     pub(crate) gate: Gate,
     pub(crate) budget: Arc<Budget>,
     pub(crate) metrics: Box<[Mutex<WorkerMetrics>]>,
+    /// What was decided lately, per worker.
+    pub(crate) recent: Box<[Mutex<Recent>]>,
     /// Client connections that are open, the reserve included.
     pub(crate) connections: AtomicUsize,
     /// Exchanges that run on without a client.
@@ -77,6 +80,7 @@ impl Shared {
             gate,
             budget: Budget::new(live.buffer_total),
             metrics: (0..workers).map(|_| Mutex::default()).collect(),
+            recent: (0..workers).map(|_| Mutex::default()).collect(),
             connections: AtomicUsize::new(0),
             abandoned: AtomicUsize::new(0),
             tunnels: AtomicUsize::new(0),
@@ -115,6 +119,10 @@ impl Shared {
 
     pub(crate) fn metrics_of(&self, worker: usize) -> MutexGuard<'_, WorkerMetrics> {
         self.metrics[worker].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn recent_of(&self, worker: usize) -> MutexGuard<'_, Recent> {
+        self.recent[worker].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -112,6 +112,11 @@ pub fn needs_restart(old: &Settings, new: &Settings) -> Vec<&'static str> {
     changed.map(|key| key.name).collect()
 }
 
+/// A rule of `priority.rules` as it is written in a file.
+pub fn rule_text(rule: &loadline_http::classify::Rule) -> String {
+    class_rules::rule_literal(rule)
+}
+
 /// A number that tells one file content from another, to notice later that it has changed.
 pub fn fingerprint(content: &[u8]) -> u64 {
     let mut hasher = std::hash::DefaultHasher::new();

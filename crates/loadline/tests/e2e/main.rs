@@ -13,6 +13,7 @@ mod config;
 mod connections;
 mod deadlines;
 mod errors;
+mod explain;
 mod hop_by_hop;
 mod http2;
 mod ledger;
