@@ -40,6 +40,8 @@ struct Case<'a> {
     explanation: Explanation,
     verdict: Verdict,
     rule: Rule,
+    /// The overload signal that leads, in words.
+    overload: String,
     /// Requests that wait for a slot, of all classes.
     queued: u32,
 }
@@ -76,6 +78,7 @@ pub(crate) fn answer(shared: &Shared, query: &str) -> Result<Value, String> {
         explanation,
         verdict,
         rule,
+        overload: shared.overload.leading().unwrap_or_default(),
         queued: gate.queued,
     };
     Ok(document(&case))

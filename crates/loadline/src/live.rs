@@ -79,6 +79,12 @@ impl Live {
         }
     }
 
+    /// The response header in which the upstream says how loaded it is, and the name of the number in it, if that counts.
+    pub(crate) fn load_report(&self) -> Option<(&str, Option<&str>)> {
+        let upstream = &self.settings.overload.upstream;
+        upstream.levels.is_on().then_some((upstream.header.as_str(), upstream.metric.as_deref()))
+    }
+
     /// Whether what this peer says about priority, age and origin is believed.
     pub(crate) fn trusts(&self, peer: &Peer) -> bool {
         self.trusts_address(peer.client.ip())

@@ -19,6 +19,7 @@ mod listen;
 mod live;
 mod metrics;
 mod observe;
+mod overload;
 mod pipeline;
 mod process;
 mod recent;

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use loadline_core::{Class, Reason};
+use loadline_core::{Class, OverloadLevel, Reason};
 use loadline_tower::Gate;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, LocalOptions};
@@ -31,6 +31,7 @@ use crate::connection::{self, Place};
 use crate::http2;
 use crate::live::Live;
 use crate::metrics::WorkerMetrics;
+use crate::overload::Overload;
 use crate::process::Process;
 use crate::recent::Recent;
 use crate::reply::Rejections;
@@ -59,6 +60,7 @@ pub(crate) struct Shared {
     /// Upgraded connections.
     pub(crate) tunnels: AtomicUsize,
     pub(crate) process: Process,
+    pub(crate) overload: Overload,
     live: ArcSwap<Live>,
     version: AtomicU64,
     draining: AtomicBool,
@@ -85,6 +87,7 @@ impl Shared {
             abandoned: AtomicUsize::new(0),
             tunnels: AtomicUsize::new(0),
             process: Process::new(),
+            overload: Overload::new(workers),
             live: ArcSwap::from_pointee(live),
             version: AtomicU64::new(0),
             draining: AtomicBool::new(false),
@@ -115,6 +118,11 @@ impl Shared {
     pub(crate) fn set_draining(&self, draining: bool) {
         self.draining.store(draining, Ordering::Relaxed);
         self.gate.set_draining(draining);
+    }
+
+    /// How overloaded something other than the slots is.
+    pub(crate) fn set_overload(&self, level: OverloadLevel) {
+        self.gate.set_overload(level);
     }
 
     pub(crate) fn metrics_of(&self, worker: usize) -> MutexGuard<'_, WorkerMetrics> {
@@ -280,6 +288,7 @@ pub(crate) fn run(
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     runtime.block_on(async move {
         let worker = Worker::new(id, shared);
+        worker.shared.overload.measure_worker(id);
         let mut accepting = Vec::new();
         for listener in listeners {
             let listener = TcpListener::from_std(listener)?;

@@ -10,8 +10,8 @@ use loadline_http::syslog::{Facility, HeaderFormat};
 
 use super::settings::{
     Admin, BodyFormat, Buffer, Bypass, DEMO_CONCURRENCY, Deadline, Discipline, Http, KIB, Limit, Log, MIB,
-    OnAbort, Priority, Queue, Release, Reserve, Response, RetryAfter, Settings, ShedAt, Timeouts, Trust,
-    Upstream, available_cores,
+    OnAbort, Overload, Priority, Queue, Release, Reserve, Response, RetryAfter, Settings, ShedAt, Timeouts,
+    Trust, Upstream, available_cores,
 };
 
 impl Default for Settings {
@@ -27,6 +27,7 @@ impl Default for Settings {
             bypass: Bypass::default(),
             priority: Priority::default(),
             deadline: Deadline::default(),
+            overload: Overload::default(),
             timeouts: Timeouts::default(),
             buffer: Buffer::default(),
             http: Http::default(),

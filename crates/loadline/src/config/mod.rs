@@ -18,6 +18,7 @@ mod error;
 mod key;
 mod layers;
 mod logging;
+mod overload;
 mod priority;
 pub mod render;
 mod rules;

@@ -8,6 +8,7 @@
 //! Out of scope: parsing (`value.rs`, `address.rs`), precedence (`layers.rs`), and anything that touches the network.
 
 mod deadline;
+mod overload;
 mod priority;
 
 use std::fmt;
@@ -19,6 +20,7 @@ use std::time::Duration;
 use loadline_http::syslog::{Facility, HeaderFormat, HeaderWord};
 
 pub use deadline::Deadline;
+pub use overload::{Levels, Overload, UpstreamLoad};
 pub use priority::{Priority, Reserve, ShedAt};
 
 /// One kibibyte, in bytes.
@@ -59,6 +61,8 @@ pub struct Settings {
     pub priority: Priority,
     /// How long clients wait.
     pub deadline: Deadline,
+    /// Which signals tighten the door.
+    pub overload: Overload,
     /// How long each phase may take.
     pub timeouts: Timeouts,
     /// How much of a message may be held so that a slow peer holds no slot.

@@ -36,6 +36,7 @@ pub(super) static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
         bypass(),
         decision::priority(),
         decision::deadline(),
+        overload::overload(),
         timeouts(),
         buffers(),
         http(),
@@ -57,6 +58,7 @@ macro_rules! at {
 }
 
 mod decision;
+mod overload;
 
 fn general() -> Vec<Key> {
     vec![

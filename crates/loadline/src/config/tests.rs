@@ -1,6 +1,7 @@
 //! Files, variables, flags and arguments together: precedence, origins, exact error texts, generated documents.
 
 mod decision;
+mod overload;
 
 use std::time::Duration;
 

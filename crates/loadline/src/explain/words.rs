@@ -83,7 +83,7 @@ fn verdict(case: &Case<'_>) -> Option<String> {
         Rule::QueueAge => "it waited longer before it came here than deadline.max_queue_age".to_owned(),
         Rule::DeadlineExpired => "its deadline has passed".to_owned(),
         Rule::DeadlineUnreachable => "the predicted wait and service exceed the time that is left".to_owned(),
-        Rule::Overload => "an overload signal sheds its class; see overload in /api/v1/status".to_owned(),
+        Rule::Overload => format!("its class is rejected because of overload: {}", case.overload),
         Rule::Threshold => format!("priority.shed_at.{class} is reached: {used}"),
         Rule::RetryShare => "it is a retry, and retries hold their share of the slots".to_owned(),
         Rule::Draining => format!("the proxy drains, and {used}"),

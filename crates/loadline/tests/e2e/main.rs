@@ -20,6 +20,7 @@ mod ledger;
 mod lifecycle;
 mod limits;
 mod logs;
+mod overload;
 mod priorities;
 mod queue;
 mod rejection;
