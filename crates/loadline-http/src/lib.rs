@@ -7,10 +7,22 @@
 //! appended to a buffer that the caller owns; who sends them, and when, is the caller's business. The two exceptions
 //! read the machine's settings once: the local time zone, and `env()` while a log format is parsed.
 
+//!
+//! # Features
+//! `logs` (default): log formats and syslog framing. `local-time` (default): dates without a zone are the machine's local
+//! time; without the feature they are UTC.
+
 pub mod classify;
+#[cfg(feature = "logs")]
 mod date;
 pub mod deadline;
+#[cfg_attr(not(any(feature = "logs", test)), expect(dead_code, reason = "most of it is for logs"))]
 mod escape;
+#[cfg(feature = "logs")]
 pub mod log;
 pub mod rejection;
+#[cfg(feature = "logs")]
 pub mod syslog;
+mod utc;
+#[cfg(feature = "local-time")]
+mod zone;
