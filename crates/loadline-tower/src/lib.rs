@@ -97,10 +97,14 @@
 
 mod admit;
 mod body;
-mod builder;
+mod budget;
+pub mod builder;
+mod classify;
 pub mod client;
+mod deadlines;
 mod error;
 mod gate;
+mod grpc;
 pub mod lag;
 mod observer;
 pub mod server;
@@ -108,11 +112,18 @@ mod slot;
 
 pub use admit::AdmitFuture;
 pub use body::PermitBody;
+pub use budget::Budget;
 pub use builder::GateBuilder;
+pub use classify::{AllNormal, ByRules, Classify, Inherited, Routes};
+pub use deadlines::Deadlines;
 pub use error::Error;
 pub use gate::{Attempt, Gate, Permit, Waiting};
 pub use loadline_core;
-pub use loadline_core::{Class, Discipline, Outcome, Reason, Rejection, Request, Settings, ShedAt, Snapshot};
+pub use loadline_core::{
+    Class, Discipline, LoadShedder, LoadShedderStats, Outcome, OverloadLevel, Percent, Reason, Rejection,
+    Request, RouteId, Settings, ShedAt, Slot, Snapshot, Warmup,
+};
+pub use loadline_http;
 pub use observer::Observer;
 pub use slot::{Admission, Hold};
 

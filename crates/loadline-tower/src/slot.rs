@@ -9,7 +9,7 @@ use std::{
 use loadline_core::{Class, Outcome};
 use tokio::time::Instant;
 
-use crate::{Observer, Permit};
+use crate::{Budget, Observer, Permit};
 
 /// How a request was admitted. The layers put it into the request's extensions, where handlers find it.
 ///
@@ -17,12 +17,13 @@ use crate::{Observer, Permit};
 /// # fn handler(request: http::Request<()>) {
 /// if let Some(admission) = request.extensions().get::<loadline_tower::Admission>() {
 ///     println!("{} after {:?} in the queue", admission.class(), admission.waited());
+///     println!("time left: {:?}", admission.remaining());
 /// }
 /// # }
 /// ```
 #[derive(Clone)]
 pub struct Admission {
-    class: Class,
+    budget: Budget,
     waited: Duration,
     /// Weak: a forgotten copy of the request's extensions must not keep the slot.
     held: Weak<Held>,
@@ -42,7 +43,19 @@ impl Admission {
     /// The class it was admitted under.
     #[must_use]
     pub const fn class(&self) -> Class {
-        self.class
+        self.budget.class()
+    }
+
+    /// Time left until its deadline, zero once it has passed; `None` if it has none.
+    #[must_use]
+    pub fn remaining(&self) -> Option<Duration> {
+        self.budget.remaining()
+    }
+
+    /// Class and deadline, to be handed on to a task of one's own: [`Budget::scope`].
+    #[must_use]
+    pub const fn budget(&self) -> Budget {
+        self.budget
     }
 
     /// How long it waited in the queue; zero if it did not.
@@ -65,23 +78,33 @@ pub(crate) struct Slot(Arc<Held>);
 struct Held {
     /// `None` only while it is dropped.
     permit: Option<Permit>,
+    budget: Budget,
     /// How the exchange ended; unset means that it was given up.
     outcome: OnceLock<Outcome>,
     observed: Option<(Arc<dyn Observer>, Instant)>,
 }
 
 impl Slot {
-    pub(crate) fn new(permit: Permit, observer: Option<Arc<dyn Observer>>) -> Self {
+    pub(crate) fn new(
+        permit: Permit,
+        deadline: Option<Instant>,
+        observer: Option<Arc<dyn Observer>>,
+    ) -> Self {
         if let Some(observer) = &observer {
             observer.on_admitted(permit.class(), permit.queued());
         }
         let observed = observer.map(|observer| (observer, Instant::now()));
-        Self(Arc::new(Held { permit: Some(permit), outcome: OnceLock::new(), observed }))
+        let budget = Budget::new(permit.class()).until(deadline);
+        Self(Arc::new(Held { permit: Some(permit), budget, outcome: OnceLock::new(), observed }))
     }
 
     pub(crate) fn admission(&self) -> Admission {
         let permit = self.0.permit.as_ref().expect("held until the last holder is dropped");
-        Admission { class: permit.class(), waited: permit.queued(), held: Arc::downgrade(&self.0) }
+        Admission { budget: self.0.budget, waited: permit.queued(), held: Arc::downgrade(&self.0) }
+    }
+
+    pub(crate) fn budget(&self) -> Budget {
+        self.0.budget
     }
 
     pub(crate) fn hold(&self) -> Hold {
@@ -123,7 +146,7 @@ impl fmt::Debug for Held {
 impl fmt::Debug for Admission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Admission")
-            .field("class", &self.class)
+            .field("budget", &self.budget)
             .field("waited", &self.waited)
             .finish_non_exhaustive()
     }

@@ -11,16 +11,14 @@
 //! it; without it, an upgraded connection is not counted.
 
 mod body;
-mod classify;
 mod future;
 mod layer;
 mod reject;
 mod service;
 
 pub use body::ResponseBody;
-pub use classify::{AllNormal, Classify};
 pub use future::ResponseFuture;
-pub use layer::LoadlineLayer;
+pub use layer::{LoadlineLayer, NoErrorStatus};
 pub use loadline_http::rejection::BodyFormat;
 pub use reject::{AsError, AsResponse};
 pub use service::LoadlineService;
