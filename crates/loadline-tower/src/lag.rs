@@ -166,11 +166,11 @@ struct Sample {
     covers: Duration,
 }
 
-async fn measure(mut measuring: Measuring, mut due: Instant) {
+async fn measure(measuring: Measuring, mut due: Instant) {
     loop {
         sleep_until(due).await;
         due = measuring.shared.record(due, Instant::now());
-        if let Some(report) = &mut measuring.report {
+        if let Some(report) = &measuring.report {
             report.lag(measuring.shared.quantile(MEDIAN));
         }
     }

@@ -106,8 +106,12 @@ mod error;
 mod gate;
 mod grpc;
 pub mod lag;
+#[cfg(feature = "prometheus")]
+mod metrics;
 mod observer;
 pub mod server;
+#[cfg(feature = "tracing")]
+mod shed_events;
 mod slot;
 
 pub use admit::AdmitFuture;
@@ -124,7 +128,11 @@ pub use loadline_core::{
     Request, RouteId, Settings, ShedAt, Slot, Snapshot, Warmup,
 };
 pub use loadline_http;
+#[cfg(feature = "prometheus")]
+pub use metrics::Metrics;
 pub use observer::Observer;
+#[cfg(feature = "tracing")]
+pub use shed_events::ShedEvents;
 pub use slot::{Admission, Hold};
 
 /// The guide's code compiles.

@@ -177,7 +177,7 @@ pub(super) struct Report {
 }
 
 impl Report {
-    pub(super) fn lag(&mut self, lag: Duration) {
+    pub(super) fn lag(&self, lag: Duration) {
         self.signal.set(self.place, |before| Some(self.signal.thresholds.level(lag, before)));
     }
 }
