@@ -26,3 +26,8 @@ pub mod syslog;
 mod utc;
 #[cfg(feature = "local-time")]
 mod zone;
+
+/// The readme's code compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -135,7 +135,12 @@ pub use observer::Observer;
 pub use shed_events::ShedEvents;
 pub use slot::{Admission, Hold};
 
-/// The guide's code compiles.
+/// The readme's code compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
+/// The guide's code compiles. It is not in the package.
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/rust.md")]
 struct Guide;
