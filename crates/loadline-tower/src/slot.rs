@@ -2,7 +2,10 @@
 
 use std::{
     fmt,
-    sync::{Arc, OnceLock, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU8, Ordering},
+    },
     time::Duration,
 };
 
@@ -79,8 +82,8 @@ struct Held {
     /// `None` only while it is dropped.
     permit: Option<Permit>,
     budget: Budget,
-    /// How the exchange ended; unset means that it was given up.
-    outcome: OnceLock<Outcome>,
+    /// How the exchange ended.
+    outcome: Word,
     observed: Option<(Arc<dyn Observer>, Instant)>,
 }
 
@@ -95,7 +98,7 @@ impl Slot {
         }
         let observed = observer.map(|observer| (observer, Instant::now()));
         let budget = Budget::new(permit.class()).until(deadline);
-        Self(Arc::new(Held { permit: Some(permit), budget, outcome: OnceLock::new(), observed }))
+        Self(Arc::new(Held { permit: Some(permit), budget, outcome: Word::default(), observed }))
     }
 
     pub(crate) fn admission(&self) -> Admission {
@@ -113,7 +116,7 @@ impl Slot {
 
     /// What it is to count as if it is dropped without another word. The first word counts.
     pub(crate) fn presume(&self, outcome: Outcome) {
-        let _already_said = self.0.outcome.set(outcome);
+        self.0.outcome.say(outcome);
     }
 
     /// The exchange is over. Without a [`Hold`] the slot is free now.
@@ -122,10 +125,35 @@ impl Slot {
     }
 }
 
+/// How an exchange ended: the first that is said. Nothing said means that it was given up.
+#[derive(Debug, Default)]
+struct Word(AtomicU8);
+
+impl Word {
+    /// By these numbers, less one.
+    const OUTCOMES: [Outcome; 4] = [Outcome::Completed, Outcome::Failed, Outcome::TimedOut, Outcome::Aborted];
+
+    fn say(&self, outcome: Outcome) {
+        let number = match outcome {
+            Outcome::Completed => 1,
+            Outcome::Failed => 2,
+            Outcome::TimedOut => 3,
+            Outcome::Aborted => 4,
+        };
+        // Whoever reads it does so with the last holder's drop, which orders it.
+        let _already_said = self.0.compare_exchange(0, number, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    fn said(&self) -> Outcome {
+        let number = self.0.load(Ordering::Relaxed);
+        number.checked_sub(1).map_or(Outcome::Aborted, |index| Self::OUTCOMES[usize::from(index)])
+    }
+}
+
 impl Drop for Held {
     fn drop(&mut self) {
         let Some(permit) = self.permit.take() else { return };
-        let outcome = self.outcome.get().copied().unwrap_or(Outcome::Aborted);
+        let outcome = self.outcome.said();
         let class = permit.class();
         permit.complete(outcome);
         if let Some((observer, since)) = &self.observed {

@@ -51,6 +51,7 @@ impl AsResponse {
             ..RejectionView::default()
         });
         let mut response = http::Response::new(Bytes::from(body));
+        response.headers_mut().reserve(headers.len());
         *response.status_mut() = StatusCode::from_u16(status).expect("made from a `StatusCode`, or our own");
         for (name, value) in headers {
             let value = HeaderValue::try_from(value).expect("printable ASCII, as every field of a rejection");
