@@ -1,5 +1,6 @@
 //! The settings in force, and what the request path needs of them in ready form.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use loadline_core as core;
@@ -88,9 +89,10 @@ impl Live {
         }
     }
 
-    /// Whether what this peer says about priority, age and origin is believed.
-    pub(crate) fn trusts(&self, peer: &Peer) -> bool {
-        self.settings.trust.proxies.iter().any(|network| network.contains(peer.client.ip()))
+    /// The response header in which the upstream says how loaded it is, and the name of the number in it, if that counts.
+    pub(crate) fn load_report(&self) -> Option<(&str, Option<&str>)> {
+        let upstream = &self.settings.overload.upstream;
+        upstream.levels.is_on().then_some((upstream.header.as_str(), upstream.metric.as_deref()))
     }
 
     /// The route of the request in `scratch`.
@@ -102,6 +104,16 @@ impl Live {
     /// Which attempt the request in `scratch` is: 1 unless its headers say more, and are heeded.
     pub(crate) fn attempt(&self, scratch: &Scratch) -> u32 {
         if self.settings.retry.detect { attempt(scratch.head.iter(&scratch.inbox)) } else { 1 }
+    }
+
+    /// Whether what this peer says about priority, age and origin is believed.
+    pub(crate) fn trusts(&self, peer: &Peer) -> bool {
+        self.trusts_address(peer.client.ip())
+    }
+
+    /// The same for whoever has this address.
+    pub(crate) fn trusts_address(&self, address: IpAddr) -> bool {
+        self.settings.trust.proxies.iter().any(|network| network.contains(address))
     }
 
     /// The class of the request in `scratch`, which belongs to this `route`, and what decided: the path of a health check, the

@@ -41,6 +41,11 @@ pub(crate) fn method_of(method: &[u8]) -> Method {
     known.unwrap_or(METHODS.len() - 1) as Method
 }
 
+/// The name of a method, as in labels.
+pub(crate) fn method_name(method: Method) -> &'static str {
+    METHODS[method as usize]
+}
+
 /// Where a request went, for the label `path`: raw paths would let a client create series at will.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Place {
@@ -222,7 +227,7 @@ impl Gone {
     const ALL: [Self; 5] =
         [Self::InRequest, Self::InQueue, Self::BeforeUpstream, Self::InService, Self::InBody];
 
-    fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::InRequest => "request",
             Self::InQueue => "queue",

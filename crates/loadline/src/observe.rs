@@ -26,6 +26,7 @@ pub(crate) fn request(
     let method = metrics::method_of(scratch.head.method.of(&scratch.inbox));
     let seconds = now.saturating_duration_since(exchange.began).as_secs_f64();
     worker.shared.metrics_of(worker.id).record(method, exchange, seconds);
+    worker.shared.recent_of(worker.id).record(exchange, method, scratch.head.path.of(&scratch.inbox), now);
     if live.log.is_on() {
         log(worker, live, peer, Some(scratch), exchange, now);
     }
@@ -134,14 +135,15 @@ fn timers(exchange: &Exchange, now: Instant, read: bool) -> Timers {
 }
 
 /// Milliseconds that were left at the decision; negative if the deadline had passed by then.
-fn deadline_left(exchange: &Exchange) -> Option<i64> {
+pub(crate) fn deadline_left(exchange: &Exchange) -> Option<i64> {
     let at = exchange.deadline?.at;
     let decided = exchange.head_done + exchange.queued.unwrap_or_default();
     let millis = |span: Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
     Some(millis(at.saturating_duration_since(decided)) - millis(decided.saturating_duration_since(at)))
 }
 
-fn decision(exchange: &Exchange) -> &'static str {
+/// The log's word for what was decided.
+pub(crate) fn decision(exchange: &Exchange) -> &'static str {
     match exchange {
         Exchange { was_shed: true, .. } => "shed",
         Exchange { was_admitted: false, .. } => "",

@@ -28,7 +28,7 @@ use crate::reload::Reloader;
 use crate::state_line::StateLine;
 use crate::upstream::Upstream;
 use crate::worker::{self, Phase, Shared};
-use crate::{listen, process};
+use crate::{listen, overload, process};
 
 /// How often the state is looked at: rates, the state line, the configuration file.
 const TICK: Duration = Duration::from_secs(1);
@@ -176,6 +176,7 @@ impl Control {
             let listener = TcpListener::from_std(listener).map_err(|error| error.to_string())?;
             tokio::spawn(admin::serve(listener, Arc::clone(&self.shared), commands.clone()));
         }
+        tokio::spawn(overload::watch(Arc::clone(&self.shared), self.style));
         self.reloader.resolve(&self.shared.live().upstream);
         let mut done = tokio::task::spawn_blocking(move || join(workers));
         let mut ticks = tokio::time::interval(TICK);
@@ -310,6 +311,6 @@ fn at(address: SocketAddr) -> Target {
 }
 
 /// Writes to stderr; a closed one is no reason to stop serving.
-fn say(text: &str) {
+pub(crate) fn say(text: &str) {
     let _ = std::io::stderr().write_all(text.as_bytes());
 }

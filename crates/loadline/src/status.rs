@@ -119,6 +119,7 @@ pub(crate) fn json(shared: &Shared) -> Value {
             "upstream": live.upstream.pool.open(),
             "tunnels": shared.tunnels.load(Ordering::Relaxed),
         },
+        "overload": shared.overload.json(&live.settings.overload),
         "abandoned_exchanges": shared.abandoned.load(Ordering::Relaxed),
         "buffer": { "used_bytes": shared.budget.used(), "limit_bytes": shared.budget.total() },
         "log": { "written": live.log.written(), "dropped": live.log.dropped() },

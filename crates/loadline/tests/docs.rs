@@ -149,6 +149,22 @@ fn banner() {
     assert!(proxy.ask("/").starts_with("HTTP/1.1 200 OK"));
 }
 
+/// The explanations in docs/explain.md are those of a proxy in the state that is told there.
+#[test]
+fn explanations() {
+    let rules = named("explain-rules").text;
+    let proxy = Running::start(&["--set", "limit.concurrency=1", "--set", rules.trim_end()]);
+    let occupied = proxy.send("/60");
+    proxy.wait_until_in_flight();
+    for (command, expected) in commands(&named("explain")) {
+        let words = shell_words(command.strip_prefix("loadline ").expect("a command of ours"));
+        let mut child = Command::new(BINARY);
+        let output = child.env_clear().args(&words).args(["--admin", &proxy.admin]).output().unwrap();
+        assert_eq!(both(&output), expected, "{command}");
+    }
+    drop(occupied);
+}
+
 /// In the tables of docs/life-of-a-request.md: status and reason of a log line belong together, and the client sees that status.
 #[test]
 fn statuses_and_reasons_belong_together() {
@@ -282,6 +298,15 @@ fn commands(block: &Block) -> Vec<(String, String)> {
         }
     }
     commands
+}
+
+/// Words between blanks, quoted ones as they are.
+fn shell_words(text: &str) -> Vec<String> {
+    let split = |(index, part): (usize, &str)| match index % 2 {
+        0 => part.split_whitespace().map(str::to_owned).collect(),
+        _ => vec![part.to_owned()],
+    };
+    text.split('\'').enumerate().flat_map(split).collect::<Vec<_>>()
 }
 
 /// Targets of `[text](target)`.

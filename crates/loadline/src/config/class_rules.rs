@@ -127,7 +127,8 @@ fn explained(problem: &RuleProblem) -> String {
     RuleError { rule: None, problem: problem.clone() }.to_string()
 }
 
-fn rule_literal(rule: &Rule) -> String {
+/// The rule as it is written in a file.
+pub(super) fn rule_literal(rule: &Rule) -> String {
     let mut text = String::from("{ ");
     for condition in &rule.conditions {
         let (name, value) = match condition {

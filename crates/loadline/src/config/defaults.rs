@@ -10,8 +10,8 @@ use loadline_http::syslog::{Facility, HeaderFormat};
 
 use super::settings::{
     Admin, BodyFormat, Buffer, Bypass, Codel, DEMO_CONCURRENCY, Deadline, Discipline, Fairness, FairnessKey,
-    Http, KIB, Limit, Log, MIB, OnAbort, Priority, Queue, Release, Reserve, Response, Retry, RetryAfter,
-    Settings, ShedAt, Timeouts, Trust, Upstream, Warmup, available_cores,
+    Http, KIB, Limit, Log, MIB, OnAbort, Overload, Priority, Queue, Release, Reserve, Response, Retry,
+    RetryAfter, Settings, ShedAt, Timeouts, Trust, Upstream, Warmup, available_cores,
 };
 
 impl Default for Settings {
@@ -31,6 +31,7 @@ impl Default for Settings {
             fairness: Fairness::default(),
             retry: Retry::default(),
             warmup: Warmup::default(),
+            overload: Overload::default(),
             timeouts: Timeouts::default(),
             buffer: Buffer::default(),
             http: Http::default(),

@@ -19,6 +19,7 @@ mod fairness;
 mod key;
 mod layers;
 mod logging;
+mod overload;
 mod priority;
 pub mod render;
 mod routes;
@@ -113,6 +114,11 @@ pub fn load_partial(sources: &Sources) -> Result<Loaded, ConfigErrors> {
 pub fn needs_restart(old: &Settings, new: &Settings) -> Vec<&'static str> {
     let changed = KEYS.iter().filter(|key| key.restart && key.literal(old) != key.literal(new));
     changed.map(|key| key.name).collect()
+}
+
+/// A rule of `priority.rules` as it is written in a file.
+pub fn rule_text(rule: &loadline_http::classify::Rule) -> String {
+    class_rules::rule_literal(rule)
 }
 
 /// A number that tells one file content from another, to notice later that it has changed.

@@ -99,6 +99,19 @@ pub(super) fn contradictions(settings: &Settings, origins: &Origins) -> Vec<Conf
         let [budget, max] = [budget, settings.deadline.max].map(units::format_duration);
         refuse("deadline.default_budget", format!("{budget} is more than deadline.max ({max})"));
     }
+    let overload = &settings.overload;
+    for (key, levels) in [
+        ("overload.lag.severe", overload.lag.map(|lag| lag.as_micros())),
+        ("overload.cpu_pressure.severe", overload.cpu_pressure.map(u128::from)),
+        ("overload.memory_pressure.severe", overload.memory_pressure.map(u128::from)),
+        ("overload.io_pressure.severe", overload.io_pressure.map(u128::from)),
+        ("overload.cgroup_memory.severe", overload.cgroup_memory.map(u128::from)),
+        ("overload.upstream.severe", overload.upstream.levels.map(u128::from)),
+    ] {
+        if levels.severe.zip(levels.moderate).is_some_and(|(severe, moderate)| severe < moderate) {
+            refuse(key, "is less than the threshold of moderate".to_owned());
+        }
+    }
     if points_at_itself(settings) {
         refuse(
             "upstream",

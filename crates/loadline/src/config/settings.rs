@@ -9,6 +9,7 @@
 
 mod admission;
 mod deadline;
+mod overload;
 mod priority;
 mod route;
 
@@ -22,6 +23,7 @@ use loadline_http::syslog::{Facility, HeaderFormat, HeaderWord};
 
 pub use admission::{Codel, Fairness, FairnessKey, Retry, Warmup};
 pub use deadline::Deadline;
+pub use overload::{Levels, Overload, UpstreamLoad};
 pub use priority::{Priority, Reserve, ShedAt};
 pub use route::{Cost, Route, is_route_name};
 
@@ -71,6 +73,8 @@ pub struct Settings {
     pub retry: Retry,
     /// How the limit rises.
     pub warmup: Warmup,
+    /// Which signals tighten the door.
+    pub overload: Overload,
     /// How long each phase may take.
     pub timeouts: Timeouts,
     /// How much of a message may be held so that a slow peer holds no slot.

@@ -40,6 +40,7 @@ pub(super) static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
         admission::fairness(),
         admission::retry(),
         admission::warmup(),
+        overload::overload(),
         timeouts(),
         buffers(),
         http(),
@@ -62,6 +63,7 @@ macro_rules! at {
 
 mod admission;
 mod decision;
+mod overload;
 
 fn general() -> Vec<Key> {
     vec![

@@ -2,6 +2,7 @@
 
 mod admission;
 mod decision;
+mod overload;
 
 use std::time::Duration;
 

@@ -225,11 +225,31 @@ fn admission(page: &mut Page, shared: &Shared, live: &Live, process: &Process, t
         "Requests started against the prediction, so that it can be corrected.",
     );
     page.sample(&[], gate.probes_started);
+    overload(page, shared);
     page.gauge(
         "loadline_abandoned_exchanges",
         "Exchanges that run to their end without a client, and hold a slot.",
     );
     page.sample(&[], shared.abandoned.load(Ordering::Relaxed));
+}
+
+fn overload(page: &mut Page, shared: &Shared) {
+    page.gauge(
+        "loadline_overload_level",
+        "What each overload signal says: 0 nothing, 1 moderate, 2 severe; 0 while it is off.",
+    );
+    for (signal, level) in shared.overload.levels() {
+        page.sample(&[("signal", signal.as_str())], level as u8);
+    }
+    page.gauge(
+        "loadline_runtime_lag_seconds",
+        "How late each worker's thread ran in the last half second: the median of its time (0.5), and the longest (1).",
+    );
+    for (worker, median, longest) in shared.overload.lag() {
+        let worker = worker.to_string();
+        page.sample(&[("worker", &worker), ("quantile", "0.5")], median);
+        page.sample(&[("worker", &worker), ("quantile", "1")], longest);
+    }
 }
 
 enum Count {
