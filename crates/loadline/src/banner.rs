@@ -135,13 +135,22 @@ fn rows(settings: &Settings, loaded: &Loaded) -> Vec<Row> {
         settings.admin.listen.map_or_else(|| "off".to_owned(), |address| format!("http://{address}/"));
 
     let row = |label, parts, remark| Row { label, parts, remark };
-    let mut rows = vec![
+    let mut rows = Vec::new();
+    if settings.dry_run {
+        let words = "DRY RUN: rejects nobody".to_owned();
+        rows.push(row("mode", vec![part("dry_run", words, json!(true))], ""));
+    }
+    if let Some(shadow) = &settings.shadow {
+        let path = shadow.display().to_string();
+        rows.push(row("shadow", vec![part("shadow", path.clone(), json!(path))], ""));
+    }
+    rows.extend([
         row("limit", limit, ""),
         row("queue", queue, ""),
         row("timeouts", timeouts, ""),
         row("bypass", vec![part("bypass.path", bypass, json!(paths))], ""),
         row("admin", vec![part("admin.listen", admin.clone(), Json::from(admin))], admin_remark(settings)),
-    ];
+    ]);
     if let Some(access) = &settings.log.access {
         let words = format!("{access} to {}", settings.log.address);
         // The address alone switches the log on, so that it is the origin when nobody chose a format.

@@ -26,6 +26,7 @@ mod recent;
 mod reload;
 mod reply;
 pub mod run;
+mod shadow;
 mod state_line;
 mod status;
 mod upstream;

@@ -77,7 +77,8 @@ struct Entry {
 impl Recent {
     /// Keeps a request that has ended at `now`, or leaves it out.
     pub(crate) fn record(&mut self, exchange: &Exchange, method: Method, path: &[u8], now: Instant) {
-        let failed = exchange.was_shed || exchange.reason.is_some() || exchange.gone.is_some();
+        let reason = observe::reason(exchange);
+        let failed = reason.is_some() || exchange.gone.is_some();
         let ring = if failed || exchange.status >= 500 { &mut self.rejected } else { &mut self.served };
         if !ring.pace.take(now) {
             ring.skipped += 1;
@@ -92,7 +93,7 @@ impl Recent {
             class: exchange.class,
             decided_by: exchange.decided_by,
             decision: observe::decision(exchange),
-            reason: exchange.reason,
+            reason,
             gone: exchange.gone,
             status: exchange.status,
             queued: exchange.queued,

@@ -2,6 +2,7 @@
 
 mod decision;
 mod overload;
+mod shadow;
 
 use std::time::Duration;
 

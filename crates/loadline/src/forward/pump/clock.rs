@@ -31,7 +31,7 @@ impl<S: ClientIo> Pump<'_, S> {
         let heard =
             if self.answered { self.upstream_moved.max(self.client_moved) } else { self.upstream_moved };
         // The client waits no longer than its deadline for the answer to begin; one that has begun is let go on.
-        let deadline = self.exchange.deadline.filter(|_| !self.answered);
+        let deadline = self.exchange.binding_deadline().filter(|_| !self.answered);
         let upstream_due = deadline
             .map_or(heard + timeouts.upstream, |deadline| (heard + timeouts.upstream).min(deadline.at));
         let client_due = self.client_moved + timeouts.client;
