@@ -70,7 +70,7 @@ impl Deadline {
 }
 
 /// Nanoseconds since the Unix epoch.
-fn wall_clock() -> i64 {
+pub(crate) fn wall_clock() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }

@@ -56,7 +56,7 @@ pub(crate) fn answer(shared: &Shared, query: &str) -> Result<Value, String> {
     let now = Instant::now();
     let scratch = question.scratch(&live)?;
     let trusted = live.trusts_address(question.from);
-    let mut asked = Asked::read(&scratch, &live, trusted, now);
+    let mut asked = Asked::read(&scratch, &live, question.from, trusted, now);
     let class_given = question.class.is_some();
     if let Some(class) = question.class {
         asked.class = class;
@@ -65,7 +65,7 @@ pub(crate) fn answer(shared: &Shared, query: &str) -> Result<Value, String> {
     if let Some(left) = question.deadline {
         asked.deadline = Some(Deadline::at(now + left));
     }
-    let request = asked.request(shared.gate.now());
+    let request = asked.request(shared.gate.now(), 0);
     let (gate, explanation) = match live.shadow.as_ref().filter(|run| run.is_dry_run()) {
         Some(run) => (run.snapshot(), run.explain(&request)),
         None => (shared.gate.snapshot(), shared.gate.explain(&request)),
@@ -98,6 +98,7 @@ fn document(case: &Case<'_>) -> Value {
         _ if case.class_given => ("asked", None),
         DecidedBy::BypassPath => ("bypass.path", None),
         DecidedBy::Header => ("priority.header", None),
+        DecidedBy::Route => ("route.class", None),
         DecidedBy::Rule(position) => ("priority.rules", Some(position)),
         DecidedBy::Default => ("priority.default", None),
     };
@@ -113,6 +114,7 @@ fn document(case: &Case<'_>) -> Value {
         "trusted": case.trusted,
         "class": asked.class.as_str(),
         "class_by": { "setting": by, "rule": position.map(|at| at + 1), "text": rule_text },
+        "route": live.routes.name(asked.route),
         "judged_as": explanation.class.as_str(),
         "deadline_left_ms": case.deadline_left.map(millis),
         "invalid_headers": invalid,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use loadline_core as core;
 use loadline_core::Class;
 use loadline_h1::Limits;
-use loadline_http::classify::{RequestView, Rules};
+use loadline_http::classify::{RequestView, Rules, attempt};
 use loadline_http::deadline::DeadlineHeaders;
 use loadline_http::log::LogFormat;
 use loadline_http::rejection::{BodyFormat, StatusCodes};
@@ -16,7 +16,8 @@ use crate::access_log::{AccessLog, LogSettings};
 use crate::asked::DecidedBy;
 use crate::buffers::Scratch;
 use crate::client::Peer;
-use crate::config::settings::{self, Discipline, Reserve, Settings};
+use crate::config::settings::{self, Discipline, FairnessKey, Reserve, Settings};
+use crate::routes::{Route, Routes};
 use crate::shadow::{OPEN, ShadowRun};
 use crate::upstream::Upstream;
 
@@ -43,12 +44,20 @@ pub(crate) struct Live {
     pub(crate) upstream: Arc<Upstream>,
     pub(crate) log: Arc<AccessLog>,
     pub(crate) rules: Rules,
+    pub(crate) routes: Routes,
     pub(crate) deadlines: DeadlineHeaders,
 }
 
 impl Live {
-    /// Resolves `settings`. `seed` varies the jitter of this process.
-    pub(crate) fn new(settings: Settings, seed: u64, upstream: Arc<Upstream>, log: Arc<AccessLog>) -> Self {
+    /// Resolves `settings`. `seed` varies the jitter of this process; `earlier` are the routes that theirs replace.
+    pub(crate) fn new(
+        settings: Settings,
+        seed: u64,
+        upstream: Arc<Upstream>,
+        log: Arc<AccessLog>,
+        earlier: Option<&Routes>,
+    ) -> Self {
+        let routes = Routes::new(&settings.route, earlier);
         let word = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
         let limits = Limits {
             head_bytes: word(settings.http.max_header_bytes),
@@ -57,7 +66,7 @@ impl Live {
             ..Limits::default()
         };
         Self {
-            configured: admission(&settings, seed),
+            configured: admission(&settings, seed, &routes),
             shadow: None,
             limits,
             read_ahead: word(settings.buffer.response),
@@ -76,6 +85,7 @@ impl Live {
             upstream,
             log,
             rules: settings.priority.classifier(),
+            routes,
             deadlines: settings.deadline.reader(),
             settings,
         }
@@ -118,11 +128,28 @@ impl Live {
         self.settings.trust.proxies.iter().any(|network| network.contains(address))
     }
 
-    /// The class of the request in `scratch`, and what decided.
+    /// The route of the request in `scratch`.
+    pub(crate) fn route(&self, scratch: &Scratch) -> Option<&Route> {
+        let Scratch { head, inbox, .. } = scratch;
+        self.routes.of(head.method.of(inbox), head.path.of(inbox))
+    }
+
+    /// Which attempt the request in `scratch` is: 1 unless its headers say more, and are heeded.
+    pub(crate) fn attempt(&self, scratch: &Scratch) -> u32 {
+        if self.settings.retry.detect { attempt(scratch.head.iter(&scratch.inbox)) } else { 1 }
+    }
+
+    /// The class of the request in `scratch`, which belongs to this `route`, and what decided: the path of a health check, the
+    /// word of a trusted hop, the route, the rules, in this order.
     ///
     /// Health checks are told by their path exactly as written: neither decoded nor normalised, for what looks like a
     /// health check only after decoding is no health check.
-    pub(crate) fn classify(&self, scratch: &Scratch, trusted: bool) -> (Class, DecidedBy) {
+    pub(crate) fn classify(
+        &self,
+        scratch: &Scratch,
+        trusted: bool,
+        route: Option<&Route>,
+    ) -> (Class, DecidedBy) {
         let Scratch { head, inbox, .. } = scratch;
         let path = head.path.of(inbox);
         if self.settings.bypass.path.iter().any(|bypass| bypass.as_bytes() == path) {
@@ -134,6 +161,9 @@ impl Live {
         });
         if let Some(class) = said {
             return (class, DecidedBy::Header);
+        }
+        if let Some(class) = route.and_then(|route| route.class(path, self.rules.default_class())) {
+            return (class, DecidedBy::Route);
         }
         let query = head.query.of(inbox);
         let (class, rule) = self.rules.class(&RequestView {
@@ -188,7 +218,8 @@ fn reserve(settings: &Settings) -> u32 {
     let priority = &settings.priority;
     let critical = priority.header.is_some()
         || priority.default == Class::Critical
-        || priority.rules.iter().any(|rule| rule.class == Class::Critical);
+        || priority.rules.iter().any(|rule| rule.class == Class::Critical)
+        || settings.route.iter().any(|route| route.class == Some(Class::Critical));
     match priority.reserve {
         _ if !critical => 0,
         Reserve::Auto => core::Settings::usual_reserve(settings.limit.concurrency),
@@ -196,7 +227,7 @@ fn reserve(settings: &Settings) -> u32 {
     }
 }
 
-fn admission(settings: &Settings, seed: u64) -> core::Settings {
+fn admission(settings: &Settings, seed: u64, routes: &Routes) -> core::Settings {
     let mut admission = core::Settings::new(settings.limit.concurrency);
     admission.bypass_limit = settings.bypass.concurrency;
     admission.reserve = reserve(settings);
@@ -207,6 +238,15 @@ fn admission(settings: &Settings, seed: u64) -> core::Settings {
     admission.shed_at.low = share(shed_at.low);
     admission.predict = settings.deadline.predict;
     admission.queue.aging = settings.priority.aging;
+    admission.routes = routes.settings();
+    admission.fairness = settings.fairness.key != FairnessKey::Off && !settings.fairness.cohorts;
+    admission.queue.held_bytes = settings.queue.max_bytes;
+    admission.warmup = settings.warmup.over.map(|over| core::Warmup {
+        from: core::Percent::new(settings.warmup.from).expect("a share that was read is 1 to 100 percent"),
+        over,
+    });
+    admission.queue.codel =
+        core::CodelSettings { target: settings.queue.codel.target, interval: settings.queue.codel.interval };
     admission.queue.depth = settings.queue.depth;
     admission.queue.timeout = settings.queue.timeout;
     admission.queue.discipline = match settings.queue.discipline {
@@ -227,12 +267,12 @@ mod tests {
     fn only_the_exact_path_bypasses() {
         let settings = Settings::default();
         let upstream = Upstream::new(settings.upstream.clone(), 1);
-        let live = Live::new(settings, 1, upstream, Arc::new(AccessLog::off()));
+        let live = Live::new(settings, 1, upstream, Arc::new(AccessLog::off()), None);
         let class = |path: &str| {
             let inbox = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").into_bytes();
             let mut scratch = Scratch { inbox, ..Scratch::default() };
             scratch.head.parse(&scratch.inbox, &live.limits).expect("it is well-formed");
-            live.classify(&scratch, false).0
+            live.classify(&scratch, false, None).0
         };
         assert_eq!(class("/healthcheck"), Class::Bypass);
         for other in ["/healthcheck/", "/HEALTHCHECK", "//healthcheck", "/a/../healthcheck", "/health%63heck"]

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use loadline_core::{Class, Reason};
+use loadline_core::{Class, Reason, RouteId};
 use loadline_h1::{RequestHead, Version};
 use loadline_http::log::{Counters, HeaderLookup, Record, Timers};
 use tokio::time::Instant;
@@ -92,9 +92,11 @@ fn log(
         decision: decision(exchange),
         reason: reason(exchange),
         class: exchange.class.as_str(),
+        route: if exchange.route == RouteId::OTHER { "" } else { live.routes.name(exchange.route) },
         limit: u64::from(if bypass { gate.bypass_limit } else { gate.limit }),
         in_flight: u64::from(if bypass { gate.bypass_in_flight } else { gate.in_flight }),
         deadline_left_ms: deadline_left(exchange),
+        attempt: exchange.attempt,
         entropy: shared.process.entropy(),
         ..Record::default()
     };
@@ -166,7 +168,7 @@ struct Headers<'a> {
 impl HeaderLookup for Headers<'_> {
     fn last(&self, name: &str) -> Option<&[u8]> {
         let wanted = name.as_bytes();
-        self.head.iter(self.bytes).filter(|(name, _)| name.eq_ignore_ascii_case(wanted)).last().map(|at| at.1)
+        self.head.iter(self.bytes).rfind(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|at| at.1)
     }
 }
 

@@ -62,7 +62,8 @@ async fn stages<S: ClientIo>(
 ) -> After {
     // 2. Classify: by rules, or by the word of a trusted hop. Health checks pass the limit by; they have a cap of their own.
     // And until when the client waits: what cannot be a deadline is counted, and otherwise ignored.
-    let asked = Asked::read(scratch, live, live.trusts(&client.peer), exchange.began);
+    let asked =
+        Asked::read(scratch, live, client.peer.client.ip(), live.trusts(&client.peer), exchange.began);
     exchange.asked(&asked);
 
     // 3. Door: what is refused before anything more is read of it. Connections beyond the limit are only there so that
@@ -91,7 +92,8 @@ async fn stages<S: ClientIo>(
     let gate = &worker.shared.gate;
     let now = gate.now();
     let mut followed = shadow::follow(live, scratch, &client.peer, exchange, &asked, now);
-    let mut permit = match gate.try_admit(live.ask_gate(asked.request(now))) {
+    let request = asked.request(now, scratch.held.len());
+    let mut permit = match gate.try_admit(live.ask_gate(request)) {
         Attempt::Admitted(permit) => permit,
         Attempt::Shed(rejection) => {
             return shed(client, scratch, worker, live, exchange, body, &rejection).await;
@@ -117,6 +119,7 @@ async fn stages<S: ClientIo>(
     if let Some(followed) = followed {
         followed.starts(&mut permit);
     }
+    worker.shared.client_retries.decided(exchange, true);
 
     // 6. Forward: a connection, the exchange, the answer. The slot is given back inside, at the moment when the
     // upstream is done, which is earlier than the client's last byte.
@@ -160,7 +163,9 @@ async fn shed<S: ClientIo>(
     rejection: &Rejection,
 ) -> After {
     let close = rejection.reason == Reason::ConnectionLimit || reply::must_close(scratch, body);
-    let status = reply::rejection(scratch, live, worker.rejections_under(live), rejection, close);
+    worker.shared.client_retries.decided(exchange, false);
+    let next = live.settings.retry.token.then_some(exchange.attempt.saturating_add(1));
+    let status = reply::rejection(scratch, live, worker.rejections_under(live), rejection, next, close);
     exchange.shed(rejection, status);
     send(client, scratch, live, exchange, body, close).await
 }

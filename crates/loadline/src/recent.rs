@@ -9,7 +9,7 @@
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
-use loadline_core::Class;
+use loadline_core::{Class, RouteId};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -63,6 +63,7 @@ struct Entry {
     path_len: usize,
     /// Whether the path was longer.
     cut: bool,
+    route: RouteId,
     class: Class,
     decided_by: DecidedBy,
     decision: &'static str,
@@ -90,6 +91,7 @@ impl Recent {
             path: [0; PATH],
             path_len: path.len().min(PATH),
             cut: path.len() > PATH,
+            route: exchange.route,
             class: exchange.class,
             decided_by: exchange.decided_by,
             decision: observe::decision(exchange),
@@ -151,7 +153,13 @@ pub(crate) fn json(shared: &Shared) -> Value {
     entries.sort_unstable_by_key(|entry| std::cmp::Reverse(entry.at));
     entries.truncate(SHOWN);
     let (now, wall) = (Instant::now(), SystemTime::now());
-    let decisions: Vec<_> = entries.iter().map(|entry| entry.json(now, wall)).collect();
+    let routes = &shared.live().routes;
+    let named = |entry: &Entry| {
+        let mut decision = entry.json(now, wall);
+        decision["route"] = (entry.route != RouteId::OTHER).then(|| routes.name(entry.route)).into();
+        decision
+    };
+    let decisions: Vec<_> = entries.iter().map(named).collect();
     json!({ "skipped": skipped, "decisions": decisions })
 }
 
@@ -167,6 +175,7 @@ impl Entry {
         let (rule, number) = match self.decided_by {
             DecidedBy::BypassPath => ("bypass.path", None),
             DecidedBy::Header => ("priority.header", None),
+            DecidedBy::Route => ("route.class", None),
             DecidedBy::Rule(at) => ("priority.rules", Some(at + 1)),
             DecidedBy::Default => ("priority.default", None),
         };

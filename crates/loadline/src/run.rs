@@ -114,7 +114,7 @@ impl Proxy {
         let log = crate::live::start_log(&settings.log, None)?;
         let upstream = Upstream::new(settings.upstream.clone(), settings.workers.get());
         let seed = process::seed();
-        let live = Live::new(settings, seed, upstream, Arc::new(log));
+        let live = Live::new(settings, seed, upstream, Arc::new(log), None);
         let gate = Gate::new(live.admission());
         let (shared, handovers) = Shared::new(live, loaded.shadow.clone(), gate);
         let (phase, told) = watch::channel(Phase::Serving);
@@ -204,7 +204,7 @@ impl Control {
 
     fn tick(&mut self) {
         let gate = self.shared.snapshot();
-        self.shared.process.sample(&gate);
+        self.shared.process.sample(&gate, self.shared.client_retries.total());
         let live = self.shared.live();
         let line = match live.shadow.as_ref().filter(|run| run.is_dry_run()) {
             Some(run) => self.state.next(&run.snapshot(), &self.shared.process, true),

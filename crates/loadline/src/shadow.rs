@@ -85,7 +85,7 @@ impl ShadowRun {
     ) -> Option<Self> {
         let asks = beside.filter(|_| !live.settings.dry_run).map(|settings| {
             let (upstream, log) = (Arc::clone(&live.upstream), Arc::new(AccessLog::off()));
-            Arc::new(Live::new(settings, live.configured.seed, upstream, log))
+            Arc::new(Live::new(settings, live.configured.seed, upstream, log, None))
         });
         if asks.is_none() && !live.settings.dry_run {
             return None;
@@ -167,7 +167,10 @@ pub(crate) fn follow(
     now: core::Instant,
 ) -> Option<Followed> {
     let run = live.shadow.as_ref()?;
-    let other = run.asks.as_ref().map(|asks| Asked::read(scratch, asks, asks.trusts(peer), exchange.began));
+    let other = run
+        .asks
+        .as_ref()
+        .map(|asks| Asked::read(scratch, asks, peer.client.ip(), asks.trusts(peer), exchange.began));
     let asked = other.as_ref().unwrap_or(asked);
     let fate = run.is_dry_run().then(Arc::<Fate>::default);
     exchange.dry_run.clone_from(&fate);
@@ -179,7 +182,7 @@ pub(crate) fn follow(
         }
         return None;
     }
-    let key = core.on_arrival(now, asked.request(now));
+    let key = core.on_arrival(now, asked.request(now, scratch.held.len()));
     if let (Some(fate), Some(reason)) = (&fate, core.shed(&key)) {
         fate.set(reason);
     }

@@ -31,7 +31,7 @@ use crate::config::settings::Settings;
 use crate::connection::{self, Place};
 use crate::http2;
 use crate::live::Live;
-use crate::metrics::WorkerMetrics;
+use crate::metrics::{ClientRetries, WorkerMetrics};
 use crate::overload::Overload;
 use crate::process::Process;
 use crate::recent::Recent;
@@ -61,6 +61,7 @@ pub(crate) struct Shared {
     pub(crate) abandoned: AtomicUsize,
     /// Upgraded connections.
     pub(crate) tunnels: AtomicUsize,
+    pub(crate) client_retries: ClientRetries,
     pub(crate) process: Process,
     pub(crate) overload: Overload,
     live: ArcSwap<Live>,
@@ -90,6 +91,7 @@ impl Shared {
             connections: AtomicUsize::new(0),
             abandoned: AtomicUsize::new(0),
             tunnels: AtomicUsize::new(0),
+            client_retries: ClientRetries::default(),
             process: Process::new(),
             overload: Overload::new(workers),
             live: ArcSwap::from_pointee(live),

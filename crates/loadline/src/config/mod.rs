@@ -15,15 +15,18 @@ mod defaults;
 mod document;
 mod endpoints;
 mod error;
+mod fairness;
 mod key;
 mod layers;
 mod logging;
 mod overload;
 mod priority;
 pub mod render;
+mod routes;
 mod rules;
 pub mod settings;
 mod table;
+mod tables;
 pub mod units;
 mod value;
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use loadline_http::syslog::LogTarget;
 
 use super::error::{ConfigError, Origin};
-use super::settings::{DEMO_QUEUE_TIMEOUT, Settings, Upstream};
+use super::settings::{Cost, DEMO_QUEUE_TIMEOUT, FairnessKey, Settings, Upstream};
 use super::{Origins, units};
 
 /// Fills in what nobody set and what follows from other settings.
@@ -147,6 +147,24 @@ pub(super) fn doubts(settings: &Settings) -> Vec<String> {
     if settings.priority.header.is_some() && settings.trust.proxies.is_empty() {
         warnings
             .push("priority.header has no effect: trust.proxies is empty, so nobody is believed".to_owned());
+    }
+    for route in &settings.route {
+        let limit = settings.limit.concurrency;
+        if route.concurrency.is_some_and(|concurrency| concurrency > limit) {
+            warnings.push(format!(
+                "the concurrency of route {} is more than limit.concurrency ({limit})",
+                route.name
+            ));
+        }
+        if matches!(route.cost, Cost::Slots(slots) if slots > limit) {
+            warnings.push(format!(
+                "a request of route {} takes all slots: limit.concurrency is {limit}",
+                route.name
+            ));
+        }
+    }
+    if settings.fairness.cohorts && settings.fairness.key == FairnessKey::Off {
+        warnings.push("fairness.cohorts has no effect: fairness.key is off".to_owned());
     }
     let shed_at = &settings.priority.shed_at;
     for (higher, share, lower, lower_share) in

@@ -1,5 +1,6 @@
 //! Files, variables, flags and arguments together: precedence, origins, exact error texts, generated documents.
 
+mod admission;
 mod decision;
 mod overload;
 mod shadow;

@@ -199,6 +199,7 @@ impl<S: ClientIo> Pump<'_, S> {
         self.phase = Phase::after(response, &self.live.limits);
         self.answered = true;
         self.exchange.answered(response.status);
+        self.live.upstream.outage.answered();
         if self.live.settings.limit.release == Release::Headers {
             self.free_slot(Outcome::Completed);
         }
