@@ -333,12 +333,15 @@ fn safe(command: &str) -> Option<Vec<String>> {
     ours.then_some(words)
 }
 
-/// Runs `words` in a directory that has the README's configuration, with the variables of `command`.
+/// Runs `words` in a directory that has the documents' configuration files, with the variables of `command`.
 fn loadline(command: &str, words: &[String]) -> Output {
     let directory = scratch("documents");
     std::fs::create_dir_all(&directory).unwrap();
-    if let Some(file) = blocks().into_iter().find(|block| block.text.starts_with("# loadline.toml\n")) {
-        std::fs::write(directory.join("loadline.toml"), file.text).unwrap();
+    for name in ["loadline.toml", "next.toml"] {
+        let beginning = format!("# {name}\n");
+        if let Some(file) = blocks().into_iter().find(|block| block.text.starts_with(&beginning)) {
+            std::fs::write(directory.join(name), file.text).unwrap();
+        }
     }
     let (environment, _) = split_environment(command);
     // What a shell would redirect is not an argument.
