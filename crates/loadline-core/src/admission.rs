@@ -4,9 +4,10 @@ use std::num::NonZeroU32;
 
 use crate::{
     Class, Counters, Decision, Duration, Event, Instant, Outcome, OverloadLevel, Permit, Reason, Rejection,
-    Request, Settings, Snapshot, Ticket,
+    Request, Rule, Settings, Snapshot, Ticket,
     door::Verdict,
     drain::Drain,
+    limiter::{self, Limiter},
     predictor::Predictor,
     queue::{Left, Pace, Queue, Room},
     retries::FreshShed,
@@ -24,6 +25,7 @@ use crate::{
 pub struct Admission {
     pub(crate) settings: Settings,
     pub(crate) queue: Queue,
+    pub(crate) limiter: Limiter,
     /// Slots taken, bypass not counted.
     pub(crate) in_flight: u32,
     /// The requests that took them.
@@ -63,6 +65,7 @@ impl Admission {
     /// Nothing in flight, nobody waiting.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
+        let limiter = Limiter::new(&settings.limiter, settings.limit);
         Self {
             queue: Queue::new(settings.queue.clone(), settings.fairness),
             routes: Routes::new(&settings.routes),
@@ -70,7 +73,8 @@ impl Admission {
             requests: 0,
             retries_in_flight: 0,
             fresh_shed: FreshShed::default(),
-            ceiling: settings.limit.get().saturating_add(settings.reserve),
+            ceiling: limiter.in_force().get().saturating_add(settings.reserve),
+            limiter,
             bypass_in_flight: 0,
             bypass_ceiling: settings.bypass_limit.get(),
             counters: Counters::default(),
@@ -92,9 +96,9 @@ impl Admission {
     }
 
     /// A request has arrived. Admitted if a slot is free and nobody of its class or a higher one waits; else queued or shed.
-    pub fn on_arrival(&mut self, now: Instant, request: Request) -> Decision {
+    pub fn on_arrival(&mut self, now: Instant, mut request: Request) -> Decision {
         let now = self.advance(now);
-        let request = self.as_judged(now, request);
+        self.prepare(now, &mut request);
         let class = request.class;
         self.counters.offered(class);
         let decision = match self.judge(now, &request) {
@@ -105,10 +109,12 @@ impl Admission {
             }
             Verdict::Shed(rule) => {
                 let reason = rule.reason();
-                let remedy = self.remedy(now, &request, rule);
                 self.fresh_shed.note(now, &request, reason);
                 let mut rejection = self.reject(now, class, reason);
-                rejection.remedy = remedy;
+                // Most often nothing but time helps.
+                if rule != Rule::SlotsTaken {
+                    rejection.remedy = self.remedy(now, &request, rule);
+                }
                 Decision::Shed(rejection)
             }
         };
@@ -137,13 +143,14 @@ impl Admission {
             if permit.is_retry() {
                 self.retries_in_flight -= permit.cost();
             }
-            self.lower_ceiling();
             let held = now.nanos_since(permit.admitted_at());
             self.predictor.record(now, permit.route(), held, outcome);
             // Work that was given up says nothing about how long it would have taken.
             if outcome != Outcome::Aborted {
                 self.service_time.record(held);
             }
+            self.teach_limiter(now, &permit, held, outcome);
+            self.move_ceiling();
         }
         self.counters.ended(class, outcome);
         self.check_after_mutation();
@@ -163,11 +170,18 @@ impl Admission {
     ///
     /// Rejections come before dispatches: a waiter whose time is up when a slot comes free is rejected, not served. One whose
     /// turn it is but whose deadline is out of reach by then, or whom `codel` drops, is rejected instead of being dispatched.
+    #[inline]
     pub fn poll(&mut self, now: Instant) -> Event {
-        let now = self.advance(now);
+        // After most calls nobody waits, and then this is all there is to do.
         if self.queue.is_quiet() {
+            self.advance(now);
             return Event::Idle;
         }
+        self.poll_waiting(now)
+    }
+
+    fn poll_waiting(&mut self, now: Instant) -> Event {
+        let now = self.advance(now);
         let pace = self.pace(now);
         if let Some((left, reason)) = self.queue.pop_rejected(now, &pace, &self.routes) {
             return self.expire(now, &left, reason);
@@ -204,12 +218,13 @@ impl Admission {
         if regroup {
             self.queue.regroup(settings.fairness, &self.routes);
         }
+        self.limiter.reconfigure(now, &settings.limiter, settings.limit);
         if settings.seed != self.settings.seed {
             self.retry_after = RetryAfter::new(settings.seed);
         }
         self.settings = settings;
         self.finish_warmup(now);
-        self.lower_ceiling();
+        self.move_ceiling();
         self.check_after_mutation();
     }
 
@@ -266,17 +281,19 @@ impl Admission {
             queued: self.queue.unanswered(class),
             oldest_wait: self.queue.oldest(class).map(|arrived| now.saturating_since(arrived)),
             overloaded: self.queue.is_overloaded(now, class, &pace),
+            tenants: self.queue.tenants(class),
             median_patience: self.queue.median_patience(now, class),
             predicted_wait: match class {
                 Class::Bypass => Duration::ZERO,
                 _ => self.predicted_wait(now, &Request::new(class)),
             },
         });
-        let limit = self.settings.limit.get();
+        let limit = self.limiter.settled().get();
         Snapshot {
             limit,
             effective_limit: self.limit(now).get(),
-            reserve: self.settings.reserve,
+            limiter: self.limiter.snapshot(self.settings.limit),
+            reserve: self.reserve(),
             in_flight: self.in_flight,
             peak_in_flight: self.peak_in_flight,
             in_flight_by_route: self.routes.in_flight().to_vec(),
@@ -301,19 +318,56 @@ impl Admission {
         }
     }
 
+    #[inline]
     pub(crate) fn room(&self, now: Instant) -> Room {
         let slots = self.limit(now);
         let limit = slots.get();
         Room {
             limit: slots,
             free: limit.saturating_sub(self.in_flight),
-            free_with_reserve: limit.saturating_add(self.settings.reserve).saturating_sub(self.in_flight),
+            free_with_reserve: limit.saturating_add(self.reserve()).saturating_sub(self.in_flight),
         }
     }
 
-    fn lower_ceiling(&mut self) {
-        let limit = self.settings.limit.get();
-        self.ceiling = self.in_flight.max(limit.saturating_add(self.settings.reserve));
+    /// How many slots above the limit in force the critical class may use.
+    pub(crate) fn reserve(&self) -> u32 {
+        let reserve = self.settings.reserve;
+        if self.limiter.adapts() {
+            reserve.min(Settings::usual_reserve(self.limiter.in_force()))
+        } else {
+            reserve
+        }
+    }
+
+    /// Follows the limit, down only as fast as work ends.
+    pub(crate) fn move_ceiling(&mut self) {
+        let limit = self.limiter.in_force().get();
+        self.ceiling = self.in_flight.max(limit.saturating_add(self.reserve()));
+    }
+
+    /// How the service looks to the limiter since the last change.
+    fn load(&self) -> limiter::Load {
+        let limit = self.limiter.in_force().get();
+        // A threshold is in the way of most before the limit is.
+        let slots = self.settings.shed_at.threshold(Class::Normal, limit).unwrap_or(limit);
+        limiter::Load {
+            in_flight: self.in_flight,
+            bound: self.in_flight >= slots || self.queue.waiting() > 0,
+        }
+    }
+
+    fn teach_limiter(&mut self, now: Instant, permit: &Permit, held_nanos: u64, outcome: Outcome) {
+        if !self.limiter.adapts() || !self.is_warm {
+            return;
+        }
+        let sample = limiter::Sample {
+            held_nanos,
+            outcome,
+            route: permit.route(),
+            cost: permit.cost(),
+            in_flight: permit.in_flight_at_admission(),
+        };
+        self.limiter.on_complete(now, &sample, self.load());
     }
 
     /// Takes free slots.
@@ -340,7 +394,7 @@ impl Admission {
             self.peak_in_flight = self.peak_in_flight.max(self.in_flight);
         }
         self.counters.admitted(class);
-        Permit::new(request, cost, now, queued_nanos, depth)
+        Permit::new(request, cost, now, queued_nanos, depth, self.in_flight)
     }
 
     /// Whatever is started against its deadline is counted; see [`Snapshot::doomed_started`].
@@ -386,14 +440,20 @@ impl Admission {
     }
 
     /// The time of this call: never before that of an earlier one.
+    #[inline]
     pub(crate) fn advance(&mut self, now: Instant) -> Instant {
         self.clock = self.at_least(now);
         if !self.is_warm {
             self.finish_warmup(self.clock);
+            self.limiter.pause(self.clock);
+        } else if self.limiter.adapts() {
+            self.limiter.advance(self.clock, self.load());
+            self.move_ceiling();
         }
         self.clock
     }
 
+    #[inline]
     pub(crate) fn at_least(&self, now: Instant) -> Instant {
         self.clock.max(now)
     }

@@ -53,6 +53,7 @@ mod door;
 mod drain;
 mod explain;
 mod invariants;
+mod limiter;
 mod load_shedder;
 mod overload_level;
 mod permit;
@@ -67,6 +68,7 @@ mod routes;
 mod rule;
 mod service_time;
 mod settings;
+mod shadow;
 mod snapshot;
 mod thresholds;
 mod ticket;
@@ -80,6 +82,10 @@ pub use class::Class;
 pub use counters::{ClassCounters, Counters};
 pub use decision::{Decision, Event, Outcome, Rejection};
 pub use explain::{Explanation, Verdict};
+pub use limiter::{
+    AimdSettings, AutoSettings, Gradient2Settings, LimitChange, LimitRange, LimiterSettings, LimiterSnapshot,
+    VegasSettings, Why,
+};
 pub use load_shedder::{LoadShedder, LoadShedderStats, Slot};
 pub use overload_level::OverloadLevel;
 pub use permit::Permit;
@@ -87,6 +93,7 @@ pub use reason::Reason;
 pub use request::{Cohort, Request, RouteId, TenantId};
 pub use rule::{Remedy, Rule};
 pub use settings::{CodelSettings, Discipline, QueueSettings, RouteCost, RouteSettings, Settings};
+pub use shadow::{Shadow, ShadowKey};
 pub use snapshot::{ClassSnapshot, Snapshot};
 pub use thresholds::{Percent, ShedAt};
 pub use ticket::Ticket;

@@ -7,6 +7,7 @@
 
 mod client;
 mod drain;
+mod explain;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -42,6 +43,7 @@ pub fn main(args: Vec<OsString>, environment: Vec<(OsString, OsString)>) -> Exit
             with_config(&run.sources(environment), |loaded| say(&check_report(&loaded)))
         }
         Some(Command::Config(args)) => show_config(args, environment),
+        Some(Command::Explain(args)) => args.answer(environment),
         Some(Command::Status(args)) => args.answer(environment, |admin| admin.get("/api/v1/status")),
         Some(Command::Reload(args)) => args.answer(environment, |admin| admin.post("/-/reload")),
         Some(Command::Drain(args)) => args.answer(environment),
@@ -78,6 +80,7 @@ Examples:
   loadline check -c loadline.toml            name every mistake
   loadline config --defaults > loadline.toml
   loadline status                            what a running loadline does now
+  loadline explain /api/orders               what would become of such a request, and why
   loadline reload                            read the configuration again
   loadline drain --wait 20s                  close connections after their answer; wait for the last
   loadline healthcheck http://127.0.0.1:8000/healthcheck
@@ -115,6 +118,11 @@ enum Command {
     /// Print what a running loadline does now, as JSON
     #[command(after_help = "Example: loadline status --admin 127.0.0.1:8001")]
     Status(ClientArgs),
+    /// Say what a running loadline would do with a request now, and which rule decides
+    #[command(
+        after_help = "Example: loadline explain /api/orders --header 'authorization: x' --deadline 500ms"
+    )]
+    Explain(explain::ExplainArgs),
     /// Make a running loadline read its configuration again
     #[command(after_help = "Example: loadline reload")]
     Reload(ClientArgs),
@@ -204,7 +212,7 @@ impl ClientArgs {
     fn answer(
         self,
         environment: Vec<(OsString, OsString)>,
-        ask: fn(&client::Admin) -> Result<String, client::ClientError>,
+        ask: impl FnOnce(&client::Admin) -> Result<String, client::ClientError>,
     ) -> ExitCode {
         let admin = match find_admin(self.admin, &self.file.sources(environment)) {
             Ok(admin) => admin,

@@ -142,6 +142,12 @@ impl Queue {
         self.lines.get(class.index()).is_some_and(|line| line.is_overloaded(&self.entries, now, pace))
     }
 
+    /// How many tenants of this class wait; 0 where tenants do not count.
+    pub(crate) fn tenants(&self, class: Class) -> u32 {
+        let tenants = self.lines.get(class.index()).map_or(0, |line| line.groups().tenants());
+        u32::try_from(tenants).expect("no more tenants than waiters")
+    }
+
     /// How long half of the clients of this class would wait, as far as known.
     pub(crate) fn median_patience(&self, now: Instant, class: Class) -> Option<Duration> {
         self.lines.get(class.index())?.median_patience(&self.entries, now)
