@@ -7,11 +7,12 @@ use std::process::{Command, Output};
 const BINARY: &str = env!("CARGO_BIN_EXE_loadline");
 
 /// Commands that the program has; each must be in the help, with an example.
-const COMMANDS: [&str; 10] = [
+const COMMANDS: [&str; 11] = [
     "run",
     "check",
     "config",
     "explain",
+    "load",
     "status",
     "reload",
     "drain",
