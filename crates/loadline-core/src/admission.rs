@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use crate::{
     Class, Counters, Decision, Duration, Event, Instant, Outcome, OverloadLevel, Permit, Reason, Rejection,
-    Request, Settings, Snapshot, Ticket,
+    Request, Rule, Settings, Snapshot, Ticket,
     door::Verdict,
     drain::Drain,
     limiter::{self, Limiter},
@@ -96,9 +96,9 @@ impl Admission {
     }
 
     /// A request has arrived. Admitted if a slot is free and nobody of its class or a higher one waits; else queued or shed.
-    pub fn on_arrival(&mut self, now: Instant, request: Request) -> Decision {
+    pub fn on_arrival(&mut self, now: Instant, mut request: Request) -> Decision {
         let now = self.advance(now);
-        let request = self.as_judged(now, request);
+        self.prepare(now, &mut request);
         let class = request.class;
         self.counters.offered(class);
         let decision = match self.judge(now, &request) {
@@ -109,10 +109,12 @@ impl Admission {
             }
             Verdict::Shed(rule) => {
                 let reason = rule.reason();
-                let remedy = self.remedy(now, &request, rule);
                 self.fresh_shed.note(now, &request, reason);
                 let mut rejection = self.reject(now, class, reason);
-                rejection.remedy = remedy;
+                // Most often nothing but time helps.
+                if rule != Rule::SlotsTaken {
+                    rejection.remedy = self.remedy(now, &request, rule);
+                }
                 Decision::Shed(rejection)
             }
         };
@@ -168,11 +170,18 @@ impl Admission {
     ///
     /// Rejections come before dispatches: a waiter whose time is up when a slot comes free is rejected, not served. One whose
     /// turn it is but whose deadline is out of reach by then, or whom `codel` drops, is rejected instead of being dispatched.
+    #[inline]
     pub fn poll(&mut self, now: Instant) -> Event {
-        let now = self.advance(now);
+        // After most calls nobody waits, and then this is all there is to do.
         if self.queue.is_quiet() {
+            self.advance(now);
             return Event::Idle;
         }
+        self.poll_waiting(now)
+    }
+
+    fn poll_waiting(&mut self, now: Instant) -> Event {
+        let now = self.advance(now);
         let pace = self.pace(now);
         if let Some((left, reason)) = self.queue.pop_rejected(now, &pace, &self.routes) {
             return self.expire(now, &left, reason);
@@ -309,6 +318,7 @@ impl Admission {
         }
     }
 
+    #[inline]
     pub(crate) fn room(&self, now: Instant) -> Room {
         let slots = self.limit(now);
         let limit = slots.get();
@@ -430,6 +440,7 @@ impl Admission {
     }
 
     /// The time of this call: never before that of an earlier one.
+    #[inline]
     pub(crate) fn advance(&mut self, now: Instant) -> Instant {
         self.clock = self.at_least(now);
         if !self.is_warm {
@@ -442,6 +453,7 @@ impl Admission {
         self.clock
     }
 
+    #[inline]
     pub(crate) fn at_least(&self, now: Instant) -> Instant {
         self.clock.max(now)
     }

@@ -84,16 +84,16 @@ impl Admission {
         }
     }
 
-    /// The request as it is judged: a retry by the class below while fresh work is shed, a heavy route's at its cost.
+    /// Makes of a request what is judged: of a retry one of the class below while fresh work is shed, of a heavy route's one that
+    /// costs as much.
     #[inline]
-    pub(crate) fn as_judged(&self, now: Instant, mut request: Request) -> Request {
+    pub(crate) fn prepare(&self, now: Instant, request: &mut Request) {
         if request.retry {
             request.class = self.class_of_retry(now, request.class);
         }
         if !self.settings.routes.is_empty() {
-            request.cost = self.routes.cost(&request);
+            request.cost = self.routes.cost(request);
         }
-        request
     }
 
     /// Whether there is room for this request, and nobody goes before it.

@@ -42,7 +42,8 @@ impl Admission {
     #[must_use]
     pub fn explain(&self, now: Instant, request: &Request) -> Explanation {
         let now = self.at_least(now);
-        let request = self.as_judged(now, *request);
+        let mut request = *request;
+        self.prepare(now, &mut request);
         let class = request.class;
         let mut displaces = None;
         let mut remedy = None;

@@ -99,3 +99,8 @@ pub use thresholds::{Percent, ShedAt};
 pub use ticket::Ticket;
 pub use time::Instant;
 pub use warmup::Warmup;
+
+/// The readme's code compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -335,7 +335,7 @@ impl Model {
         let has_place = self.has_place(&request, &self.admission.snapshot(self.now));
         let refused = self.refused_whatever_is_free(&request);
         let too_many_retries = !slot_free && refused.is_none() && self.has_too_many_retries(&request);
-        let refused = refused.or(too_many_retries.then_some(Reason::Priority));
+        let refused = refused.or_else(|| too_many_retries.then_some(Reason::Priority));
         let doomed = if refused.is_some() { None } else { self.refused_by_prediction(&request, slot_free) };
         let explanation = self.admission.explain(self.now, &asked);
         match self.admission.on_arrival(self.now, asked) {

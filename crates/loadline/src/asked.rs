@@ -31,6 +31,19 @@ pub(crate) enum DecidedBy {
     Default,
 }
 
+impl DecidedBy {
+    /// The setting that decided, and the number of the rule in it, from 1.
+    pub(crate) fn named(self) -> (&'static str, Option<usize>) {
+        match self {
+            Self::BypassPath => ("bypass.path", None),
+            Self::Header => ("priority.header", None),
+            Self::Route => ("route.class", None),
+            Self::Rule(position) => ("priority.rules", Some(position + 1)),
+            Self::Default => ("priority.default", None),
+        }
+    }
+}
+
 /// What a request asks for.
 pub(crate) struct Asked {
     pub(crate) class: Class,

