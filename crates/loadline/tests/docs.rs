@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const SAFE: [&str; 4] = ["check", "config", "completions", "version"];
 
 /// Beginnings of commands that are not run here, and why.
-const NOT_RUN: [(&str, &str); 17] = [
+const NOT_RUN: [(&str, &str); 24] = [
     ("cargo run --release", "runs until it is stopped; `.ci/real-tools.sh` starts the same binary"),
     ("cargo test", "is what runs this test; `.ci/run` takes it from the README"),
     ("cargo fmt", "a step of `.ci/run`"),
@@ -40,6 +40,13 @@ const NOT_RUN: [(&str, &str); 17] = [
     ("mkdir -p fuzz/", "prepares fuzzing, which needs a nightly compiler"),
     ("loadline app:8080 3", "runs until it is stopped; started with other addresses by `rejection`"),
     ("loadline run ", "runs until it is stopped; its arguments are run with `check` instead"),
+    ("loadline status", "needs a running loadline; the end-to-end tests ask one"),
+    ("loadline explain ", "needs a running loadline; the end-to-end tests ask one"),
+    ("kubectl ", "needs a cluster; `.ci/manifests.sh` renders and validates what is applied"),
+    ("helm ", "needs a cluster; `.ci/manifests.sh` renders the chart"),
+    ("kind ", "needs a container engine and images from a registry"),
+    ("docker ", "needs a container engine and images from a registry"),
+    ("terraform ", "needs a cluster and providers from a registry"),
 ];
 
 /// One fenced block.
