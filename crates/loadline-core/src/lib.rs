@@ -26,6 +26,10 @@
 //! [`Admission::restart_warmup`]. [`Admission::explain`] says what would become of a request. What a request and the settings do not
 //! mention has no effect: a limit of 3 and plain requests mean three at a time, and the rest waits.
 //!
+//! # Beside it
+//! A [`Breaker`] says whether an upstream is to be asked at all. It is a state machine of its own, one for each endpoint, and as
+//! pure: calls with `now` in, decisions out.
+//!
 //! # Example
 //!
 //! ```
@@ -46,6 +50,7 @@
 //! ```
 
 mod admission;
+mod breaker;
 mod class;
 mod counters;
 mod decision;
@@ -73,6 +78,7 @@ mod warmup;
 pub use std::time::Duration;
 
 pub use admission::Admission;
+pub use breaker::{Breaker, BreakerCall, BreakerChange, BreakerResult, BreakerSettings, BreakerState};
 pub use class::Class;
 pub use counters::{ClassCounters, Counters};
 pub use decision::{Decision, Event, Outcome, Rejection};
