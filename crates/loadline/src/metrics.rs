@@ -4,6 +4,7 @@
 //! some additions. Label values are closed sets (known methods, configured routes, status codes that were sent): no
 //! request can create a series of its own.
 
+mod endpoints;
 mod exposition;
 mod histogram;
 
@@ -14,7 +15,7 @@ use loadline_http::deadline::HeaderSet;
 
 pub(crate) use self::exposition::{Format, render};
 use self::histogram::Histogram;
-use crate::exchange::{Exchange, Gone, UpstreamResult};
+use crate::exchange::{Exchange, Gone, Repeat, UpstreamResult};
 
 /// Bounds of `http_queue_latency_seconds`, in seconds: the ones existing dashboards expect.
 pub(crate) const QUEUE_BOUNDS: &[f64] = &[0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -60,8 +61,10 @@ pub(crate) struct WorkerMetrics {
     /// Responses by method, route and status.
     requests: BTreeMap<(Method, Route, u16), u64>,
     durations: BTreeMap<(Method, Route), Histogram>,
-    /// By [`UpstreamResult`].
-    upstream: [Histogram; 4],
+    /// By [`UpstreamResult`], of those that were asked.
+    upstream: [Histogram; UpstreamResult::ASKED.len()],
+    /// Requests that were not sent because breakers were open.
+    breaker_open: u64,
     queue: Histogram,
     /// Time left until the deadline of requests that got a slot.
     budgets: Histogram,
@@ -69,7 +72,8 @@ pub(crate) struct WorkerMetrics {
     invalid_headers: [u64; HeaderSet::CAPACITY],
     /// By [`Gone`].
     disconnects: [u64; 5],
-    retries: u64,
+    /// By [`Repeat`].
+    repeats: [u64; Repeat::ALL.len()],
     /// Requests refused for their framing or size, or for not arriving.
     refused: BTreeMap<u16, u64>,
     requests_seen: u64,
@@ -85,7 +89,8 @@ impl Default for WorkerMetrics {
             budgets: Histogram::new(BUDGET_BOUNDS),
             invalid_headers: [0; HeaderSet::CAPACITY],
             disconnects: [0; 5],
-            retries: 0,
+            breaker_open: 0,
+            repeats: [0; Repeat::ALL.len()],
             refused: BTreeMap::new(),
             requests_seen: 0,
         }
@@ -104,7 +109,9 @@ impl WorkerMetrics {
                 .or_insert_with(|| Histogram::new(DURATION_BOUNDS))
                 .observe(seconds);
         }
-        if let Some(result) = exchange.upstream_result {
+        if exchange.upstream_result == Some(UpstreamResult::BreakerOpen) {
+            self.breaker_open += 1;
+        } else if let Some(result) = exchange.upstream_result {
             let from = exchange.sent.unwrap_or(exchange.began);
             let to = exchange.upstream_done.or(exchange.answered);
             let took = to.map_or(seconds, |to| to.saturating_duration_since(from).as_secs_f64());
@@ -123,7 +130,9 @@ impl WorkerMetrics {
         if let Some(gone) = exchange.gone {
             self.disconnects[gone as usize] += 1;
         }
-        self.retries += u64::from(exchange.retries);
+        for (total, count) in self.repeats.iter_mut().zip(exchange.repeats) {
+            *total += u64::from(count);
+        }
     }
 
     /// Counts what could not be read as a request.
@@ -155,7 +164,10 @@ impl WorkerMetrics {
         for (own, other) in self.disconnects.iter_mut().zip(&other.disconnects) {
             *own += other;
         }
-        self.retries += other.retries;
+        self.breaker_open += other.breaker_open;
+        for (own, other) in self.repeats.iter_mut().zip(&other.repeats) {
+            *own += other;
+        }
         for (status, count) in &other.refused {
             *self.refused.entry(*status).or_default() += count;
         }
@@ -178,8 +190,22 @@ impl Gone {
     }
 }
 
+impl Repeat {
+    const ALL: [Self; 4] = [Self::StaleConnection, Self::Unreachable, Self::Closed, Self::TurnedAway];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::StaleConnection => "stale_connection",
+            Self::Unreachable => "unreachable",
+            Self::Closed => "closed",
+            Self::TurnedAway => "turned_away",
+        }
+    }
+}
+
 impl UpstreamResult {
-    const ALL: [Self; 4] = [Self::Ok, Self::Error, Self::Timeout, Self::Canceled];
+    /// All but [`Self::BreakerOpen`], in their order.
+    const ASKED: [Self; 5] = [Self::Ok, Self::Error, Self::Timeout, Self::Canceled, Self::Transport];
 
     fn as_str(self) -> &'static str {
         match self {
@@ -187,6 +213,8 @@ impl UpstreamResult {
             Self::Error => "error",
             Self::Timeout => "timeout",
             Self::Canceled => "canceled",
+            Self::Transport => "transport",
+            Self::BreakerOpen => "breaker_open",
         }
     }
 }

@@ -24,6 +24,7 @@ mod rules;
 pub mod settings;
 mod table;
 pub mod units;
+mod upstream;
 mod value;
 
 #[cfg(test)]

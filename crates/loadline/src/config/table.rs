@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use super::address::{Networks, Paths, Token};
 use super::codecs::{
-    Concurrency, Seconds, Size, Span, Status, Switch, Wait, Words, Workers, positive, whole,
+    Concurrency, Optional, Seconds, Size, Span, Status, Switch, Wait, Words, Workers, positive, whole,
 };
-use super::endpoints::{AdminListen, ListenField, UpstreamField};
+use super::endpoints::{AdminListen, ListenField};
 use super::key::{Key, key, with_field};
 use super::logging;
 use super::settings::{BodyFormat, Discipline, KIB, MIB, OnAbort, Release, Settings};
+use super::upstream::UpstreamField;
 
 /// Most connections, waiting requests or slots: beyond it a machine runs out of descriptors and ports first.
 const MOST: u32 = 1_000_000;
@@ -37,6 +38,9 @@ pub(super) static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
         decision::priority(),
         decision::deadline(),
         timeouts(),
+        upstream::dns(),
+        upstream::breaker(),
+        upstream::balance(),
         buffers(),
         http(),
         response(),
@@ -57,6 +61,7 @@ macro_rules! at {
 }
 
 mod decision;
+mod upstream;
 
 fn general() -> Vec<Key> {
     vec![
@@ -65,8 +70,8 @@ fn general() -> Vec<Key> {
             .restart(),
         with_field(
             "upstream",
-            "The application: host:port, [v6]:port, http://host:port, unix:/path or :port. A name without a port gets the \
-             listener's port. Names are resolved again at run time.",
+            "The application: host:port, [v6]:port, http://host:port, unix:/path, srv:name or :port; or a list of these. A name without \
+             a port gets the listener's port. Names are resolved again at run time, and each of their addresses is an endpoint.",
             UpstreamField,
         )
         .follows("required; the embedded demo app when nothing at all is given"),
@@ -165,6 +170,13 @@ fn timeouts() -> Vec<Key> {
             at!(timeouts.upstream),
         )
         .spillway("SERVER_TIMEOUT"),
+        key(
+            "timeouts.total",
+            "Until the upstream's answer is complete, from the moment that the request has its slot, repetitions included. Streams \
+             end there too, upgraded connections do not.",
+            Optional { word: "none", of: span() },
+            at!(timeouts.total),
+        ),
         key(
             "timeouts.client",
             "Longest silence of a client that owes body bytes or does not read its response.",
