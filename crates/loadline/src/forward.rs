@@ -217,6 +217,7 @@ pub(crate) async fn forward<S: ClientIo>(
                     if matches!(end, End::TimedOut { blame: true }) {
                         pick.failed(&live.upstream);
                     }
+                    pick.abandoned();
                     let unseen = Abandoned { connection, pick, permit: held, phase, kind, outcome };
                     abandon(unseen, scratch, worker, live, body);
                 }

@@ -5,15 +5,15 @@
 //! and is nearly as even as looking at all of them.
 //!
 //! ```text
-//! least-latency:   cost = mean time to the response's head × (requests in service + 1) ÷ weight
-//! least-inflight:  cost =                                    (requests in service + 1) ÷ weight
+//! least-latency:   cost = mean time to the response's head × (requests in service + 1)
+//! least-inflight:  cost =                                     requests in service + 1
 //! ```
 //!
 //! Worked number: 10 ms with 3 in service costs 40 ms, 100 ms with none 100 ms. So an endpoint that became ten times as slow
 //! gets requests only while the others have ten times as many in service.
 //!
-//! The weight is below 1 while an endpoint that is new or has returned warms up. An endpoint whose latency is not known is
-//! compared by requests in service alone.
+//! An endpoint whose latency is not known is compared by requests in service alone. While one that is new or has returned warms
+//! up, its weight is below 1, and with that probability it takes a turn that is its own.
 
 use std::cell::Cell;
 use std::hash::{BuildHasher as _, RandomState};
@@ -50,33 +50,29 @@ pub(super) fn choose(
 ) -> Option<usize> {
     // The share of one that cannot be used goes to those behind it; comparing two evens that out.
     let from = |start: usize, but: Option<usize>| {
-        let circle = (start..count).chain(0..start).filter(|index| Some(*index) != but);
-        circle.into_iter().find_map(|index| Some((index, candidate(index)?)))
+        let mut circle = (start..count).chain(0..start).filter(|index| Some(*index) != but);
+        circle.find_map(|index| Some((index, candidate(index)?)))
     };
-    let start = |random: &mut dyn FnMut() -> u64| (random() % count.max(1) as u64) as usize;
-    let compare = match policy {
-        Policy::LeastLatency => true,
-        Policy::LeastInFlight => false,
-        Policy::RoundRobin | Policy::Random => {
-            let first = if policy == Policy::Random { start(random) } else { turn % count.max(1) };
-            let (index, chosen) = from(first, None)?;
-            // One that warms up lets most of its turns go by.
-            let passes = chosen.weight < unit(random());
-            return if passes {
-                from(index, Some(index)).map_or(Some(index), |other| Some(other.0))
-            } else {
-                Some(index)
-            };
-        }
-    };
-    let (one, a) = from(start(random), None)?;
-    let Some((other, b)) = from(start(random), Some(one)) else { return Some(one) };
-    let known = compare && a.latency > 0.0 && b.latency > 0.0;
-    let cost = |it: &Candidate| {
-        let latency = if known { it.latency } else { 1.0 };
-        latency * (it.in_flight + 1) as f64 / it.weight
-    };
-    Some(if cost(&b) < cost(&a) { other } else { one })
+    let mut anywhere = || (random() % count.max(1) as u64) as usize;
+    let first = if policy == Policy::RoundRobin { turn % count.max(1) } else { anywhere() };
+    let (mut chosen, mut looks) = from(first, None)?;
+    if matches!(policy, Policy::LeastLatency | Policy::LeastInFlight)
+        && let Some((other, others)) = from(anywhere(), Some(chosen))
+        && is_better(policy, &others, &looks)
+    {
+        (chosen, looks) = (other, others);
+    }
+    // One that warms up lets most of its turns go by.
+    if looks.weight < 1.0 && looks.weight < unit(random()) {
+        return from(chosen, Some(chosen)).map_or(Some(chosen), |(next, _)| Some(next));
+    }
+    Some(chosen)
+}
+
+fn is_better(policy: Policy, a: &Candidate, b: &Candidate) -> bool {
+    let known = policy == Policy::LeastLatency && a.latency > 0.0 && b.latency > 0.0;
+    let cost = |it: &Candidate| if known { it.latency } else { 1.0 } * (it.in_flight + 1) as f64;
+    cost(a) < cost(b)
 }
 
 /// A random number of the calling thread's.
@@ -195,13 +191,11 @@ mod tests {
         assert_eq!(weight(Duration::from_secs(5), Duration::from_secs(10)), 0.5);
         assert_eq!(weight(Duration::ZERO, Duration::ZERO), 1.0);
         let cold = Candidate { weight: 0.1, ..WARM };
-        for policy in [Policy::RoundRobin, Policy::Random] {
+        for policy in ALL {
             let counts = shares(policy, &[Some(cold), Some(WARM)]);
             assert!((300..900).contains(&counts[0]), "{policy:?}: {counts:?}");
+            assert_eq!(shares(policy, &[Some(cold), None]), [10_000, 0], "{policy:?}: there is no other");
         }
-        assert_eq!(shares(Policy::LeastInFlight, &[Some(cold), Some(WARM)]), [0, 10_000]);
-        let busy = Candidate { in_flight: 12, ..WARM };
-        assert_eq!(shares(Policy::LeastInFlight, &[Some(cold), Some(busy)]), [10_000, 0]);
     }
 
     #[test]

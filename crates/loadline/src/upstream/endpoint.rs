@@ -239,3 +239,30 @@ impl Drop for InService {
         self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_that_answers_is_known_to_be_well() {
+        let at = |secs: u64| Instant::from_nanos(secs * 1_000_000_000);
+        let found = Found::at(Place::Tcp(([127, 0, 0, 1], 1).into()));
+        let endpoint = Endpoint::new(found, 1, BreakerSettings::default(), 1, None);
+        assert!(!endpoint.answered_within(at(1), Duration::from_secs(5)));
+        endpoint.note_result(at(2), true);
+        endpoint.note_result(at(9), false);
+        assert!(endpoint.answered_within(at(6), Duration::from_secs(5)));
+        assert!(!endpoint.answered_within(at(7), Duration::from_secs(5)));
+    }
+
+    #[test]
+    fn places_are_bounded_and_come_back() {
+        let found = Found::at(Place::Tcp(([127, 0, 0, 1], 1).into()));
+        let endpoint = Endpoint::new(found, 1, BreakerSettings::default(), 1, None);
+        let held: Vec<_> = (0..5).map_while(|_| endpoint.enter(3)).collect();
+        assert_eq!((held.len(), endpoint.in_flight()), (3, 3));
+        drop(held);
+        assert_eq!(endpoint.in_flight(), 0);
+    }
+}

@@ -208,6 +208,11 @@ impl Pick {
         self.tell(BreakerResult::Failure);
     }
 
+    /// Its client has left: how it ends says nothing, and a probe's place is free.
+    pub(crate) fn abandoned(&mut self) {
+        self.tell(BreakerResult::Unknown);
+    }
+
     fn tell(&mut self, result: BreakerResult) {
         let Some((upstream, call)) = self.call.take() else { return };
         let endpoint = self.service.endpoint();
