@@ -11,6 +11,7 @@ pub mod classify;
 mod date;
 pub mod deadline;
 mod escape;
+pub mod load_report;
 pub mod log;
 pub mod rejection;
 pub mod syslog;

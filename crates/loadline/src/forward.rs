@@ -219,7 +219,7 @@ pub(crate) async fn forward<S: ClientIo>(
                     }
                     pick.abandoned();
                     let unseen = Abandoned { connection, pick, permit: held, phase, kind, outcome };
-                    abandon(unseen, scratch, worker, live, body);
+                    abandon(unseen, scratch, worker, live, exchange, body);
                 }
                 let passed =
                     exchange.deadline.is_some_and(|deadline| deadline.left(Instant::now()).is_zero());
@@ -277,7 +277,14 @@ struct Abandoned {
 }
 
 /// Lets an exchange without a client run to its end, or ends it, as `limit.on_abort` says.
-fn abandon(unseen: Abandoned, scratch: &mut Scratch, worker: &Rc<Worker>, live: &Live, body: &RequestBody) {
+fn abandon(
+    unseen: Abandoned,
+    scratch: &mut Scratch,
+    worker: &Rc<Worker>,
+    live: &Live,
+    exchange: &mut Exchange,
+    body: &RequestBody,
+) {
     let Abandoned { connection, pick, permit, phase, kind, outcome } = unseen;
     let limit = &live.settings.limit;
     // A request that is not complete cannot be finished: the app waits for bytes that will not come.
@@ -289,6 +296,7 @@ fn abandon(unseen: Abandoned, scratch: &mut Scratch, worker: &Rc<Worker>, live: 
         }
         return;
     }
+    exchange.unseen = true;
     Ghost {
         connection,
         to_upstream: std::mem::take(&mut scratch.to_upstream),
@@ -300,6 +308,7 @@ fn abandon(unseen: Abandoned, scratch: &mut Scratch, worker: &Rc<Worker>, live: 
         pick,
         permit,
         outcome,
+        waste: exchange.waste().zip(exchange.sent),
         until: Instant::now() + limit.abandon_timeout,
     }
     .release(worker);

@@ -77,7 +77,7 @@ impl Reloader {
             (settings.upstream.clone(), settings.dns.clone(), settings.balance.health.clone())
         };
         let other = keep(&settings) != keep(&was.settings);
-        let live = Live::new(settings, self.seed, Arc::clone(&was.upstream), log);
+        let live = Live::new(settings, self.seed, Arc::clone(&was.upstream), log, Some(&was.routes));
         if other {
             self.keep_upstream(&live);
         }

@@ -67,8 +67,21 @@ pub(crate) fn json(shared: &Shared) -> Value {
             "abandoned": counters.abandoned,
             "queued": gate.class(class).queued,
             "overloaded": gate.class(class).overloaded,
+            "tenants": gate.class(class).tenants,
+            "predicted_wait_ms": millis(gate.class(class).predicted_wait),
         });
         by_class.insert(class.as_str().to_owned(), row);
+    }
+    let mut by_route = Map::new();
+    for (id, name) in live.routes.iter() {
+        let predicted = gate.predicted_service.get(id.index()).copied().flatten();
+        by_route.insert(
+            name.to_owned(),
+            json!({
+                "in_flight": gate.in_flight_by_route.get(id.index()).copied().unwrap_or_default(),
+                "predicted_service_ms": predicted.map(millis),
+            }),
+        );
     }
     json!({
         "state": State::of(&gate, shared.process.shed_just_now()).as_str(),
@@ -77,6 +90,7 @@ pub(crate) fn json(shared: &Shared) -> Value {
         "upstream": live.settings.upstream.to_string(),
         "endpoints": endpoints(&live.upstream),
         "limit": gate.limit,
+        "effective_limit": gate.effective_limit,
         "in_flight": gate.in_flight,
         "peak_in_flight": gate.peak_in_flight,
         "bypass_limit": gate.bypass_limit,
@@ -100,11 +114,14 @@ pub(crate) fn json(shared: &Shared) -> Value {
         },
         "shed_by_reason": by_reason,
         "classes": by_class,
+        "routes": by_route,
+        "retries": { "in_flight": gate.retries_in_flight, "share": gate.retry_share },
         "connections": {
             "client": shared.connections.load(Ordering::Relaxed),
             "upstream": live.upstream.connections(),
             "tunnels": shared.tunnels.load(Ordering::Relaxed),
         },
+        "overload": shared.overload.json(&live.settings.overload),
         "abandoned_exchanges": shared.abandoned.load(Ordering::Relaxed),
         "buffer": { "used_bytes": shared.budget.used(), "limit_bytes": shared.budget.total() },
         "log": { "written": live.log.written(), "dropped": live.log.dropped() },

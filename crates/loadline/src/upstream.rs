@@ -16,6 +16,7 @@ mod dns;
 mod endpoint;
 mod health;
 mod io;
+mod outage;
 mod pick;
 mod place;
 mod pool;
@@ -35,6 +36,7 @@ use tokio::time::{Instant, timeout};
 
 pub(crate) use self::connect::{ConnectError, connect};
 pub(crate) use self::endpoint::{Endpoint, Sight, Standing};
+use self::outage::Outage;
 pub(crate) use self::pick::{Pick, Refusal, Wish};
 use self::place::Found;
 pub(crate) use self::pool::{Connection, Room};
@@ -59,6 +61,7 @@ pub(crate) struct Upstream {
     seed: u64,
     turn: AtomicUsize,
     retries: Arc<Retries>,
+    pub(crate) outage: Outage,
     resolve_now: Notify,
     resolved: Notify,
     /// Told when an endpoint came, went, failed or returned.
@@ -102,6 +105,7 @@ impl Upstream {
             seed,
             turn: AtomicUsize::new(0),
             retries: Arc::default(),
+            outage: Outage::default(),
             resolve_now: Notify::new(),
             resolved: Notify::new(),
             changed: Notify::new(),

@@ -46,6 +46,7 @@ impl AsResponse {
             reason: description.reason,
             class: Some(rejection.class),
             retry_after: Some(whole_seconds(rejection)),
+            remedy: rejection.remedy,
             proxy_error: description.proxy_error,
             head_request: protocol.head,
             grpc: protocol.grpc,

@@ -34,9 +34,14 @@ pub(super) static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
     [
         general(),
         limit_and_queue(),
+        admission::codel(),
         bypass(),
         decision::priority(),
         decision::deadline(),
+        admission::fairness(),
+        admission::retry(),
+        admission::warmup(),
+        overload::overload(),
         timeouts(),
         upstream::dns(),
         upstream::breaker(),
@@ -60,7 +65,9 @@ macro_rules! at {
     };
 }
 
+mod admission;
 mod decision;
+mod overload;
 mod upstream;
 
 fn general() -> Vec<Key> {
@@ -78,6 +85,7 @@ fn general() -> Vec<Key> {
         key("max_connections", "Open client connections at one time.", whole(1, MOST), at!(max_connections))
             .spillway("MAX_CONNECTIONS"),
         key("workers", "Worker threads.", Workers { max: 1024 }, at!(workers)).follows("0, one per available core").restart(),
+        admission::routes(),
     ]
 }
 
@@ -122,7 +130,7 @@ fn limit_and_queue() -> Vec<Key> {
         .follows("the same as max_connections"),
         key(
             "queue.discipline",
-            "Who is next: fifo the oldest, lifo the newest, adaptive the oldest while healthy and the newest while overloaded. Under overload, adaptive also rejects early who would leave before being served. codel is RFC 8289's law (target 50 ms, interval 1 s) over oldest first.",
+            "Who is next: fifo the oldest, lifo the newest, adaptive the oldest while healthy and the newest while overloaded. Under overload, adaptive also rejects early who would leave before being served. codel is RFC 8289's law over oldest first, by queue.codel.",
             Words(&[
                 ("adaptive", Discipline::Adaptive),
                 ("fifo", Discipline::Fifo),
@@ -130,6 +138,12 @@ fn limit_and_queue() -> Vec<Key> {
                 ("codel", Discipline::Codel),
             ]),
             at!(queue.discipline),
+        ),
+        key(
+            "queue.max_bytes",
+            "Most bytes of request bodies that waiting requests may hold, all together; none leaves it to buffer.total.",
+            Optional { word: "none", of: Size { min: 0, max: 1024 * 1024 * MIB } },
+            at!(queue.max_bytes),
         ),
     ]
 }

@@ -132,6 +132,9 @@ impl Reach {
                         Ok(connection) => {
                             self.tried.pop();
                             upstream.note_reached();
+                            if upstream.outage.reached(Instant::now()) {
+                                worker.shared.gate.restart_warmup();
+                            }
                             return Reached::Connection(pick, connection, true);
                         }
                         Err(error) => {
@@ -168,6 +171,9 @@ impl Reach {
         live: &Live,
         exchange: &mut Exchange,
     ) -> Reached {
+        if last.is_some() {
+            live.upstream.outage.failed(Instant::now());
+        }
         let passed = |at: Instant| at <= Instant::now();
         if exchange.deadline.is_some_and(|deadline| passed(deadline.at)) {
             exchange.upstream_result = Some(UpstreamResult::Timeout);
