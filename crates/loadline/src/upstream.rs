@@ -22,6 +22,7 @@ mod place;
 mod pool;
 mod retries;
 mod rules;
+mod survey;
 mod watch;
 
 use std::sync::Arc;
@@ -43,6 +44,7 @@ pub(crate) use self::pool::{Connection, Room};
 pub(crate) use self::retries::Retry;
 use self::retries::{MOST_ENDPOINTS, Retries};
 use self::rules::Rules;
+pub(crate) use self::survey::survey;
 pub(crate) use self::watch::Watch;
 use crate::config::settings::{Policy, Settings};
 
@@ -285,8 +287,16 @@ impl Upstream {
 
     /// What the endpoints look like, in the order of their places.
     pub(crate) fn sights(&self) -> Vec<Sight> {
-        let now = self.now();
-        self.set.load().endpoints.iter().map(|endpoint| endpoint.sight(now)).collect()
+        let (set, now) = (self.set.load(), self.now());
+        let sight = |endpoint: &Arc<Endpoint>| {
+            let mut sight = endpoint.sight(now);
+            // What was thought of it while there were others, or breakers, keeps nobody away any more.
+            if !set.judged && sight.standing != Standing::Down {
+                (sight.standing, sight.unproven) = (Standing::Up, false);
+            }
+            sight
+        };
+        set.endpoints.iter().map(sight).collect()
     }
 
     /// Whether breakers are switched on, which is more than ejection.

@@ -88,7 +88,8 @@ fn publish(upstream: &Upstream, known: &Known) {
     }
 }
 
-async fn look_up(target: &Target, dns: &Dns) -> io::Result<Answer<Found>> {
+/// The endpoints that a name leads to now.
+pub(super) async fn look_up(target: &Target, dns: &Dns) -> io::Result<Answer<Found>> {
     match target {
         Target::Srv(name) => service(name, dns).await,
         Target::Tcp { host, port } => {

@@ -182,19 +182,19 @@ impl Pick {
         self.service.endpoint()
     }
 
-    /// The endpoint answered with this status, after this time. `turned_away`: by a loadline of its own, which says that it is
-    /// busy, not that it is broken.
-    pub(crate) fn answered(&mut self, upstream: &Upstream, status: u16, took: Duration, turned_away: bool) {
+    /// The endpoint answered with this status, after this time. `busy`: its own loadline turned the request
+    /// away, which does not mean that it is broken.
+    pub(crate) fn answered(&mut self, upstream: &Upstream, status: u16, took: Duration, busy: bool) {
         let set = upstream.set.load();
-        let good = turned_away || !set.rules.statuses.contains(&status);
+        let good = busy || !set.rules.statuses.contains(&status);
         let now = upstream.now();
         self.endpoint().note_result(now, good);
-        if good && !turned_away && set.measured {
+        if good && !busy && set.measured {
             // How fast it fails or refuses says nothing of its work.
             self.endpoint().note_latency(now, took);
         }
         drop(set);
-        self.tell(match (good, turned_away) {
+        self.tell(match (good, busy) {
             (false, _) => BreakerResult::Failure,
             // It lives: proof enough for a probe.
             (true, true) => BreakerResult::Success(Duration::ZERO),

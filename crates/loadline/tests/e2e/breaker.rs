@@ -121,6 +121,17 @@ fn what_is_not_the_upstreams_failure_does_not_trip_it() {
 }
 
 #[test]
+fn a_loadline_that_cannot_reach_its_application_is_a_failure() {
+    let upstream = Upstream::start(|exchange| {
+        let broken = "Proxy-Status: loadline; error=connection_refused; details=\"upstream_refused\"\r\n";
+        exchange.respond_with(503, broken, b"gone")
+    });
+    let proxy = Setup::to(&upstream, 4).set("breaker.enabled", "true").start();
+    assert!((0..5).all(|_| proxy.get("/").text() == "gone"));
+    assert_eq!(proxy.get("/").reason(), "breaker_open");
+}
+
+#[test]
 fn what_began_before_the_trip_does_not_close_it() {
     let gate = Gate::new();
     let held = gate.clone();

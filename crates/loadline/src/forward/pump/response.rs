@@ -213,10 +213,11 @@ impl<S: ClientIo> Pump<'_, S> {
     /// Tells the endpoint what its final head says of it; a request that was turned away unseen goes elsewhere if it can.
     fn judge_head(&mut self, received: &[u8]) -> Result<(), End> {
         let response = &self.scratch.response;
-        let turned_away = is_turned_away(response, received);
+        let turned_away = turned_away(response, received);
         let Some(pick) = &mut self.pick else { return Ok(()) };
-        pick.answered(&self.live.upstream, response.status, self.began.elapsed(), turned_away);
-        if !turned_away || !self.repeatable || !self.whole || !self.body.done() {
+        let busy = turned_away == Some(TurnedAway::Busy);
+        pick.answered(&self.live.upstream, response.status, self.began.elapsed(), busy);
+        if turned_away.is_none() || !self.repeatable || !self.whole || !self.body.done() {
             return Ok(());
         }
         let tried = [self.tried, &[Arc::clone(pick.endpoint())]].concat();
@@ -290,13 +291,25 @@ impl<S: ClientIo> Pump<'_, S> {
     }
 }
 
-/// Whether this is the answer of a loadline that turned the request away: nothing of it reached an app. A tenant that has had its
-/// share has had it everywhere.
-fn is_turned_away(response: &ResponseHead, received: &[u8]) -> bool {
-    matches!(response.status, 503 | 429)
-        && response.iter(received).any(|(name, value)| {
-            name.eq_ignore_ascii_case(b"proxy-status")
-                && value.starts_with(b"loadline; error=")
-                && !value.ends_with(b"details=\"fairness\"")
-        })
+/// What the answer of a loadline of the endpoint's own means. A tenant that has had its share has had it everywhere.
+fn turned_away(response: &ResponseHead, received: &[u8]) -> Option<TurnedAway> {
+    if !matches!(response.status, 503 | 429) {
+        return None;
+    }
+    let said = response.field(received, "proxy-status")?.strip_prefix(b"loadline; error=")?;
+    if said.ends_with(b"details=\"fairness\"") {
+        return None;
+    }
+    // The others say that it cannot reach its application.
+    let busy: [&[u8]; 3] = [b"connection_limit_reached", b"http_request_denied", b"http_request_error"];
+    Some(if busy.iter().any(|error| said.starts_with(error)) { TurnedAway::Busy } else { TurnedAway::Broken })
+}
+
+/// Nothing of the request reached the application.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum TurnedAway {
+    /// It has enough to do.
+    Busy,
+    /// It is not there, or fails.
+    Broken,
 }
