@@ -142,6 +142,13 @@ impl Cohort {
     }
 }
 
+impl From<Class> for Request {
+    /// About which nothing but the class is known.
+    fn from(class: Class) -> Self {
+        Self::new(class)
+    }
+}
+
 /// Names a kind of request whose members take about equally long. The caller numbers them from 1; memory is kept for each number
 /// up to the highest that was used.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]

@@ -160,6 +160,8 @@ pub enum Discipline {
     /// critical.
     Lifo,
     /// `Fifo` while the class is healthy, `Lifo` while it is overloaded: see [`Snapshot`](crate::Snapshot) for who judges.
+    /// While overloaded, routes whose requests take long also go behind those whose requests are quick, but for a share that
+    /// each gets in any case.
     /// While overloaded, the oldest waiters also give way ([`Reason::Codel`](crate::Reason::Codel)) when so many newer ones
     /// wait that these alone will take longer than the old one may, or, by what others of its class did, will wait. One
     /// waiter per 100 ms and class is spared, to go on learning how long clients wait.

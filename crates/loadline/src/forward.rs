@@ -94,7 +94,7 @@ pub(crate) async fn forward<S: ClientIo>(
     body: &mut RequestBody,
     mut permit: Permit,
 ) -> Forwarded {
-    write_request(scratch, &client.peer, live, exchange.deadline.as_ref());
+    write_request(scratch, &client.peer, live, exchange.binding_deadline().as_ref());
     if !body.done()
         && body.bytes == 0
         && scratch.held.is_empty()
@@ -108,7 +108,7 @@ pub(crate) async fn forward<S: ClientIo>(
     // Held as a whole, it can be written anew, with the time that is left by then.
     let rewritable = body.done();
     let total = live.settings.timeouts.total.map(|total| Instant::now() + total);
-    let deadline = exchange.deadline.map(|deadline| deadline.at);
+    let deadline = exchange.binding_deadline().map(|deadline| deadline.at);
     let mut reach = Reach {
         repeatable: idempotent && rewritable,
         bypass: exchange.class == Class::Bypass,
@@ -221,8 +221,9 @@ pub(crate) async fn forward<S: ClientIo>(
                     let unseen = Abandoned { connection, pick, permit: held, phase, kind, outcome };
                     abandon(unseen, scratch, worker, live, exchange, body);
                 }
-                let passed =
-                    exchange.deadline.is_some_and(|deadline| deadline.left(Instant::now()).is_zero());
+                let passed = exchange
+                    .binding_deadline()
+                    .is_some_and(|deadline| deadline.left(Instant::now()).is_zero());
                 return match (answered, late) {
                     (true, _) => Forwarded::Broken,
                     (false, true) if passed => Forwarded::Failed(LocalError::deadline(live)),
@@ -260,8 +261,9 @@ fn begin_again<S>(
     rewritable: bool,
 ) {
     scratch.from_upstream.clear();
-    if rewritable && exchange.deadline.is_some() {
-        write_request(scratch, &client.peer, live, exchange.deadline.as_ref());
+    let deadline = exchange.binding_deadline();
+    if rewritable && deadline.is_some() {
+        write_request(scratch, &client.peer, live, deadline.as_ref());
     } else {
         scratch.to_upstream.sent = 0;
     }

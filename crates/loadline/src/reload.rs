@@ -81,7 +81,7 @@ impl Reloader {
         if other {
             self.keep_upstream(&live);
         }
-        shared.replace(live);
+        shared.replace(live, loaded.shadow);
         let mut said = String::from("configuration reloaded\n");
         for key in kept {
             said.push_str(&format!("{key} keeps its value until a restart\n"));

@@ -15,6 +15,7 @@ mod codel;
 mod cohorts;
 mod entry;
 mod expiry;
+mod group;
 mod groups;
 mod line;
 mod list;

@@ -14,7 +14,7 @@ use std::num::NonZeroU32;
 
 use crate::{Class, Discipline, Instant, Request, routes::Routes};
 
-use super::{Left, Pace, Queue, groups::Order};
+use super::{Left, Pace, Queue, group::Order};
 
 /// One dispatch in so many goes to a lower class that has waited too long: a share that the classes above hardly notice, and
 /// enough for a class to see that it is alive.

@@ -17,10 +17,7 @@
 
 use crate::{Class, Discipline, Instant, Reason, Request, Rule, Ticket, routes::Routes};
 
-use super::{
-    Entry, Link, Pace, Queue,
-    groups::{Order, Place},
-};
+use super::{Entry, Link, Pace, Queue, group::Order, groups::Place};
 
 /// No request counts for more slot time than this, about 18 minutes: sums stay far from overflow.
 const MAX_WORK: u64 = 1 << 40;

@@ -175,7 +175,7 @@ impl Reach {
             live.upstream.outage.failed(Instant::now());
         }
         let passed = |at: Instant| at <= Instant::now();
-        if exchange.deadline.is_some_and(|deadline| passed(deadline.at)) {
+        if exchange.binding_deadline().is_some_and(|deadline| passed(deadline.at)) {
             exchange.upstream_result = Some(UpstreamResult::Timeout);
             return Reached::Failed(LocalError::deadline(live), Outcome::TimedOut);
         }

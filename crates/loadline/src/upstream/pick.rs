@@ -127,7 +127,7 @@ impl Look {
             Self::Good => !wish.repeatable,
             Self::Probes => true,
             Self::Ejected => !breaker || wish.bypass,
-            Self::Any => wish.bypass,
+            Self::Any => wish.bypass || set.rules.open,
         })
     }
 

@@ -15,6 +15,8 @@ pub(super) struct Rules {
     pub(super) cap: Option<NonZeroU32>,
     /// Whether an endpoint that failed gets nothing even when there is no other.
     pub(super) breaker: bool,
+    /// In a dry run nobody is refused: what would be out gets requests when there is nothing else.
+    pub(super) open: bool,
     /// What trips a breaker, and what brings it back.
     pub(super) breaker_settings: BreakerSettings,
     /// The share of endpoints that may be ejected, in percent.
@@ -45,8 +47,9 @@ impl Rules {
         core.probes = breaker.probes;
         Self {
             policy: balance.policy,
-            cap: balance.max_per_endpoint,
-            breaker: breaker.enabled,
+            cap: balance.max_per_endpoint.filter(|_| !settings.dry_run),
+            breaker: breaker.enabled && !settings.dry_run,
+            open: settings.dry_run,
             breaker_settings: core,
             max_ejected: balance.max_ejected.unwrap_or(0),
             slow_start: balance.slow_start,

@@ -14,6 +14,7 @@ mod config;
 mod connections;
 mod deadlines;
 mod discovery;
+mod dry_run;
 mod endpoints;
 mod errors;
 mod explain;

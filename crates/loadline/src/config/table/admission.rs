@@ -61,7 +61,7 @@ pub(super) fn retry() -> Vec<Key> {
         key(
             "retry.detect",
             "Whether x-envoy-attempt-count, grpc-previous-rpc-attempts and x-retry-attempt mark retries, which go behind fresh requests \
-             while those are rejected, and hold a fifth of the slots at most (but 3).",
+             while those are rejected, and where slots are scarce hold a fifth of them at most (or 3).",
             Switch,
             at!(retry.detect),
         ),

@@ -32,7 +32,8 @@ impl<S: ClientIo> Pump<'_, S> {
         let heard =
             if self.answered { self.upstream_moved.max(self.client_moved) } else { self.upstream_moved };
         // The client waits no longer than its deadline for the answer to begin; one that has begun is let go on.
-        let deadline = self.exchange.deadline.filter(|_| !self.answered).map(|deadline| deadline.at);
+        let deadline =
+            self.exchange.binding_deadline().filter(|_| !self.answered).map(|deadline| deadline.at);
         let silent_at = heard + patience;
         let upstream_due = deadline.map_or(silent_at, |deadline| deadline.min(silent_at));
         let client_due = self.client_moved + timeouts.client;
