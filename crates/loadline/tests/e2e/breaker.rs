@@ -72,6 +72,13 @@ fn it_is_off_unless_asked_for() {
 }
 
 #[test]
+fn in_a_dry_run_it_refuses_nobody() {
+    let upstream = failing(&Arc::new(AtomicBool::new(true)));
+    let proxy = Setup::to(&upstream, 4).set("breaker.enabled", "true").set("dry_run", "true").start();
+    assert!((0..10).all(|_| proxy.get("/").text() == "said"));
+}
+
+#[test]
 fn refused_connections_trip_it() {
     let port = RefusedPort::new();
     let proxy = Setup::new(&port.addr().to_string(), "1").set("breaker.enabled", "true").start();
