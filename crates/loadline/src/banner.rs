@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 
-use crate::config::settings::{FairnessKey, Settings, Upstream};
+use crate::config::settings::{FairnessKey, Settings, Upstream, Upstreams};
 use crate::config::units::format_duration;
 use crate::config::{Loaded, Origin};
 
@@ -189,7 +189,7 @@ fn text(settings: &Settings, loaded: &Loaded, paint: &Paint) -> String {
         aside(loaded.origins.of("listen"), &Origin::Default),
         aside(
             loaded.origins.of("upstream"),
-            if settings.upstream == Upstream::Demo { &Origin::Default } else { &Origin::Argument }
+            if settings.upstream.is_demo() { &Origin::Default } else { &Origin::Argument }
         ),
     );
     for row in rows(settings, loaded) {
@@ -209,7 +209,7 @@ fn text(settings: &Settings, loaded: &Loaded, paint: &Paint) -> String {
     for warning in &loaded.warnings {
         let _ = writeln!(text, "  {}   {warning}", paint.with(YELLOW, "warning"));
     }
-    if settings.upstream == Upstream::Demo {
+    if settings.upstream.is_demo() {
         let url = settings.listen.first().map(|address| reachable(*address)).unwrap_or_default();
         let _ = writeln!(text, "  {:LABEL_WIDTH$}curl {url}", "look");
         let _ = writeln!(text, "  {:LABEL_WIDTH$}wrk -c 100 -d 10s {url}", "overload");
@@ -265,12 +265,13 @@ fn aside(origin: &Origin, usual: &Origin) -> String {
     if origin == usual { String::new() } else { format!(" ({origin})") }
 }
 
-fn upstream_url(upstream: &Upstream) -> String {
-    match upstream {
+fn upstream_url(upstream: &Upstreams) -> String {
+    let url = |target: &Upstream| match target {
         Upstream::Demo => "the embedded demo app".to_owned(),
-        Upstream::Tcp { .. } => format!("http://{upstream}"),
-        Upstream::Unix(_) => upstream.to_string(),
-    }
+        Upstream::Tcp { .. } => format!("http://{target}"),
+        Upstream::Unix(_) | Upstream::Srv(_) => target.to_string(),
+    };
+    upstream.targets().iter().map(url).collect::<Vec<_>>().join(", ")
 }
 
 /// The URL under which this machine reaches a listener.

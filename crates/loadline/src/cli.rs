@@ -21,6 +21,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::config::{self, Loaded, Sources, render, units};
 use crate::run;
+use crate::upstream::survey;
 
 /// Exit code of wrong usage and wrong configuration.
 const USAGE: u8 = 2;
@@ -41,9 +42,7 @@ pub fn main(args: Vec<OsString>, environment: Vec<(OsString, OsString)>) -> Exit
     match cli.command {
         None => start(cli.run.sources(environment)),
         Some(Command::Run(run)) => start(run.sources(environment)),
-        Some(Command::Check(run)) => {
-            with_config(&run.sources(environment), |loaded| say(&check_report(&loaded)))
-        }
+        Some(Command::Check(args)) => check(args, environment),
         Some(Command::Config(args)) => show_config(args, environment),
         Some(Command::Explain(args)) => args.answer(environment),
         Some(Command::Load(args)) => load::load(*args),
@@ -58,6 +57,20 @@ pub fn main(args: Vec<OsString>, environment: Vec<(OsString, OsString)>) -> Exit
         }
         Some(Command::Version) => say(&format!("loadline {}\n", version())),
     }
+}
+
+fn check(args: CheckArgs, environment: Vec<(OsString, OsString)>) -> ExitCode {
+    with_config(&args.run.sources(environment), |loaded| {
+        let said = say(&check_report(&loaded));
+        if !args.online || loaded.settings.upstream.is_demo() {
+            return said;
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let Ok(runtime) = runtime else { return ExitCode::FAILURE };
+        let (report, reached) = runtime.block_on(survey(&loaded.settings));
+        let said = say(&report);
+        if reached { said } else { ExitCode::FAILURE }
+    })
 }
 
 /// `0.1.0 (static, x86_64-unknown-linux-musl)`.
@@ -111,7 +124,7 @@ enum Command {
     Run(RunArgs),
     /// Test a configuration without running it
     #[command(after_help = "Example: loadline check -c loadline.toml")]
-    Check(RunArgs),
+    Check(CheckArgs),
     /// Print the default or effective configuration, or its JSON Schema
     #[command(after_help = "Example: QUEUE_TIMEOUT=700 loadline config --effective app:8080 3")]
     Config(ConfigArgs),
@@ -166,7 +179,7 @@ impl FileArgs {
 
 #[derive(Args)]
 struct RunArgs {
-    /// The application: host:port, http://host:port, unix:/path
+    /// The application: host:port, http://host:port, unix:/path, srv:name; several separated by commas
     upstream: Option<String>,
     /// Requests the application is asked for at once
     #[arg(allow_negative_numbers = true)]
@@ -179,6 +192,15 @@ impl RunArgs {
     fn sources(self, environment: Vec<(OsString, OsString)>) -> Sources {
         Sources { upstream: self.upstream, concurrency: self.concurrency, ..self.file.sources(environment) }
     }
+}
+
+#[derive(Args)]
+struct CheckArgs {
+    #[command(flatten)]
+    run: RunArgs,
+    /// Also resolve the upstream's names and connect to each of their addresses; nothing is sent
+    #[arg(long)]
+    online: bool,
 }
 
 #[derive(Args)]

@@ -71,7 +71,7 @@ impl Live {
             limits,
             read_ahead: word(settings.buffer.response),
             buffer_total: word(settings.buffer.total),
-            host: settings.upstream.to_string(),
+            host: settings.upstream.targets().first().map(ToString::to_string).unwrap_or_default(),
             connections_allowed: connections_allowed(&settings),
             status_codes: StatusCodes {
                 shed: settings.response.status,
@@ -266,7 +266,7 @@ mod tests {
     #[test]
     fn only_the_exact_path_bypasses() {
         let settings = Settings::default();
-        let upstream = Upstream::new(settings.upstream.clone(), 1);
+        let upstream = Upstream::new(&settings, 1);
         let live = Live::new(settings, 1, upstream, Arc::new(AccessLog::off()), None);
         let class = |path: &str| {
             let inbox = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").into_bytes();

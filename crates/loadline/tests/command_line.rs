@@ -161,6 +161,19 @@ fn printed_configurations_are_configurations() {
 }
 
 #[test]
+fn an_online_check_connects_to_every_place() {
+    let there = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let there_at = there.local_addr().unwrap();
+    let (code, out, _) = loadline(&["check", "--online", &there_at.to_string(), "3"]);
+    assert_eq!(code, 0);
+    assert!(out.contains(&format!("{there_at}\n  {there_at}  connected in ")), "{out}");
+
+    let (code, out, _) = loadline(&["check", "--online", &format!("{there_at},unix:/nobody/here"), "3"]);
+    assert_eq!(code, 1, "each has to be reachable: {out}");
+    assert!(out.contains("unix:/nobody/here\n  unix:/nobody/here  refused\n"), "{out}");
+}
+
+#[test]
 fn version_names_the_target() {
     let (code, out, _) = loadline(&["version"]);
     assert_eq!(code, 0);

@@ -14,11 +14,14 @@ pub(super) fn derive(settings: &mut Settings, origins: &Origins) {
     if !origins.is_set("queue.depth") {
         settings.queue.depth = settings.max_connections;
     }
-    if settings.upstream == Upstream::Demo && !origins.is_set("queue.timeout") {
+    if settings.upstream.is_demo() && !origins.is_set("queue.timeout") {
         settings.queue.timeout = Some(DEMO_QUEUE_TIMEOUT);
     }
     if !origins.is_set("limit.abandon_timeout") {
         settings.limit.abandon_timeout = settings.timeouts.upstream;
+    }
+    if !origins.is_set("breaker.max_open") {
+        settings.breaker.max_open = settings.breaker.max_open.max(settings.breaker.open);
     }
     if !origins.is_set("log.access") && origins.is_set("log.address") {
         settings.log.access = Some("spillway".to_owned());
@@ -46,9 +49,11 @@ pub(super) fn missing(settings: &Settings, origins: &Origins, file: Option<&Path
     if origins.is_set("upstream") && !origins.is_set("limit.concurrency") {
         errors.push(match origins.of("upstream") {
             Origin::Argument => {
-                let upstream = match &settings.upstream {
-                    Upstream::Demo => "app:8080".to_owned(),
-                    upstream => upstream.to_string(),
+                let demo = settings.upstream.is_demo();
+                let upstream = if demo {
+                    "app:8080".to_owned()
+                } else {
+                    settings.upstream.to_string().replace(", ", ",")
                 };
                 ConfigError::elsewhere(format_args!(
                     "the concurrency argument is missing\n  \
@@ -88,6 +93,11 @@ pub(super) fn contradictions(settings: &Settings, origins: &Origins) -> Vec<Conf
             ),
         );
     }
+    let breaker = &settings.breaker;
+    if breaker.max_open < breaker.open {
+        let [most, open] = [breaker.max_open, breaker.open].map(units::format_duration);
+        refuse("breaker.max_open", format!("{most} is less than breaker.open ({open})"));
+    }
     if let Some(admin) = settings.admin.listen
         && settings.listen.iter().any(|listen| collide(*listen, admin))
     {
@@ -118,13 +128,11 @@ pub(super) fn contradictions(settings: &Settings, origins: &Origins) -> Vec<Conf
             "is one shadow too many: dry_run watches the settings of this configuration".to_owned(),
         );
     }
-    if points_at_itself(settings) {
+    if let Some(target) = settings.upstream.targets().iter().find(|target| points_at_itself(settings, target))
+    {
         refuse(
             "upstream",
-            format!(
-                "{} is where loadline itself listens; requests would go round in circles",
-                settings.upstream
-            ),
+            format!("{target} is where loadline itself listens; requests would go round in circles"),
         );
     }
     errors
@@ -143,6 +151,14 @@ pub(super) fn doubts(settings: &Settings) -> Vec<String> {
             "limit.concurrency ({}) is more than max_connections ({}), so that HTTP/1.1 clients never reach it",
             settings.limit.concurrency, settings.max_connections
         ));
+    }
+    let breaker = &settings.breaker;
+    if breaker.enabled
+        && breaker.consecutive_failures == 0
+        && breaker.failure_rate.is_none()
+        && breaker.slow_rate.is_none()
+    {
+        warnings.push("breaker.enabled has no effect: nothing can trip it".to_owned());
     }
     if settings.priority.header.is_some() && settings.trust.proxies.is_empty() {
         warnings
@@ -192,9 +208,9 @@ fn collide(one: SocketAddr, other: SocketAddr) -> bool {
     one.port() == other.port() && one.port() != 0 && overlap
 }
 
-/// Whether the upstream is one of our own listeners, as far as it can be told without resolving names.
-fn points_at_itself(settings: &Settings) -> bool {
-    let Upstream::Tcp { host, port } = &settings.upstream else { return false };
+/// Whether `target` is one of our own listeners, as far as it can be told without resolving names.
+fn points_at_itself(settings: &Settings, target: &Upstream) -> bool {
+    let Upstream::Tcp { host, port } = target else { return false };
     let address: Option<IpAddr> =
         if host == "localhost" { "127.0.0.1".parse().ok() } else { host.parse().ok() };
     let Some(address) = address else { return false };

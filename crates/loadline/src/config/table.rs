@@ -12,10 +12,11 @@ use super::codecs::{
     Concurrency, FilePath, Optional, Seconds, Size, Span, Status, Switch, Wait, Words, Workers, positive,
     whole,
 };
-use super::endpoints::{AdminListen, ListenField, UpstreamField};
+use super::endpoints::{AdminListen, ListenField};
 use super::key::{Key, key, with_field};
 use super::logging;
 use super::settings::{BodyFormat, Discipline, KIB, MIB, OnAbort, Release, Settings};
+use super::upstream::UpstreamField;
 
 /// Most connections, waiting requests or slots: beyond it a machine runs out of descriptors and ports first.
 const MOST: u32 = 1_000_000;
@@ -43,6 +44,9 @@ pub(super) static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
         admission::warmup(),
         overload::overload(),
         timeouts(),
+        upstream::dns(),
+        upstream::breaker(),
+        upstream::balance(),
         buffers(),
         http(),
         response(),
@@ -65,6 +69,7 @@ macro_rules! at {
 mod admission;
 mod decision;
 mod overload;
+mod upstream;
 
 fn general() -> Vec<Key> {
     vec![
@@ -73,8 +78,8 @@ fn general() -> Vec<Key> {
             .restart(),
         with_field(
             "upstream",
-            "The application: host:port, [v6]:port, http://host:port, unix:/path or :port. A name without a port gets the \
-             listener's port. Names are resolved again at run time.",
+            "The application: host:port, [v6]:port, http://host:port, unix:/path, srv:name or :port; or a list of these. A name without \
+             a port gets the listener's port. Names are resolved again at run time, and each of their addresses is an endpoint.",
             UpstreamField,
         )
         .follows("required; the embedded demo app when nothing at all is given"),
@@ -194,6 +199,13 @@ fn timeouts() -> Vec<Key> {
             at!(timeouts.upstream),
         )
         .spillway("SERVER_TIMEOUT"),
+        key(
+            "timeouts.total",
+            "Until the upstream's answer is complete, from the moment that the request has its slot, repetitions included. Streams \
+             end there too, upgraded connections do not.",
+            Optional { word: "none", of: span() },
+            at!(timeouts.total),
+        ),
         key(
             "timeouts.client",
             "Longest silence of a client that owes body bytes or does not read its response.",

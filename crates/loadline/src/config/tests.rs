@@ -182,6 +182,35 @@ fn an_upstream_without_a_port_takes_the_listeners() {
 }
 
 #[test]
+fn an_upstream_may_be_several_places() {
+    let file =
+        "upstream = [\"http://a:8080\", \"b:8080\", \"unix:/run/c.sock\", \"srv:_http._tcp.d.example\"]\n";
+    let settings = Given::default().toml(&format!("{file}[limit]\nconcurrency = 3\n")).good().settings;
+    assert_eq!(settings.upstream.to_string(), "a:8080, b:8080, unix:/run/c.sock, srv:_http._tcp.d.example");
+    let settings = Given::default().arguments("a,b:81", "3").good().settings;
+    assert_eq!(settings.upstream.targets().len(), 2);
+    assert_eq!(settings.upstream.to_string(), "a:8000, b:81");
+}
+
+#[test]
+fn the_breaker_and_the_balance() {
+    let file = "[breaker]\nenabled = true\nstatuses = [500, 429]\nfailure_rate = \"off\"\n[balance]\nmax_per_endpoint = 8\n\
+        [balance.health]\npath = \"/up?x=1\"\n[dns]\nserver = \"10.0.0.2:53\"\n[timeouts]\ntotal = \"1m\"\n";
+    let settings = Given::app().toml(file).set("breaker.statuses=500,429").good().settings;
+    assert_eq!(
+        (settings.breaker.statuses.as_slice(), settings.breaker.failure_rate),
+        (&[500, 429][..], None)
+    );
+    assert_eq!(settings.balance.max_per_endpoint.map(|most| most.get()), Some(8));
+    assert_eq!(settings.balance.health.path.as_deref(), Some("/up?x=1"));
+    assert_eq!(settings.dns.server, Some("10.0.0.2:53".parse().unwrap()));
+    assert_eq!(settings.timeouts.total, Some(Duration::from_secs(60)));
+    let nothing = ["breaker.enabled=true", "breaker.consecutive_failures=0", "breaker.failure_rate=off"];
+    let warned = nothing.into_iter().fold(Given::app(), Given::set).good().warnings;
+    assert_eq!(warned, ["breaker.enabled has no effect: nothing can trip it"]);
+}
+
+#[test]
 fn a_port_alone_opens_no_closed_address() {
     let listen = |given: Given| given.good().settings.listen;
     let file = "listen = [\"127.0.0.1:8000\", \"[::1]:8000\"]\n";
@@ -450,9 +479,19 @@ fn mistakes_in_a_file_have_places() {
             "max_connections = 99999999999999999999999999999999999999999",
             "1:19: max_connections: 100000000000000000000000000000000000000000 is not a whole number from 1 to 1000000",
         ),
+        ("upstream = []", "1:12: upstream: an empty list sends requests nowhere (try \"app:8080\")"),
+        ("upstream = [\"a:1\", \"http://a:1\"]", "1:12: upstream: \"a:1\" is given twice"),
         (
-            "upstream = [\"a\"]",
-            "1:12: upstream: a list of upstreams is not available yet in this version; give one",
+            "upstream = [\"a:1\", \"srv:10.0.0.1\"]",
+            "1:12: upstream: \"srv:10.0.0.1\" is not a service's name (try \"srv:_http._tcp.app.example\")",
+        ),
+        (
+            "[breaker]\nstatuses = [500, 200]",
+            "2:12: breaker.statuses: a list is not a list of status codes from 400 to 599",
+        ),
+        (
+            "[breaker]\nopen = \"5m\"\nmax_open = \"4m\"",
+            "3:12: breaker.max_open: 4m is less than breaker.open (5m)",
         ),
         ("é = 1\n\"ü\" = 2", "1:1"),
     ] {
