@@ -18,10 +18,6 @@
 use super::meter::Meter;
 use crate::limiter::number::ln;
 
-/// Throughput that grows less than this is flat.
-const FLAT: f64 = 0.05;
-/// Throughput that grows more than this is worth more slots.
-const GROWS: f64 = 0.35;
 /// e^2.5: wrong once in twelve.
 const CLEAR: f64 = 2.5;
 
@@ -30,7 +26,24 @@ const CLEAR: f64 = 2.5;
 pub(super) struct Comparison {
     pub(super) elasticity: f64,
     pub(super) standard_error: f64,
+    width: f64,
 }
+
+/// What is looked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Growth {
+    /// By more than a quarter of the share by which the limit differs.
+    Worthwhile,
+    /// By that or by 12 %, however many more slots it takes.
+    Any,
+    /// By the same share.
+    Proportional,
+}
+
+/// An elasticity that is worth more slots.
+const WORTHWHILE: f64 = 0.25;
+/// And so is this, as a logarithm, however much wider the limit is.
+const ANY: f64 = 0.12;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Verdict {
@@ -53,12 +66,17 @@ impl Comparison {
         let ratio = (higher.rate() + floor) / (lower.rate() + floor);
         let y = ln(ratio.clamp(1e-6, 1e6));
         let variance = dispersion.0 * (1.0 / lower.count() + 1.0 / higher.count());
-        Some(Self { elasticity: y / width, standard_error: variance.sqrt() / width })
+        Some(Self { elasticity: y / width, standard_error: variance.sqrt() / width, width })
     }
 
-    pub(super) fn verdict(&self) -> Verdict {
-        let evidence = (self.elasticity - (FLAT + GROWS) / 2.0) * (GROWS - FLAT)
-            / (self.standard_error * self.standard_error);
+    /// Which explains it better: that throughput grows with this elasticity, or that it does not grow at all.
+    pub(super) fn verdict(&self, growth: Growth) -> Verdict {
+        let grows = match growth {
+            Growth::Worthwhile => WORTHWHILE,
+            Growth::Any => WORTHWHILE.min(ANY / self.width),
+            Growth::Proportional => 1.0,
+        };
+        let evidence = (self.elasticity - grows / 2.0) * grows / (self.standard_error * self.standard_error);
         if evidence > CLEAR {
             Verdict::Grows
         } else if evidence < -CLEAR {
@@ -94,4 +112,10 @@ impl Default for Dispersion {
     fn default() -> Self {
         Self(1.0)
     }
+}
+
+/// How many answers it takes at each of two limits to be sure that throughput is in proportion to them, if it is. `width` is the
+/// logarithm of their ratio.
+pub(super) fn answers_needed(width: f64, dispersion: Dispersion) -> f64 {
+    2.0 * dispersion.0 * CLEAR / ((1.0 - WORTHWHILE / 2.0) * WORTHWHILE * width * width)
 }
