@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use loadline_core as core;
-use loadline_core::Class;
+use loadline_core::{
+    AimdSettings, AutoSettings, Class, Gradient2Settings, LimitRange, LimiterSettings, VegasSettings,
+};
 use loadline_h1::Limits;
 use loadline_http::classify::{RequestView, Rules};
 use loadline_http::deadline::DeadlineHeaders;
@@ -14,7 +16,7 @@ use loadline_http::syslog::LogTarget;
 use crate::access_log::{AccessLog, LogSettings};
 use crate::buffers::Scratch;
 use crate::client::Peer;
-use crate::config::settings::{self, Discipline, Reserve, Settings};
+use crate::config::settings::{self, Algorithm, Concurrency, Discipline, Reserve, Settings};
 use crate::upstream::Upstream;
 
 /// Settings, resolved for the request path. Replaced as a whole by a reload.
@@ -31,7 +33,7 @@ pub(crate) struct Live {
     pub(crate) buffer_total: usize,
     /// Host for the upstream when an HTTP/1.0 client names none.
     pub(crate) host: String,
-    /// Connections to the upstream that may be open: one for each slot and each bypass request.
+    /// Connections to the upstream that may be open: one for each slot that there can be and each bypass request.
     pub(crate) connections_allowed: usize,
     pub(crate) status_codes: StatusCodes,
     pub(crate) body_format: BodyFormat,
@@ -42,6 +44,13 @@ pub(crate) struct Live {
 }
 
 impl Live {
+    /// Connections to the upstream that are worth keeping when the limit stands at `limit`: a worker of the app is taken by an
+    /// idle one too.
+    pub(crate) fn connections_kept(&self, limit: u32) -> usize {
+        let above = self.connections_allowed - self.settings.limit.ceiling().get() as usize;
+        limit as usize + above
+    }
+
     /// Resolves `settings`. `seed` varies the jitter of this process.
     pub(crate) fn new(settings: Settings, seed: u64, upstream: Arc<Upstream>, log: Arc<AccessLog>) -> Self {
         let word = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
@@ -57,7 +66,7 @@ impl Live {
             read_ahead: word(settings.buffer.response),
             buffer_total: word(settings.buffer.total),
             host: settings.upstream.to_string(),
-            connections_allowed: settings.limit.concurrency.get() as usize
+            connections_allowed: settings.limit.ceiling().get() as usize
                 + reserve(&settings) as usize
                 + settings.bypass.concurrency.get() as usize,
             status_codes: StatusCodes {
@@ -145,13 +154,31 @@ fn reserve(settings: &Settings) -> u32 {
         || priority.rules.iter().any(|rule| rule.class == Class::Critical);
     match priority.reserve {
         _ if !critical => 0,
-        Reserve::Auto => core::Settings::usual_reserve(settings.limit.concurrency),
+        Reserve::Auto => core::Settings::usual_reserve(settings.limit.ceiling()),
         Reserve::Slots(slots) => slots,
     }
 }
 
+fn limiter(limit: &settings::Limit) -> LimiterSettings {
+    let range = LimitRange { start: limit.start, min: limit.min };
+    match (limit.concurrency, limit.algorithm) {
+        (Concurrency::Fixed(_), _) => LimiterSettings::Fixed,
+        (Concurrency::Auto, Algorithm::Auto) => LimiterSettings::Auto(AutoSettings { range }),
+        (Concurrency::Auto, Algorithm::Aimd) => {
+            LimiterSettings::Aimd(AimdSettings { range, ..AimdSettings::default() })
+        }
+        (Concurrency::Auto, Algorithm::Vegas) => {
+            LimiterSettings::Vegas(VegasSettings { range, ..VegasSettings::default() })
+        }
+        (Concurrency::Auto, Algorithm::Gradient2) => {
+            LimiterSettings::Gradient2(Gradient2Settings { range, ..Gradient2Settings::default() })
+        }
+    }
+}
+
 fn admission(settings: &Settings, seed: u64) -> core::Settings {
-    let mut admission = core::Settings::new(settings.limit.concurrency);
+    let mut admission = core::Settings::new(settings.limit.ceiling());
+    admission.limiter = limiter(&settings.limit);
     admission.bypass_limit = settings.bypass.concurrency;
     admission.reserve = reserve(settings);
     let share = |percent: Option<u8>| percent.and_then(core::Percent::new);

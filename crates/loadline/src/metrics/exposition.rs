@@ -6,7 +6,7 @@
 use std::fmt::{Display, Write as _};
 use std::sync::atomic::Ordering;
 
-use loadline_core::{Class, Reason};
+use loadline_core::{Class, LimiterSnapshot, Reason};
 
 use super::{Gone, Histogram, METHODS, UpstreamResult, WorkerMetrics};
 use crate::live::Live;
@@ -146,7 +146,8 @@ fn admission(page: &mut Page, shared: &Shared, process: &Process, total: &Worker
         }
     }
     page.gauge("loadline_concurrency_limit", "Requests that may hold a slot at once.");
-    page.sample(&[], gate.limit);
+    page.sample(&[], gate.effective_limit);
+    limiter(page, &gate.limiter);
     page.gauge("loadline_bypass_active", "Health checks in service.");
     page.sample(&[], gate.bypass_in_flight);
     page.gauge("loadline_queue_depth", "Requests that wait for a slot.");
@@ -189,6 +190,32 @@ fn admission(page: &mut Page, shared: &Shared, process: &Process, total: &Worker
         "Exchanges that run to their end without a client, and hold a slot.",
     );
     page.sample(&[], shared.abandoned.load(Ordering::Relaxed));
+}
+
+/// The limit as its law sees it. A fixed one has no elasticity.
+fn limiter(page: &mut Page, limiter: &LimiterSnapshot) {
+    page.gauge(
+        "loadline_limiter_limit",
+        "The limit that the limiter stands by, whatever it tries at the moment.",
+    );
+    page.sample(&[], limiter.limit);
+    page.gauge("loadline_limiter_limit_max", "The limit never goes above.");
+    page.sample(&[], limiter.max);
+    page.counter("loadline_limit_changes_total", "Changes of the limit that the limiter stands by.");
+    page.sample(&[("direction", "up")], limiter.raised);
+    page.sample(&[("direction", "down")], limiter.lowered);
+    page.gauge(
+        "loadline_limiter_elasticity",
+        "By what power of the limit throughput grew when last tried: 1 in proportion, 0 not at all.",
+    );
+    page.sample(&[], limiter.elasticity.unwrap_or(f64::NAN));
+    page.gauge("loadline_limiter_elasticity_error", "Standard error of the elasticity.");
+    page.sample(&[], limiter.standard_error.unwrap_or(f64::NAN));
+    page.gauge(
+        "loadline_limiter_bound_ratio",
+        "Share of the time in which the limit was in the way, lately.",
+    );
+    page.sample(&[], limiter.bound.unwrap_or(f64::NAN));
 }
 
 enum Count {
