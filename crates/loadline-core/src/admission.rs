@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use crate::{
     Class, Counters, Decision, Duration, Event, Instant, Outcome, OverloadLevel, Permit, Reason, Rejection,
-    Request, Settings, Snapshot, Ticket,
+    Request, Rule, Settings, Snapshot, Ticket,
     door::Verdict,
     drain::Drain,
     limiter::{self, Limiter},
@@ -12,6 +12,7 @@ use crate::{
     queue::{Left, Pace, Queue, Room},
     retries::FreshShed,
     retry_after::{Load, RetryAfter},
+    routes::Routes,
     service_time::ServiceTime,
     snapshot::ClassSnapshot,
 };
@@ -29,6 +30,8 @@ pub struct Admission {
     pub(crate) in_flight: u32,
     /// The requests that took them.
     pub(crate) requests: u32,
+    /// The same by route.
+    pub(crate) routes: Routes,
     /// Slots taken by retries.
     pub(crate) retries_in_flight: u32,
     pub(crate) fresh_shed: FreshShed,
@@ -50,7 +53,7 @@ pub struct Admission {
     pub(crate) overload: OverloadLevel,
     /// The latest `now` so far.
     clock: Instant,
-    service_time: ServiceTime,
+    pub(crate) service_time: ServiceTime,
     pub(crate) predictor: Predictor,
     doomed_started: u64,
     probes_started: u64,
@@ -64,7 +67,8 @@ impl Admission {
     pub fn new(settings: Settings) -> Self {
         let limiter = Limiter::new(&settings.limiter, settings.limit);
         Self {
-            queue: Queue::new(settings.queue.clone()),
+            queue: Queue::new(settings.queue.clone(), settings.fairness),
+            routes: Routes::new(&settings.routes),
             in_flight: 0,
             requests: 0,
             retries_in_flight: 0,
@@ -94,20 +98,24 @@ impl Admission {
     /// A request has arrived. Admitted if a slot is free and nobody of its class or a higher one waits; else queued or shed.
     pub fn on_arrival(&mut self, now: Instant, mut request: Request) -> Decision {
         let now = self.advance(now);
-        if request.retry {
-            request.class = self.class_of_retry(now, request.class);
-        }
+        self.prepare(now, &mut request);
         let class = request.class;
         self.counters.offered(class);
         let decision = match self.judge(now, &request) {
             Verdict::Admit => Decision::Admit(self.grant(now, &request, 0, 0)),
             Verdict::Queue(way) => {
-                let pace = self.pace(now);
-                Decision::Queue(self.queue.push(now, request, way, &pace))
+                let (pace, newcomer) = (self.pace(now), self.newcomer(&request));
+                Decision::Queue(self.queue.push(now, &newcomer, way, &pace, &self.routes))
             }
-            Verdict::Shed(reason) => {
+            Verdict::Shed(rule) => {
+                let reason = rule.reason();
                 self.fresh_shed.note(now, &request, reason);
-                Decision::Shed(self.reject(now, class, reason))
+                let mut rejection = self.reject(now, class, reason);
+                // Most often nothing but time helps.
+                if rule != Rule::SlotsTaken {
+                    rejection.remedy = self.remedy(now, &request, rule);
+                }
+                Decision::Shed(rejection)
             }
         };
         self.check_after_mutation();
@@ -131,6 +139,7 @@ impl Admission {
             let left = self.in_flight.checked_sub(permit.cost());
             self.in_flight = left.expect("a permit is handed back to who gave it");
             self.requests -= 1;
+            self.routes.end(permit.route());
             if permit.is_retry() {
                 self.retries_in_flight -= permit.cost();
             }
@@ -151,7 +160,7 @@ impl Admission {
     pub fn on_cancel(&mut self, now: Instant, ticket: Ticket) -> bool {
         let now = self.advance(now);
         let pace = self.pace(now);
-        let Some(left) = self.queue.cancel(now, ticket, &pace) else { return false };
+        let Some(left) = self.queue.cancel(now, ticket, &pace, &self.routes) else { return false };
         self.counters.abandoned(left.request.class);
         self.check_after_mutation();
         true
@@ -161,25 +170,32 @@ impl Admission {
     ///
     /// Rejections come before dispatches: a waiter whose time is up when a slot comes free is rejected, not served. One whose
     /// turn it is but whose deadline is out of reach by then, or whom `codel` drops, is rejected instead of being dispatched.
+    #[inline]
     pub fn poll(&mut self, now: Instant) -> Event {
-        let now = self.advance(now);
+        // After most calls nobody waits, and then this is all there is to do.
         if self.queue.is_quiet() {
+            self.advance(now);
             return Event::Idle;
         }
+        self.poll_waiting(now)
+    }
+
+    fn poll_waiting(&mut self, now: Instant) -> Event {
+        let now = self.advance(now);
         let pace = self.pace(now);
-        if let Some((left, reason)) = self.queue.pop_rejected(now, &pace) {
+        if let Some((left, reason)) = self.queue.pop_rejected(now, &pace, &self.routes) {
             return self.expire(now, &left, reason);
         }
-        if let Some(next) = self.queue.next(now, &pace, &self.room(now)) {
+        if let Some(next) = self.queue.next(now, &pace, &self.room(now), &self.routes) {
             if self.comes_too_late(now, &next.request) {
-                let left = self.queue.refuse(now, &next, &pace);
+                let left = self.queue.refuse(now, &next, &pace, &self.routes);
                 return self.expire(now, &left, Reason::DeadlineUnreachable);
             }
             if self.queue.drops(now, &next) {
-                let left = self.queue.refuse(now, &next, &pace);
+                let left = self.queue.refuse(now, &next, &pace, &self.routes);
                 return self.expire(now, &left, Reason::Codel);
             }
-            let left = self.queue.serve(now, &next, &pace);
+            let left = self.queue.serve(now, &next, &pace, &self.routes);
             let permit = self.grant(now, &left.request, now.nanos_since(left.arrived), left.depth);
             self.check_after_mutation();
             return Event::Dispatch(left.ticket, permit);
@@ -196,7 +212,12 @@ impl Admission {
         let now = self.advance(now);
         self.drain.advance(now, self.in_flight);
         self.bypass_ceiling = self.bypass_in_flight.max(settings.bypass_limit.get());
+        let regroup = settings.fairness != self.settings.fairness || settings.routes != self.settings.routes;
+        self.routes.reconfigure(&settings.routes);
         self.queue.reconfigure(settings.queue.clone());
+        if regroup {
+            self.queue.regroup(settings.fairness, &self.routes);
+        }
         self.limiter.reconfigure(now, &settings.limiter, settings.limit);
         if settings.seed != self.settings.seed {
             self.retry_after = RetryAfter::new(settings.seed);
@@ -260,6 +281,7 @@ impl Admission {
             queued: self.queue.unanswered(class),
             oldest_wait: self.queue.oldest(class).map(|arrived| now.saturating_since(arrived)),
             overloaded: self.queue.is_overloaded(now, class, &pace),
+            tenants: self.queue.tenants(class),
             median_patience: self.queue.median_patience(now, class),
             predicted_wait: match class {
                 Class::Bypass => Duration::ZERO,
@@ -274,6 +296,8 @@ impl Admission {
             reserve: self.reserve(),
             in_flight: self.in_flight,
             peak_in_flight: self.peak_in_flight,
+            in_flight_by_route: self.routes.in_flight().to_vec(),
+            held_bytes: self.queue.held_bytes(),
             retries_in_flight: self.retries_in_flight,
             retry_share: self.retry_share(now),
             bypass_limit: self.settings.bypass_limit.get(),
@@ -294,6 +318,7 @@ impl Admission {
         }
     }
 
+    #[inline]
     pub(crate) fn room(&self, now: Instant) -> Room {
         let slots = self.limit(now);
         let limit = slots.get();
@@ -362,6 +387,7 @@ impl Admission {
             self.drain.advance(now, self.in_flight);
             self.in_flight += cost.get();
             self.requests += 1;
+            self.routes.begin(request.route);
             if request.retry {
                 self.retries_in_flight += cost.get();
             }
@@ -414,6 +440,7 @@ impl Admission {
     }
 
     /// The time of this call: never before that of an earlier one.
+    #[inline]
     pub(crate) fn advance(&mut self, now: Instant) -> Instant {
         self.clock = self.at_least(now);
         if !self.is_warm {
@@ -426,6 +453,7 @@ impl Admission {
         self.clock
     }
 
+    #[inline]
     pub(crate) fn at_least(&self, now: Instant) -> Instant {
         self.clock.max(now)
     }

@@ -19,6 +19,11 @@ pub struct Snapshot {
     pub in_flight: u32,
     /// The most slots that were ever in use at once, bypass not counted.
     pub peak_in_flight: u32,
+    /// By [`RouteId::index`](crate::RouteId::index), how many requests of the route are in flight, whatever they cost. As long as
+    /// the highest route that ever was.
+    pub in_flight_by_route: Vec<u32>,
+    /// How many bytes the waiters hold; see [`QueueSettings::held_bytes`](crate::QueueSettings::held_bytes).
+    pub held_bytes: u64,
     /// Slots in use by retries.
     pub retries_in_flight: u32,
     /// Slots that retries may use, those that wait included.
@@ -78,6 +83,8 @@ pub struct ClassSnapshot {
     /// break. The target is the mean service time, at least 5 and at most 50 ms; the interval is 100 ms. Judged under every
     /// discipline; `adaptive` acts on it.
     pub overloaded: bool,
+    /// How many tenants wait; 0 unless [`Settings::fairness`](crate::Settings::fairness) is on.
+    pub tenants: u32,
     /// How long half of the clients would wait before they leave, learned from who left and who did not, most of it in the
     /// last tens of seconds; `None` while too few have left, or beyond 51.2 s. `adaptive` acts on it while overloaded.
     pub median_patience: Option<Duration>,

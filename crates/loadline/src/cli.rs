@@ -6,6 +6,8 @@
 //! Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 failed, 2 usage or configuration.
 
 mod client;
+mod drain;
+mod explain;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -41,9 +43,10 @@ pub fn main(args: Vec<OsString>, environment: Vec<(OsString, OsString)>) -> Exit
             with_config(&run.sources(environment), |loaded| say(&check_report(&loaded)))
         }
         Some(Command::Config(args)) => show_config(args, environment),
+        Some(Command::Explain(args)) => args.answer(environment),
         Some(Command::Status(args)) => args.answer(environment, |admin| admin.get("/api/v1/status")),
         Some(Command::Reload(args)) => args.answer(environment, |admin| admin.post("/-/reload")),
-        Some(Command::Drain(args)) => args.answer(environment, |admin| admin.post("/-/drain")),
+        Some(Command::Drain(args)) => args.answer(environment),
         Some(Command::Healthcheck(args)) => args.answer(environment),
         Some(Command::Completions { shell }) => {
             let mut script = Vec::new();
@@ -77,8 +80,9 @@ Examples:
   loadline check -c loadline.toml            name every mistake
   loadline config --defaults > loadline.toml
   loadline status                            what a running loadline does now
+  loadline explain /api/orders               what would become of such a request, and why
   loadline reload                            read the configuration again
-  loadline drain                             close connections after their answer
+  loadline drain --wait 20s                  close connections after their answer; wait for the last
   loadline healthcheck http://127.0.0.1:8000/healthcheck
   loadline completions bash > /etc/bash_completion.d/loadline
   loadline version";
@@ -114,12 +118,17 @@ enum Command {
     /// Print what a running loadline does now, as JSON
     #[command(after_help = "Example: loadline status --admin 127.0.0.1:8001")]
     Status(ClientArgs),
+    /// Say what a running loadline would do with a request now, and which rule decides
+    #[command(
+        after_help = "Example: loadline explain /api/orders --header 'authorization: x' --deadline 500ms"
+    )]
+    Explain(explain::ExplainArgs),
     /// Make a running loadline read its configuration again
     #[command(after_help = "Example: loadline reload")]
     Reload(ClientArgs),
     /// Make a running loadline close connections after their answer and report itself not ready; it keeps running
-    #[command(after_help = "Example: loadline drain")]
-    Drain(ClientArgs),
+    #[command(after_help = "Example: loadline drain --wait 20s")]
+    Drain(DrainArgs),
     /// Ask a URL and exit 0 if it answers 2xx, for probes in images without a shell
     #[command(after_help = "Example: loadline healthcheck http://127.0.0.1:8000/healthcheck")]
     Healthcheck(HealthArgs),
@@ -203,7 +212,7 @@ impl ClientArgs {
     fn answer(
         self,
         environment: Vec<(OsString, OsString)>,
-        ask: fn(&client::Admin) -> Result<String, client::ClientError>,
+        ask: impl FnOnce(&client::Admin) -> Result<String, client::ClientError>,
     ) -> ExitCode {
         let admin = match find_admin(self.admin, &self.file.sources(environment)) {
             Ok(admin) => admin,
@@ -212,6 +221,24 @@ impl ClientArgs {
         match ask(&admin) {
             Ok(body) => say(&format!("{}\n", body.trim_end())),
             Err(error) => failed(&error),
+        }
+    }
+}
+
+#[derive(Args)]
+struct DrainArgs {
+    /// Wait until no request has come for 5 s and none is in service, but no longer than this
+    #[arg(long, value_name = "DURATION", value_parser = parse_timeout)]
+    wait: Option<Duration>,
+    #[command(flatten)]
+    client: ClientArgs,
+}
+
+impl DrainArgs {
+    fn answer(self, environment: Vec<(OsString, OsString)>) -> ExitCode {
+        match find_admin(self.client.admin, &self.client.file.sources(environment)) {
+            Ok(admin) => drain::drain(&admin, self.wait),
+            Err(code) => code,
         }
     }
 }

@@ -46,7 +46,7 @@ impl State {
 }
 
 /// What the limit is, how it came about, and what is being tried.
-fn limiter(shared: &Shared, limiter: &LimiterSnapshot) -> Value {
+pub(crate) fn limiter(shared: &Shared, limiter: &LimiterSnapshot) -> Value {
     let now = shared.gate.now();
     let rounded = |number: f64| (number * 1e3).round() / 1e3;
     let changes = limiter.changes.iter().rev().map(|change| {
@@ -94,8 +94,21 @@ pub(crate) fn json(shared: &Shared) -> Value {
             "abandoned": counters.abandoned,
             "queued": gate.class(class).queued,
             "overloaded": gate.class(class).overloaded,
+            "tenants": gate.class(class).tenants,
+            "predicted_wait_ms": millis(gate.class(class).predicted_wait),
         });
         by_class.insert(class.as_str().to_owned(), row);
+    }
+    let mut by_route = Map::new();
+    for (id, name) in live.routes.iter() {
+        let predicted = gate.predicted_service.get(id.index()).copied().flatten();
+        by_route.insert(
+            name.to_owned(),
+            json!({
+                "in_flight": gate.in_flight_by_route.get(id.index()).copied().unwrap_or_default(),
+                "predicted_service_ms": predicted.map(millis),
+            }),
+        );
     }
     json!({
         "state": State::of(&gate, shared.process.shed_just_now()).as_str(),
@@ -103,7 +116,7 @@ pub(crate) fn json(shared: &Shared) -> Value {
         "uptime_seconds": shared.process.started.elapsed().as_secs(),
         "upstream": live.upstream.target().to_string(),
         "limit": gate.limit,
-        "limit_in_force": gate.effective_limit,
+        "effective_limit": gate.effective_limit,
         "limiter": limiter(shared, &gate.limiter),
         "in_flight": gate.in_flight,
         "peak_in_flight": gate.peak_in_flight,
@@ -128,11 +141,14 @@ pub(crate) fn json(shared: &Shared) -> Value {
         },
         "shed_by_reason": by_reason,
         "classes": by_class,
+        "routes": by_route,
+        "retries": { "in_flight": gate.retries_in_flight, "share": gate.retry_share },
         "connections": {
             "client": shared.connections.load(Ordering::Relaxed),
             "upstream": live.upstream.pool.open(),
             "tunnels": shared.tunnels.load(Ordering::Relaxed),
         },
+        "overload": shared.overload.json(&live.settings.overload),
         "abandoned_exchanges": shared.abandoned.load(Ordering::Relaxed),
         "buffer": { "used_bytes": shared.budget.used(), "limit_bytes": shared.budget.total() },
         "log": { "written": live.log.written(), "dropped": live.log.dropped() },

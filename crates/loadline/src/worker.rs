@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use loadline_core::{Class, Reason};
+use loadline_core::{Class, OverloadLevel, Reason};
 use loadline_tower::Gate;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, LocalOptions};
@@ -30,8 +30,10 @@ use crate::client::{Peer, Slot};
 use crate::connection::{self, Place};
 use crate::http2;
 use crate::live::Live;
-use crate::metrics::WorkerMetrics;
+use crate::metrics::{ClientRetries, WorkerMetrics};
+use crate::overload::Overload;
 use crate::process::Process;
+use crate::recent::Recent;
 use crate::reply::Rejections;
 
 /// Connections accepted beyond `max_connections`, so that a health check still gets an answer and others get a 503
@@ -49,13 +51,17 @@ pub(crate) struct Shared {
     pub(crate) gate: Gate,
     pub(crate) budget: Arc<Budget>,
     pub(crate) metrics: Box<[Mutex<WorkerMetrics>]>,
+    /// What was decided lately, per worker.
+    pub(crate) recent: Box<[Mutex<Recent>]>,
     /// Client connections that are open, the reserve included.
     pub(crate) connections: AtomicUsize,
     /// Exchanges that run on without a client.
     pub(crate) abandoned: AtomicUsize,
     /// Upgraded connections.
     pub(crate) tunnels: AtomicUsize,
+    pub(crate) client_retries: ClientRetries,
     pub(crate) process: Process,
+    pub(crate) overload: Overload,
     live: ArcSwap<Live>,
     version: AtomicU64,
     draining: AtomicBool,
@@ -77,10 +83,13 @@ impl Shared {
             gate,
             budget: Budget::new(live.buffer_total),
             metrics: (0..workers).map(|_| Mutex::default()).collect(),
+            recent: (0..workers).map(|_| Mutex::default()).collect(),
             connections: AtomicUsize::new(0),
             abandoned: AtomicUsize::new(0),
             tunnels: AtomicUsize::new(0),
+            client_retries: ClientRetries::default(),
             process: Process::new(),
+            overload: Overload::new(workers),
             live: ArcSwap::from_pointee(live),
             version: AtomicU64::new(0),
             draining: AtomicBool::new(false),
@@ -113,8 +122,17 @@ impl Shared {
         self.gate.set_draining(draining);
     }
 
+    /// How overloaded something other than the slots is.
+    pub(crate) fn set_overload(&self, level: OverloadLevel) {
+        self.gate.set_overload(level);
+    }
+
     pub(crate) fn metrics_of(&self, worker: usize) -> MutexGuard<'_, WorkerMetrics> {
         self.metrics[worker].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn recent_of(&self, worker: usize) -> MutexGuard<'_, Recent> {
+        self.recent[worker].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -272,6 +290,7 @@ pub(crate) fn run(
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     runtime.block_on(async move {
         let worker = Worker::new(id, shared);
+        worker.shared.overload.measure_worker(id);
         let mut accepting = Vec::new();
         for listener in listeners {
             let listener = TcpListener::from_std(listener)?;

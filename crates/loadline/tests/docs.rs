@@ -149,6 +149,22 @@ fn banner() {
     assert!(proxy.ask("/").starts_with("HTTP/1.1 200 OK"));
 }
 
+/// The explanations in docs/explain.md are those of a proxy in the state that is told there.
+#[test]
+fn explanations() {
+    let rules = named("explain-rules").text;
+    let proxy = Running::start(&["--set", "limit.concurrency=1", "--set", rules.trim_end()]);
+    let occupied = proxy.send("/60");
+    proxy.wait_until_in_flight();
+    for (command, expected) in commands(&named("explain")) {
+        let words = shell_words(command.strip_prefix("loadline ").expect("a command of ours"));
+        let mut child = Command::new(BINARY);
+        let output = child.env_clear().args(&words).args(["--admin", &proxy.admin]).output().unwrap();
+        assert_eq!(both(&output), expected, "{command}");
+    }
+    drop(occupied);
+}
+
 /// In the tables of docs/life-of-a-request.md: status and reason of a log line belong together, and the client sees that status.
 #[test]
 fn statuses_and_reasons_belong_together() {
@@ -284,6 +300,15 @@ fn commands(block: &Block) -> Vec<(String, String)> {
     commands
 }
 
+/// Words between blanks, quoted ones as they are.
+fn shell_words(text: &str) -> Vec<String> {
+    let split = |(index, part): (usize, &str)| match index % 2 {
+        0 => part.split_whitespace().map(str::to_owned).collect(),
+        _ => vec![part.to_owned()],
+    };
+    text.split('\'').enumerate().flat_map(split).collect::<Vec<_>>()
+}
+
 /// Targets of `[text](target)`.
 fn links(text: &str) -> Vec<String> {
     text.split("](").skip(1).filter_map(|rest| Some(rest.split_once(')')?.0.to_owned())).collect()
@@ -344,12 +369,10 @@ fn both(output: &Output) -> String {
 /// Every number after `retry`, and the length that depends on it, replaced.
 fn without_seconds(answer: &str) -> String {
     let lines = answer.lines().map(|line| {
-        let (start, end) = match line.find("retry") {
-            Some(at) => (at + line[at..].find(|c: char| c.is_ascii_digit()).unwrap(), line.len()),
-            None if line.starts_with("content-length") => (line.find(' ').unwrap() + 1, line.len()),
-            None => return line.to_owned(),
-        };
-        format!("{}N{}", &line[..start], line[start..end].trim_start_matches(|c: char| c.is_ascii_digit()))
+        // Whatever stands before them has digits that count, such as the status.
+        let varies = line.find("retry").or_else(|| line.find("content-length")).unwrap_or(line.len());
+        let (same, varying) = line.split_at(varies);
+        format!("{same}{}", varying.replace(|c: char| c.is_ascii_digit(), ""))
     });
     lines.collect::<Vec<_>>().join("\n")
 }

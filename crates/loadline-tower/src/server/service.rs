@@ -7,11 +7,13 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::Body;
+use loadline_http::classify::attempt;
 use tower_service::Service;
 
-use super::{AsError, AsResponse, Classify, ResponseBody, ResponseFuture, reject::Protocol};
-use crate::{AdmitFuture, Error, Gate, Observer, PermitBody};
+use super::{AsError, AsResponse, ResponseBody, ResponseFuture, reject::Protocol};
+use crate::{AdmitFuture, Classify, Deadlines, Error, Gate, Observer, PermitBody, admit::Arrival};
 
 /// A service behind a gate. Made by [`LoadlineLayer`](super::LoadlineLayer).
 ///
@@ -23,6 +25,7 @@ pub struct LoadlineService<S, C, A> {
     pub(super) gate: Gate,
     pub(super) classify: C,
     pub(super) answer: A,
+    pub(super) deadlines: Deadlines,
     pub(super) observer: Option<Arc<dyn Observer>>,
 }
 
@@ -32,8 +35,12 @@ impl<S, C, A> LoadlineService<S, C, A> {
         S: Service<http::Request<B>> + Clone,
         C: Classify<B>,
     {
-        let class = self.classify.classify(&request);
-        AdmitFuture::new(&self.gate, class, self.observer.as_ref(), &self.inner, request)
+        let observer = self.observer.as_ref();
+        let mut asked = self.classify.classify(&request);
+        asked.retry |= is_retry(request.headers());
+        let time = self.deadlines.read(request.headers(), observer);
+        let arrival = Arrival::new(&self.gate, asked, &time);
+        AdmitFuture::new(&self.gate, &arrival, observer, None, &self.inner, request)
     }
 }
 
@@ -74,6 +81,12 @@ where
     fn call(&mut self, request: http::Request<B>) -> Self::Future {
         self.admit(request)
     }
+}
+
+/// By the attempt headers of clients; see [`attempt`].
+fn is_retry(headers: &HeaderMap) -> bool {
+    !headers.is_empty()
+        && attempt(headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()))) > 1
 }
 
 impl<S: fmt::Debug, C, A: fmt::Debug> fmt::Debug for LoadlineService<S, C, A> {

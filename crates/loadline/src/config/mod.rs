@@ -15,14 +15,18 @@ mod defaults;
 mod document;
 mod endpoints;
 mod error;
+mod fairness;
 mod key;
 mod layers;
 mod logging;
+mod overload;
 mod priority;
 pub mod render;
+mod routes;
 mod rules;
 pub mod settings;
 mod table;
+mod tables;
 pub mod units;
 mod value;
 
@@ -110,6 +114,11 @@ pub fn load_partial(sources: &Sources) -> Result<Loaded, ConfigErrors> {
 pub fn needs_restart(old: &Settings, new: &Settings) -> Vec<&'static str> {
     let changed = KEYS.iter().filter(|key| key.restart && key.literal(old) != key.literal(new));
     changed.map(|key| key.name).collect()
+}
+
+/// A rule of `priority.rules` as it is written in a file.
+pub fn rule_text(rule: &loadline_http::classify::Rule) -> String {
+    class_rules::rule_literal(rule)
 }
 
 /// A number that tells one file content from another, to notice later that it has changed.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::address::{Networks, Paths, Token};
 use super::codecs::{
-    Concurrency, Seconds, Size, Span, Status, Switch, Wait, Words, Workers, positive, whole,
+    Concurrency, Optional, Seconds, Size, Span, Status, Switch, Wait, Words, Workers, positive, whole,
 };
 use super::endpoints::{AdminListen, ListenField, UpstreamField};
 use super::key::{Key, key, with_field};
@@ -33,9 +33,14 @@ pub(super) static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
     [
         general(),
         limit_and_queue(),
+        admission::codel(),
         bypass(),
         decision::priority(),
         decision::deadline(),
+        admission::fairness(),
+        admission::retry(),
+        admission::warmup(),
+        overload::overload(),
         timeouts(),
         buffers(),
         http(),
@@ -56,7 +61,9 @@ macro_rules! at {
     };
 }
 
+mod admission;
 mod decision;
+mod overload;
 
 fn general() -> Vec<Key> {
     vec![
@@ -73,6 +80,7 @@ fn general() -> Vec<Key> {
         key("max_connections", "Open client connections at one time.", whole(1, MOST), at!(max_connections))
             .spillway("MAX_CONNECTIONS"),
         key("workers", "Worker threads.", Workers { max: 1024 }, at!(workers)).follows("0, one per available core").restart(),
+        admission::routes(),
     ]
 }
 
@@ -138,7 +146,7 @@ fn limit_and_queue() -> Vec<Key> {
         .follows("the same as max_connections"),
         key(
             "queue.discipline",
-            "Who is next: fifo the oldest, lifo the newest, adaptive the oldest while healthy and the newest while overloaded. Under overload, adaptive also rejects early who would leave before being served. codel is RFC 8289's law (target 50 ms, interval 1 s) over oldest first.",
+            "Who is next: fifo the oldest, lifo the newest, adaptive the oldest while healthy and the newest while overloaded. Under overload, adaptive also rejects early who would leave before being served. codel is RFC 8289's law over oldest first, by queue.codel.",
             Words(&[
                 ("adaptive", Discipline::Adaptive),
                 ("fifo", Discipline::Fifo),
@@ -146,6 +154,12 @@ fn limit_and_queue() -> Vec<Key> {
                 ("codel", Discipline::Codel),
             ]),
             at!(queue.discipline),
+        ),
+        key(
+            "queue.max_bytes",
+            "Most bytes of request bodies that waiting requests may hold, all together; none leaves it to buffer.total.",
+            Optional { word: "none", of: Size { min: 0, max: 1024 * 1024 * MIB } },
+            at!(queue.max_bytes),
         ),
     ]
 }

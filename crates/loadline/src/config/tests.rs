@@ -1,6 +1,8 @@
 //! Files, variables, flags and arguments together: precedence, origins, exact error texts, generated documents.
 
+mod admission;
 mod decision;
+mod overload;
 
 use std::time::Duration;
 

@@ -33,6 +33,8 @@ fn it_begins_where_it_is_told_and_says_what_it_is() {
     proxy.wait_metric("loadline_concurrency_limit", &[], 2.0);
     proxy.wait_metric("loadline_limiter_limit_max", &[], 50.0);
     proxy.wait_metric("loadline_limit_changes_total", &["direction=\"up\""], 0.0);
+    let explained = proxy.admin("/api/v1/explain?path=/").text();
+    assert!(explained.contains("The limit is 2, found by auto, and has not changed yet."), "{explained}");
     gate.open();
     for client in &mut clients {
         assert_eq!(client.read().status, 200);
