@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use loadline_core::{Discipline, Settings, ShedAt, Warmup};
+use loadline_core::{Discipline, LimiterSettings, RouteSettings, Settings, ShedAt, Warmup};
 
 use crate::Gate;
 
@@ -98,6 +98,35 @@ impl<Q: Queue> GateBuilder<Q> {
 }
 
 impl<Q> GateBuilder<Q> {
+    /// A law that moves the limit, which is then the most that it may be: for who does not know the number.
+    ///
+    /// ```
+    /// use std::num::NonZeroU32;
+    /// use loadline_tower::{Gate, LimiterSettings, loadline_core::AutoSettings};
+    ///
+    /// const AT_MOST: NonZeroU32 = NonZeroU32::new(1_000).unwrap();
+    /// let gate = Gate::builder(AT_MOST).limiter(LimiterSettings::Auto(AutoSettings::default())).build();
+    /// assert!(gate.snapshot().limit < 1_000, "it begins low and looks around");
+    /// ```
+    pub const fn limiter(mut self, limiter: LimiterSettings) -> Self {
+        self.settings.limiter = limiter;
+        self
+    }
+
+    /// Treats tenants alike where they compete for slots; see [`Request::with_tenant`](crate::Request::with_tenant) and
+    /// [`Tenants`](crate::Tenants).
+    pub const fn fair(mut self) -> Self {
+        self.settings.fairness = true;
+        self
+    }
+
+    /// Limits and costs of routes, in the order in which [`Routes`](crate::Routes) was given their names.
+    pub fn routes(mut self, routes: impl IntoIterator<Item = RouteSettings>) -> Self {
+        // Number 0 is for whatever has no route of its own.
+        self.settings.routes = std::iter::once(RouteSettings::default()).chain(routes).collect();
+        self
+    }
+
     /// From which share of the limit on a class is refused at once, so that what matters more finds room. Off unless said
     /// otherwise; [`ShedAt::USUAL`] is 95, 80 and 60 % for high, normal and low.
     pub const fn shed_at(mut self, shed_at: ShedAt) -> Self {

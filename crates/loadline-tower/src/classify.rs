@@ -1,8 +1,8 @@
 //! What a request is: its class, and whatever else admission goes by.
 
-use std::sync::Arc;
+use std::{collections::hash_map::RandomState, hash::BuildHasher, sync::Arc};
 
-use loadline_core::{Class, Request, RouteId};
+use loadline_core::{Class, Request, RouteId, TenantId};
 use loadline_http::classify::{RequestView, Rules};
 
 use crate::Budget;
@@ -118,6 +118,40 @@ impl Routes {
     pub fn id(&self, name: &str) -> RouteId {
         let found = self.names.binary_search_by(|(known, _)| (**known).cmp(name));
         found.map_or(RouteId::OTHER, |position| self.names[position].1)
+    }
+}
+
+/// Names for tenants, made of whatever tells them apart: an account, an API key, an address.
+///
+/// The hash has a key of its own in each process, so that nobody can choose a name that shares somebody else's slots.
+///
+/// ```
+/// use axum::extract::Request;
+/// use loadline_tower::{Class, Gate, Tenants, server::LoadlineLayer};
+///
+/// let gate = Gate::builder(std::num::NonZeroU32::MIN).fair().build();
+/// let tenants = Tenants::new();
+/// let layer = LoadlineLayer::new(gate).classify(move |request: &Request| {
+///     // Verified before, by a layer outside of this one.
+///     let account = request.headers().get("x-account").map_or(&b""[..], |value| value.as_bytes());
+///     loadline_tower::Request::new(Class::Normal).with_tenant(tenants.id(account))
+/// });
+/// # let _: axum::Router = axum::Router::new().layer(layer);
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Tenants(RandomState);
+
+impl Tenants {
+    /// With a new key.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The name of the tenant that has this key.
+    #[must_use]
+    pub fn id(&self, key: &[u8]) -> TenantId {
+        TenantId::new(self.0.hash_one(key))
     }
 }
 

@@ -131,14 +131,15 @@ pub use admit::AdmitFuture;
 pub use body::PermitBody;
 pub use budget::Budget;
 pub use builder::GateBuilder;
-pub use classify::{AllNormal, ByRules, Classify, Inherited, Routes};
+pub use classify::{AllNormal, ByRules, Classify, Inherited, Routes, Tenants};
 pub use deadlines::Deadlines;
 pub use error::Error;
 pub use gate::{Attempt, Gate, Permit, Waiting};
 pub use loadline_core;
 pub use loadline_core::{
-    Class, Discipline, LoadShedder, LoadShedderStats, Outcome, OverloadLevel, Percent, Reason, Rejection,
-    Request, RouteId, Settings, ShedAt, Slot, Snapshot, Warmup,
+    Class, Discipline, LimiterSettings, LoadShedder, LoadShedderStats, Outcome, OverloadLevel, Percent,
+    Reason, Rejection, Request, RouteCost, RouteId, RouteSettings, Settings, ShedAt, Slot, Snapshot,
+    TenantId, Warmup,
 };
 pub use loadline_http;
 #[cfg(feature = "prometheus")]

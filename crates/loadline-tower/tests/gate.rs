@@ -395,7 +395,7 @@ async fn signals_and_questions_reach_the_core() {
 async fn whoever_asked_is_told_of_the_end_once_the_slot_is_free() {
     let gate = Gate::new(settings(1));
     for dropped in [false, true] {
-        let told = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let told = Arc::new(Mutex::new(Vec::new()));
         let mut permit = gate.admit(Request::new(Class::Normal)).await.unwrap();
         let (log, asked) = (Arc::clone(&told), gate.clone());
         permit.on_end(move |outcome| log.lock().unwrap().push((outcome, asked.snapshot().in_flight)));

@@ -149,7 +149,16 @@ fn rows(settings: &Settings, loaded: &Loaded) -> Vec<Row> {
         settings.admin.listen.map_or_else(|| "off".to_owned(), |address| format!("http://{address}/"));
 
     let row = |label, parts, remark| Row { label, parts, remark };
-    let mut rows = vec![row("limit", limit, ""), row("queue", queue, "")];
+    let mut rows = Vec::new();
+    if settings.dry_run {
+        let words = "DRY RUN: rejects nobody".to_owned();
+        rows.push(row("mode", vec![part("dry_run", words, json!(true))], ""));
+    }
+    if let Some(shadow) = &settings.shadow {
+        let path = shadow.display().to_string();
+        rows.push(row("shadow", vec![part("shadow", path.clone(), json!(path))], ""));
+    }
+    rows.extend([row("limit", limit, ""), row("queue", queue, "")]);
     if let Some(over) = settings.warmup.over {
         let from = format!("from {} % of the limit", settings.warmup.from);
         let share = json!(f64::from(settings.warmup.from) / 100.0);

@@ -3,11 +3,13 @@
 //! `loadline app:8080 3` is short for `loadline run app:8080 3`. Under the name `spillway` the program takes exactly Spillway's two
 //! arguments and runs, so that an image or a unit file can be switched without changing its command.
 //!
-//! Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 failed, 2 usage or configuration.
+//! Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 failed, 2 usage or configuration, 99 an
+//! expectation of `load` did not hold.
 
 mod client;
 mod drain;
 mod explain;
+mod load;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -44,6 +46,7 @@ pub fn main(args: Vec<OsString>, environment: Vec<(OsString, OsString)>) -> Exit
         }
         Some(Command::Config(args)) => show_config(args, environment),
         Some(Command::Explain(args)) => args.answer(environment),
+        Some(Command::Load(args)) => load::load(*args),
         Some(Command::Status(args)) => args.answer(environment, |admin| admin.get("/api/v1/status")),
         Some(Command::Reload(args)) => args.answer(environment, |admin| admin.post("/-/reload")),
         Some(Command::Drain(args)) => args.answer(environment),
@@ -79,6 +82,7 @@ Examples:
   loadline run -c loadline.toml --set queue.timeout=2s
   loadline check -c loadline.toml            name every mistake
   loadline config --defaults > loadline.toml
+  loadline load http://127.0.0.1:8000/ --rate 500/s --duration 30s
   loadline status                            what a running loadline does now
   loadline explain /api/orders               what would become of such a request, and why
   loadline reload                            read the configuration again
@@ -115,6 +119,11 @@ enum Command {
     /// Print the default or effective configuration, or its JSON Schema
     #[command(after_help = "Example: QUEUE_TIMEOUT=700 loadline config --effective app:8080 3")]
     Config(ConfigArgs),
+    /// Send requests at given rates, whatever becomes of them, and report what became of them
+    #[command(
+        after_help = "Example: loadline load http://127.0.0.1:8000/ --stage 10s@100 --stage 5s@1000 --stage 15s@100"
+    )]
+    Load(Box<load::LoadArgs>),
     /// Print what a running loadline does now, as JSON
     #[command(after_help = "Example: loadline status --admin 127.0.0.1:8001")]
     Status(ClientArgs),

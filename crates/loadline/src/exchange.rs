@@ -1,9 +1,10 @@
 //! What happened to one request: filled in along the pipeline, read once at its end by metrics and access log.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use loadline_core::{Class, Rejection, RouteId};
+use loadline_core::{Class, Reason, Rejection, RouteId};
 use loadline_h1::ResponseHead;
 use loadline_http::deadline::HeaderSet;
 use loadline_tower::Permit;
@@ -12,6 +13,7 @@ use tokio::time::Instant;
 use crate::asked::{Asked, DecidedBy};
 use crate::budget::Deadline;
 use crate::reply::LocalError;
+use crate::shadow::Fate;
 use crate::upstream::Connection;
 
 /// Where a client was when it left.
@@ -94,6 +96,8 @@ pub(crate) struct Exchange {
     /// Why it was rejected, or what failed.
     pub(crate) reason: Option<&'static str>,
     pub(crate) was_shed: bool,
+    /// In a dry run: what would have become of it.
+    pub(crate) dry_run: Option<Arc<Fate>>,
     pub(crate) retries: u32,
     pub(crate) upstream_result: Option<UpstreamResult>,
     pub(crate) gone: Option<Gone>,
@@ -133,6 +137,7 @@ impl Exchange {
             bytes_out: 0,
             reason: None,
             was_shed: false,
+            dry_run: None,
             retries: 0,
             upstream_result: None,
             gone: None,
@@ -151,6 +156,16 @@ impl Exchange {
         self.attempt = asked.attempt;
         self.deadline = asked.deadline;
         self.invalid_headers = asked.invalid_headers;
+    }
+
+    /// The deadline, unless this is a dry run, in which nobody is held to it.
+    pub(crate) fn binding_deadline(&self) -> Option<Deadline> {
+        self.deadline.filter(|_| self.dry_run.is_none())
+    }
+
+    /// Why it would have been rejected, if this is a dry run and it would have been.
+    pub(crate) fn would_shed(&self) -> Option<Reason> {
+        self.dry_run.as_ref()?.shed()
     }
 
     pub(crate) fn admitted(&mut self, permit: &Permit) {

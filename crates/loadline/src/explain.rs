@@ -71,8 +71,11 @@ pub(crate) fn answer(shared: &Shared, query: &str) -> Result<Value, String> {
     if let Some(left) = question.deadline {
         asked.deadline = Some(Deadline::at(now + left));
     }
-    let gate = shared.gate.snapshot();
-    let explanation = shared.gate.explain(&asked.request(shared.gate.now(), 0));
+    let request = asked.request(shared.gate.now(), 0);
+    let (gate, explanation) = match live.shadow.as_ref().filter(|run| run.is_dry_run()) {
+        Some(run) => (run.snapshot(), run.explain(&request)),
+        None => (shared.gate.snapshot(), shared.gate.explain(&request)),
+    };
     let (verdict, rule) = door::decide(shared, &live, &asked, &explanation, &gate);
     let case = Case {
         question: &question,
@@ -121,6 +124,7 @@ fn document(case: &Case<'_>) -> Value {
         "decision": decision(case.verdict, asked.class),
         "reason": reason.map(Reason::as_str),
         "status": reason.map(|reason| describe(reason, &live.status_codes).status),
+        "dry_run": live.settings.dry_run,
         "rule": case.rule.as_str(),
         "in_flight": explanation.in_flight,
         "slots": explanation.slots,

@@ -94,7 +94,7 @@ pub(crate) async fn forward<S: ClientIo>(
     body: &mut RequestBody,
     mut permit: Permit,
 ) -> Forwarded {
-    write_request(scratch, &client.peer, live, exchange.deadline.as_ref());
+    write_request(scratch, &client.peer, live, exchange.binding_deadline().as_ref());
     if !body.done()
         && body.bytes == 0
         && scratch.held.is_empty()
@@ -190,8 +190,9 @@ pub(crate) async fn forward<S: ClientIo>(
                     let unseen = Abandoned { connection, permit: held, phase, kind, outcome };
                     abandon(unseen, scratch, worker, live, exchange, body);
                 }
-                let passed =
-                    exchange.deadline.is_some_and(|deadline| deadline.left(Instant::now()).is_zero());
+                let passed = exchange
+                    .binding_deadline()
+                    .is_some_and(|deadline| deadline.left(Instant::now()).is_zero());
                 return match (answered, late) {
                     (true, _) => Forwarded::Broken,
                     (false, true) if passed => Forwarded::Failed(LocalError::deadline(live)),

@@ -20,14 +20,17 @@ use crate::buffers::Scratch;
 use crate::client::Peer;
 use crate::config::settings::{self, Algorithm, Concurrency, Discipline, FairnessKey, Reserve, Settings};
 use crate::routes::{Route, Routes};
+use crate::shadow::{OPEN, ShadowRun};
 use crate::upstream::Upstream;
 
 /// Settings, resolved for the request path. Replaced as a whole by a reload.
 #[derive(Clone)]
 pub(crate) struct Live {
     pub(crate) settings: Settings,
-    /// For the admission core.
-    pub(crate) admission: core::Settings,
+    /// For the admission core, as configured.
+    pub(crate) configured: core::Settings,
+    /// The settings that are watched and not obeyed.
+    pub(crate) shadow: Option<ShadowRun>,
     /// For the codec.
     pub(crate) limits: Limits,
     /// `buffer.response`, in the machine's word.
@@ -72,14 +75,13 @@ impl Live {
             ..Limits::default()
         };
         Self {
-            admission: admission(&settings, seed, &routes),
+            configured: admission(&settings, seed, &routes),
+            shadow: None,
             limits,
             read_ahead: word(settings.buffer.response),
             buffer_total: word(settings.buffer.total),
             host: settings.upstream.to_string(),
-            connections_allowed: settings.limit.ceiling().get() as usize
-                + reserve(&settings) as usize
-                + settings.bypass.concurrency.get() as usize,
+            connections_allowed: connections_allowed(&settings),
             status_codes: StatusCodes {
                 shed: settings.response.status,
                 deadline: settings.response.deadline_status,
@@ -96,6 +98,27 @@ impl Live {
             deadlines: settings.deadline.reader(),
             settings,
         }
+    }
+
+    /// What the gate is set to: as configured, or in a dry run open to everybody.
+    pub(crate) fn admission(&self) -> core::Settings {
+        if !self.settings.dry_run {
+            return self.configured.clone();
+        }
+        let mut open = core::Settings::new(OPEN);
+        open.bypass_limit = OPEN;
+        open.predict = false;
+        open.queue.depth = 0;
+        open.seed = self.configured.seed;
+        open
+    }
+
+    /// What the gate is asked: in a dry run without a deadline, which it would heed.
+    pub(crate) fn ask_gate(&self, mut request: core::Request) -> core::Request {
+        if self.settings.dry_run {
+            request.deadline = None;
+        }
+        request
     }
 
     /// The response header in which the upstream says how loaded it is, and the name of the number in it, if that counts.
@@ -188,6 +211,15 @@ fn log_settings(log: &settings::Log, access: &str) -> Result<LogSettings, String
     settings.syslog.tag = log.tag.clone();
     settings.separate_errors = log.separate_errors;
     Ok(settings)
+}
+
+fn connections_allowed(settings: &Settings) -> usize {
+    if settings.dry_run {
+        return usize::MAX;
+    }
+    settings.limit.ceiling().get() as usize
+        + reserve(settings) as usize
+        + settings.bypass.concurrency.get() as usize
 }
 
 /// Slots above the limit for critical requests; none where no request can be critical.

@@ -27,6 +27,7 @@ mod reload;
 mod reply;
 mod routes;
 pub mod run;
+mod shadow;
 mod state_line;
 mod status;
 mod tenant;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use loadline_core::{Class, RouteId};
+use loadline_core::{Class, Reason, RouteId};
 use loadline_h1::{RequestHead, Version};
 use loadline_http::log::{Counters, HeaderLookup, Record, Timers};
 use tokio::time::Instant;
@@ -50,7 +50,7 @@ fn log(
     now: Instant,
 ) {
     let shared = &worker.shared;
-    let gate = shared.gate.snapshot();
+    let gate = shared.snapshot();
     let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let ago = |at: Instant| nanos(wall.saturating_sub(now.saturating_duration_since(at)));
     let connections = shared.connections.load(std::sync::atomic::Ordering::Relaxed) as u64;
@@ -90,7 +90,7 @@ fn log(
         hostname: &shared.process.hostname,
         pid: std::process::id(),
         decision: decision(exchange),
-        reason: exchange.reason,
+        reason: reason(exchange),
         class: exchange.class.as_str(),
         route: if exchange.route == RouteId::OTHER { "" } else { live.routes.name(exchange.route) },
         limit: u64::from(if bypass { gate.bypass_limit } else { gate.limit }),
@@ -134,6 +134,11 @@ fn timers(exchange: &Exchange, now: Instant, read: bool) -> Timers {
     }
 }
 
+/// Why it was rejected or failed, or in a dry run would have been rejected.
+pub(crate) fn reason(exchange: &Exchange) -> Option<&'static str> {
+    exchange.reason.or_else(|| exchange.would_shed().map(Reason::as_str))
+}
+
 /// Milliseconds that were left at the decision; negative if the deadline had passed by then.
 pub(crate) fn deadline_left(exchange: &Exchange) -> Option<i64> {
     let at = exchange.deadline?.at;
@@ -146,6 +151,7 @@ pub(crate) fn deadline_left(exchange: &Exchange) -> Option<i64> {
 pub(crate) fn decision(exchange: &Exchange) -> &'static str {
     match exchange {
         Exchange { was_shed: true, .. } => "shed",
+        exchange if exchange.would_shed().is_some() => "would_shed",
         Exchange { was_admitted: false, .. } => "",
         Exchange { class: Class::Bypass, .. } => "bypass",
         Exchange { depth: 0, .. } => "admitted",

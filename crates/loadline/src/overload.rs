@@ -187,6 +187,11 @@ impl Overload {
         Signal::ALL.map(|signal| (signal, state.judges[signal as usize].level()))
     }
 
+    /// The highest level.
+    pub(crate) fn level(&self) -> OverloadLevel {
+        self.state().judges.iter().map(Judge::level).max().unwrap_or_default()
+    }
+
     /// The signal with the highest level, in words; none when there is no overload.
     pub(crate) fn leading(&self) -> Option<String> {
         let state = self.state();
@@ -281,7 +286,10 @@ pub(crate) async fn watch(shared: Arc<Shared>, style: Style) {
         for complaint in host.complaints() {
             say(&banner::note(&complaint, style));
         }
-        if let Some((state, text)) = told.next(now, level, || shared.overload.leading()) {
+        if let Some((state, mut text)) = told.next(now, level, || shared.overload.leading()) {
+            if live.settings.dry_run && level > OverloadLevel::None {
+                text.push_str(", but for the dry run");
+            }
             say(&banner::state(state, &text, style));
         }
         if !on && level == OverloadLevel::None {

@@ -19,6 +19,7 @@ use crate::forward::{self, Forwarded};
 use crate::hold::{self, Held};
 use crate::live::Live;
 use crate::reply::{self, LocalError};
+use crate::shadow;
 use crate::worker::Worker;
 
 /// What becomes of the client's connection.
@@ -71,7 +72,8 @@ async fn stages<S: ClientIo>(
         let rejection = worker.shared.gate.record_shed(exchange.class, Reason::ConnectionLimit);
         return shed(client, scratch, worker, live, exchange, body, &rejection).await;
     }
-    if asked.too_old {
+    if asked.too_old && !live.settings.dry_run {
+        drop(shadow::follow(live, scratch, &client.peer, exchange, &asked, worker.shared.gate.now()));
         let rejection = worker.shared.gate.record_shed(exchange.class, Reason::QueueAge);
         return shed(client, scratch, worker, live, exchange, body, &rejection).await;
     }
@@ -88,7 +90,10 @@ async fn stages<S: ClientIo>(
 
     // 5. Admit: at once, after waiting, or not at all. Nothing has been asked of the upstream yet.
     let gate = &worker.shared.gate;
-    let permit = match gate.try_admit(asked.request(gate.now(), scratch.held.len())) {
+    let now = gate.now();
+    let mut followed = shadow::follow(live, scratch, &client.peer, exchange, &asked, now);
+    let request = asked.request(now, scratch.held.len());
+    let mut permit = match gate.try_admit(live.ask_gate(request)) {
         Attempt::Admitted(permit) => permit,
         Attempt::Shed(rejection) => {
             return shed(client, scratch, worker, live, exchange, body, &rejection).await;
@@ -101,6 +106,9 @@ async fn stages<S: ClientIo>(
                     return shed(client, scratch, worker, live, exchange, body, &rejection).await;
                 }
                 Waited::Gone { depth } => {
+                    if let Some(followed) = followed.take() {
+                        followed.left();
+                    }
                     exchange.left_queue(since.elapsed(), depth);
                     return After::Close;
                 }
@@ -108,6 +116,9 @@ async fn stages<S: ClientIo>(
         }
     };
     exchange.admitted(&permit);
+    if let Some(followed) = followed {
+        followed.starts(&mut permit);
+    }
     worker.shared.client_retries.decided(exchange, true);
 
     // 6. Forward: a connection, the exchange, the answer. The slot is given back inside, at the moment when the

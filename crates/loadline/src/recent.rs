@@ -9,7 +9,7 @@
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
-use loadline_core::Class;
+use loadline_core::{Class, RouteId};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -63,6 +63,7 @@ struct Entry {
     path_len: usize,
     /// Whether the path was longer.
     cut: bool,
+    route: RouteId,
     class: Class,
     decided_by: DecidedBy,
     decision: &'static str,
@@ -77,7 +78,8 @@ struct Entry {
 impl Recent {
     /// Keeps a request that has ended at `now`, or leaves it out.
     pub(crate) fn record(&mut self, exchange: &Exchange, method: Method, path: &[u8], now: Instant) {
-        let failed = exchange.was_shed || exchange.reason.is_some() || exchange.gone.is_some();
+        let reason = observe::reason(exchange);
+        let failed = reason.is_some() || exchange.gone.is_some();
         let ring = if failed || exchange.status >= 500 { &mut self.rejected } else { &mut self.served };
         if !ring.pace.take(now) {
             ring.skipped += 1;
@@ -89,10 +91,11 @@ impl Recent {
             path: [0; PATH],
             path_len: path.len().min(PATH),
             cut: path.len() > PATH,
+            route: exchange.route,
             class: exchange.class,
             decided_by: exchange.decided_by,
             decision: observe::decision(exchange),
-            reason: exchange.reason,
+            reason,
             gone: exchange.gone,
             status: exchange.status,
             queued: exchange.queued,
@@ -150,7 +153,13 @@ pub(crate) fn json(shared: &Shared) -> Value {
     entries.sort_unstable_by_key(|entry| std::cmp::Reverse(entry.at));
     entries.truncate(SHOWN);
     let (now, wall) = (Instant::now(), SystemTime::now());
-    let decisions: Vec<_> = entries.iter().map(|entry| entry.json(now, wall)).collect();
+    let routes = &shared.live().routes;
+    let named = |entry: &Entry| {
+        let mut decision = entry.json(now, wall);
+        decision["route"] = (entry.route != RouteId::OTHER).then(|| routes.name(entry.route)).into();
+        decision
+    };
+    let decisions: Vec<_> = entries.iter().map(named).collect();
     json!({ "skipped": skipped, "decisions": decisions })
 }
 

@@ -115,8 +115,8 @@ impl Proxy {
         let upstream = Upstream::new(settings.upstream.clone(), settings.workers.get());
         let seed = process::seed();
         let live = Live::new(settings, seed, upstream, Arc::new(log), None);
-        let gate = Gate::new(live.admission.clone());
-        let (shared, handovers) = Shared::new(live, gate);
+        let gate = Gate::new(live.admission());
+        let (shared, handovers) = Shared::new(live, loaded.shadow.clone(), gate);
         let (phase, told) = watch::channel(Phase::Serving);
         let mut workers = Vec::new();
         for (id, handover) in handovers.into_iter().enumerate() {
@@ -203,9 +203,14 @@ impl Control {
     }
 
     fn tick(&mut self) {
-        let gate = self.shared.gate.snapshot();
+        let gate = self.shared.snapshot();
         self.shared.process.sample(&gate, self.shared.client_retries.total());
-        if let Some(line) = self.state.next(&gate, &self.shared.process) {
+        let live = self.shared.live();
+        let line = match live.shadow.as_ref().filter(|run| run.is_dry_run()) {
+            Some(run) => self.state.next(&run.snapshot(), &self.shared.process, true),
+            None => self.state.next(&gate, &self.shared.process, false),
+        };
+        if let Some(line) = line {
             say(&line);
         }
         let trouble = self.shared.live().log.trouble();

@@ -6,6 +6,7 @@ use loadline_core::{Class, LimiterSnapshot, Reason, Snapshot};
 use serde_json::{Map, Value, json};
 
 use crate::process::Rates;
+use crate::shadow::{Comparison, ShadowRun};
 use crate::worker::Shared;
 
 /// What the proxy is doing.
@@ -73,9 +74,31 @@ pub(crate) fn limiter(shared: &Shared, limiter: &LimiterSnapshot) -> Value {
     })
 }
 
+/// What the settings that are not obeyed would have done.
+fn shadow(run: &ShadowRun) -> Value {
+    let Comparison { shadow, since, real: [offered, admitted, shed] } = run.compare();
+    let total = shadow.counters.total();
+    let by_reason: Map<_, _> = Reason::ALL
+        .into_iter()
+        .map(|reason| (reason.as_str().to_owned(), total.shed(reason).into()))
+        .collect();
+    json!({
+        "since_seconds": since.elapsed().as_secs(),
+        "limit": shadow.limit,
+        "in_flight": shadow.in_flight,
+        "queued": shadow.queued,
+        "offered": total.offered,
+        "admitted": total.admitted,
+        "shed": total.shed_total(),
+        "abandoned": total.abandoned,
+        "shed_by_reason": by_reason,
+        "live": { "offered": offered, "admitted": admitted, "shed": shed },
+    })
+}
+
 /// The document of `/api/v1/status`.
 pub(crate) fn json(shared: &Shared) -> Value {
-    let gate = shared.gate.snapshot();
+    let gate = shared.snapshot();
     let live = shared.live();
     let Rates { offered, admitted, shed, demand } = shared.process.rates();
     let millis = |wait: std::time::Duration| (wait.as_secs_f64() * 1e6).round() / 1e3;
@@ -148,6 +171,8 @@ pub(crate) fn json(shared: &Shared) -> Value {
             "upstream": live.upstream.pool.open(),
             "tunnels": shared.tunnels.load(Ordering::Relaxed),
         },
+        "dry_run": live.settings.dry_run,
+        "shadow": live.shadow.as_ref().map(shadow),
         "overload": shared.overload.json(&live.settings.overload),
         "abandoned_exchanges": shared.abandoned.load(Ordering::Relaxed),
         "buffer": { "used_bytes": shared.budget.used(), "limit_bytes": shared.budget.total() },

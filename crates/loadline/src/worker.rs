@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use loadline_core::{Class, OverloadLevel, Reason};
+use loadline_core::{Class, OverloadLevel, Reason, Snapshot};
 use loadline_tower::Gate;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, LocalOptions};
@@ -27,6 +27,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::buffers::{Budget, Scratches};
 use crate::client::{Peer, Slot};
+use crate::config::settings::Settings;
 use crate::connection::{self, Place};
 use crate::http2;
 use crate::live::Live;
@@ -35,6 +36,7 @@ use crate::overload::Overload;
 use crate::process::Process;
 use crate::recent::Recent;
 use crate::reply::Rejections;
+use crate::shadow::ShadowRun;
 
 /// Connections accepted beyond `max_connections`, so that a health check still gets an answer and others get a 503
 /// instead of silence.
@@ -76,7 +78,9 @@ type Accepted = (StdStream, SocketAddr);
 pub(crate) type Handovers = Vec<mpsc::UnboundedReceiver<Accepted>>;
 
 impl Shared {
-    pub(crate) fn new(live: Live, gate: Gate) -> (Arc<Self>, Handovers) {
+    /// `beside`: the settings of a shadow.
+    pub(crate) fn new(mut live: Live, beside: Option<Settings>, gate: Gate) -> (Arc<Self>, Handovers) {
+        live.shadow = ShadowRun::of(&live, beside, None, &gate);
         let workers = live.settings.workers.get();
         let (handovers, receivers) = (0..workers).map(|_| mpsc::unbounded_channel()).unzip();
         let shared = Self {
@@ -105,11 +109,30 @@ impl Shared {
     }
 
     /// Puts new settings in force: for each request that begins from now on.
-    pub(crate) fn replace(&self, live: Live) {
+    pub(crate) fn replace(&self, mut live: Live, beside: Option<Settings>) {
         self.budget.set_total(live.buffer_total);
-        self.gate.reconfigure(live.admission.clone());
+        self.gate.reconfigure(live.admission());
+        live.shadow = ShadowRun::of(&live, beside, self.live().shadow.as_ref(), &self.gate);
         self.live.store(Arc::new(live));
         self.version.fetch_add(1, Ordering::Release);
+        self.set_overload(self.overload.level());
+        self.set_draining(self.is_draining());
+    }
+
+    /// The gate's state; in a dry run with the limits that would hold, for the gate itself is open then.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let mut gate = self.gate.snapshot();
+        if let Some(run) = self.live().shadow.as_ref().filter(|run| run.is_dry_run()) {
+            let meant = run.snapshot();
+            gate.utilization *= f64::from(gate.limit) / f64::from(meant.limit);
+            gate.limit = meant.limit;
+            gate.effective_limit = meant.effective_limit;
+            gate.reserve = meant.reserve;
+            gate.bypass_limit = meant.bypass_limit;
+            gate.queue_depth = meant.queue_depth;
+            gate.overload = meant.overload;
+        }
+        gate
     }
 
     pub(crate) fn is_draining(&self) -> bool {
@@ -120,11 +143,18 @@ impl Shared {
     pub(crate) fn set_draining(&self, draining: bool) {
         self.draining.store(draining, Ordering::Relaxed);
         self.gate.set_draining(draining);
+        if let Some(run) = &self.live().shadow {
+            run.set_draining(draining);
+        }
     }
 
     /// How overloaded something other than the slots is.
     pub(crate) fn set_overload(&self, level: OverloadLevel) {
-        self.gate.set_overload(level);
+        let live = self.live();
+        self.gate.set_overload(if live.settings.dry_run { OverloadLevel::None } else { level });
+        if let Some(run) = &live.shadow {
+            run.set_overload(level);
+        }
     }
 
     pub(crate) fn metrics_of(&self, worker: usize) -> MutexGuard<'_, WorkerMetrics> {

@@ -61,6 +61,11 @@ fn commands_do_what_the_documents_say() {
         }
         for (command, expected) in commands(&block) {
             let command = command.replace("target/release/loadline", "loadline");
+            if command.starts_with("loadline load ") {
+                check_load(&block.place, &command);
+                run += 1;
+                continue;
+            }
             if let Some(arguments) = safe(&command) {
                 check_output(&block.place, &command, &expected, &arguments);
                 run += 1;
@@ -86,7 +91,7 @@ fn commands_do_what_the_documents_say() {
 #[test]
 fn configurations_are_valid() {
     let mut seen = 0;
-    for block in blocks().into_iter().filter(|block| block.language == "toml") {
+    for block in blocks().into_iter().filter(|block| block.language == "toml" && block.test.is_none()) {
         seen += 1;
         let path = scratch(&format!("example-{seen}.toml"));
         std::fs::write(&path, &block.text).unwrap();
@@ -107,6 +112,13 @@ fn links_lead_somewhere() {
             }
         }
     }
+}
+
+#[test]
+fn scenario() {
+    let scenario = loadline_load::Scenario::parse(&named("scenario").text).unwrap();
+    assert_eq!(scenario.plan().unwrap().stages.len(), 5);
+    assert_eq!(scenario.expect.len(), 2);
 }
 
 /// The rejection in the README is what a client gets, but for the seconds in it.
@@ -205,13 +217,25 @@ fn statuses_and_reasons_belong_together() {
 /// Crates depend on each other only as ARCHITECTURE.md draws it, and the pure ones on no runtime.
 #[test]
 fn dependencies_point_one_way() {
-    let allowed: [(&str, &[&str]); 6] = [
+    let allowed: [(&str, &[&str]); 8] = [
         ("loadline-core", &[]),
         ("loadline-http", &["loadline-core"]),
         ("loadline-h1", &[]),
         ("loadline-tower", &["loadline-core", "loadline-http"]),
         ("loadline-demo", &[]),
-        ("loadline", &["loadline-core", "loadline-demo", "loadline-h1", "loadline-http", "loadline-tower"]),
+        ("loadline-plot", &[]),
+        ("loadline-load", &["loadline-core", "loadline-h1", "loadline-http", "loadline-plot"]),
+        (
+            "loadline",
+            &[
+                "loadline-core",
+                "loadline-demo",
+                "loadline-h1",
+                "loadline-http",
+                "loadline-load",
+                "loadline-tower",
+            ],
+        ),
     ];
     for (name, expected) in allowed {
         let manifest = root().join("crates").join(name).join("Cargo.toml");
@@ -333,12 +357,15 @@ fn safe(command: &str) -> Option<Vec<String>> {
     ours.then_some(words)
 }
 
-/// Runs `words` in a directory that has the README's configuration, with the variables of `command`.
+/// Runs `words` in a directory that has the documents' configuration files, with the variables of `command`.
 fn loadline(command: &str, words: &[String]) -> Output {
     let directory = scratch("documents");
     std::fs::create_dir_all(&directory).unwrap();
-    if let Some(file) = blocks().into_iter().find(|block| block.text.starts_with("# loadline.toml\n")) {
-        std::fs::write(directory.join("loadline.toml"), file.text).unwrap();
+    for name in ["loadline.toml", "next.toml"] {
+        let beginning = format!("# {name}\n");
+        if let Some(file) = blocks().into_iter().find(|block| block.text.starts_with(&beginning)) {
+            std::fs::write(directory.join(name), file.text).unwrap();
+        }
     }
     let (environment, _) = split_environment(command);
     // What a shell would redirect is not an argument.
@@ -350,6 +377,46 @@ fn loadline(command: &str, words: &[String]) -> Output {
         .args(arguments)
         .output()
         .unwrap()
+}
+
+/// Runs a load against a demo app, a hundred times shorter than the document says. What it measures is not the point.
+fn check_load(place: &str, command: &str) {
+    let app = loadline_demo::start().unwrap();
+    let quick = |text: &str| {
+        let mut quick = text.replace("127.0.0.1:8000", &app.addr().to_string());
+        let units = [
+            ("s@", "0ms@"),
+            ("s+", "0ms+"),
+            ("duration 10s", "duration 100ms"),
+            ("duration 30s", "duration 300ms"),
+        ];
+        for (long, short) in units {
+            quick = quick.replace(long, short);
+        }
+        quick
+    };
+    let directory = scratch("documents");
+    std::fs::create_dir_all(&directory).unwrap();
+    std::fs::write(directory.join("overload.toml"), quick(&named("scenario").text)).unwrap();
+    let (_, words) = split_environment(&quick(command));
+    let output = loadline(command, &unquoted(&words));
+    // Expectations need not hold here, and a busy machine may send too late: but every word must be understood.
+    let said = both(&output);
+    assert!(matches!(output.status.code(), Some(0 | 1 | 99)), "{place}: {command}: {said}");
+    assert!(said.contains("offered"), "{place}: {command}: {said}");
+}
+
+/// Words in single quotation marks are one, as for a shell.
+fn unquoted(words: &[String]) -> Vec<String> {
+    let line = words.join(" ");
+    let mut result = Vec::new();
+    for (index, part) in line.split('\'').enumerate() {
+        match index % 2 {
+            0 => result.extend(part.split(' ').filter(|word| !word.is_empty()).map(str::to_owned)),
+            _ => result.push(part.to_owned()),
+        }
+    }
+    result
 }
 
 fn check_output(place: &str, command: &str, expected: &str, words: &[String]) {

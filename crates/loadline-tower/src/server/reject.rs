@@ -24,14 +24,16 @@ pub struct AsError;
 pub(super) struct Protocol {
     head: bool,
     grpc: bool,
+    /// 1 unless it is a retry.
+    attempt: u32,
 }
 
 /// The longest that a client is told to stay away, in seconds: what the core says at most.
 const LONGEST_RETRY_AFTER: u64 = 30;
 
 impl Protocol {
-    pub(super) fn of<B>(request: &http::Request<B>) -> Self {
-        Self { head: request.method() == Method::HEAD, grpc: is_grpc(request.headers()) }
+    pub(super) fn of<B>(request: &http::Request<B>, attempt: u32) -> Self {
+        Self { head: request.method() == Method::HEAD, grpc: is_grpc(request.headers()), attempt }
     }
 }
 
@@ -44,6 +46,7 @@ impl AsResponse {
             reason: description.reason,
             class: Some(rejection.class),
             retry_after: Some(whole_seconds(rejection)),
+            attempt: Some(protocol.attempt.saturating_add(1)),
             remedy: rejection.remedy,
             proxy_error: description.proxy_error,
             head_request: protocol.head,

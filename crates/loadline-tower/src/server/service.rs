@@ -30,14 +30,14 @@ pub struct LoadlineService<S, C, A> {
 }
 
 impl<S, C, A> LoadlineService<S, C, A> {
-    fn admit<B>(&self, request: http::Request<B>) -> AdmitFuture<S, B>
+    fn admit<B>(&self, request: http::Request<B>, attempt: u32) -> AdmitFuture<S, B>
     where
         S: Service<http::Request<B>> + Clone,
         C: Classify<B>,
     {
         let observer = self.observer.as_ref();
         let mut asked = self.classify.classify(&request);
-        asked.retry |= is_retry(request.headers());
+        asked.retry |= attempt > 1;
         let time = self.deadlines.read(request.headers(), observer);
         let arrival = Arrival::new(&self.gate, asked, &time);
         AdmitFuture::new(&self.gate, &arrival, observer, None, &self.inner, request)
@@ -59,8 +59,9 @@ where
     }
 
     fn call(&mut self, request: http::Request<B>) -> Self::Future {
-        let protocol = Protocol::of(&request);
-        ResponseFuture::new(self.admit(request), self.answer, protocol)
+        let attempt = attempt_of(request.headers());
+        let protocol = Protocol::of(&request, attempt);
+        ResponseFuture::new(self.admit(request, attempt), self.answer, protocol)
     }
 }
 
@@ -79,14 +80,14 @@ where
     }
 
     fn call(&mut self, request: http::Request<B>) -> Self::Future {
-        self.admit(request)
+        let attempt = attempt_of(request.headers());
+        self.admit(request, attempt)
     }
 }
 
 /// By the attempt headers of clients; see [`attempt`].
-fn is_retry(headers: &HeaderMap) -> bool {
-    !headers.is_empty()
-        && attempt(headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()))) > 1
+fn attempt_of(headers: &HeaderMap) -> u32 {
+    attempt(headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())))
 }
 
 impl<S: fmt::Debug, C, A: fmt::Debug> fmt::Debug for LoadlineService<S, C, A> {

@@ -293,20 +293,25 @@ async fn classes_by_rules_go_by_whole_segments() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn retries_hold_a_fifth_of_the_slots_at_most() {
-    let gate = limit(20).no_queue().build();
+async fn where_slots_are_scarce_retries_hold_a_fifth_of_them_at_most() {
+    let gate = limit(20).queue(100, ms(60_000)).build();
     let service = LoadlineLayer::new(gate.clone())
         .layer(service_fn(|_: Request<()>| async { Ok::<_, Infallible>(ok([data("1")])) }));
-    let mut bodies = Vec::new();
-    for attempt in 2..=9 {
-        let retry = with("x-retry-attempt", &attempt.to_string());
-        let response = service.clone().oneshot(retry).await.unwrap();
-        bodies.push((response.status().as_u16(), response));
+    let mut fresh = Vec::new();
+    for _ in 0..20 {
+        // The first attempt is no retry.
+        fresh.push(service.clone().oneshot(with("x-retry-attempt", "1")).await.unwrap());
     }
-    let served = bodies.iter().filter(|(status, _)| *status == 200).count();
-    assert_eq!((served, gate.snapshot().retries_in_flight), (4, 4));
-    let first = service.oneshot(with("x-retry-attempt", "1")).await.unwrap();
-    assert_eq!(first.status(), StatusCode::OK, "the first attempt is none");
+    let waiting = [(); 4].map(|()| tokio::spawn(service.clone().oneshot(with("x-retry-attempt", "2"))));
+    tokio::task::yield_now().await;
+    assert_eq!(gate.snapshot().queued, 4);
+    let refused = service.clone().oneshot(with("grpc-previous-rpc-attempts", "2")).await.unwrap();
+    assert_eq!(refused.headers()["x-retry-attempt"], "4", "what the next attempt should say of itself");
+    assert_eq!(reason(&refused.into_body().collect().await.unwrap().to_bytes()), "priority");
+    drop(fresh);
+    for retry in waiting {
+        assert_eq!(retry.await.unwrap().unwrap().status(), StatusCode::OK);
+    }
 }
 
 #[tokio::test]

@@ -22,6 +22,8 @@ impl Default for Settings {
             upstream: Upstream::Demo,
             max_connections: 2000,
             workers: available_cores(),
+            dry_run: false,
+            shadow: None,
             route: Vec::new(),
             limit: Limit::default(),
             queue: Queue::default(),

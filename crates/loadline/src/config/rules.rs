@@ -120,6 +120,12 @@ pub(super) fn contradictions(settings: &Settings, origins: &Origins) -> Vec<Conf
             refuse(key, "is less than the threshold of moderate".to_owned());
         }
     }
+    if settings.dry_run && settings.shadow.is_some() {
+        refuse(
+            "shadow",
+            "is one shadow too many: dry_run watches the settings of this configuration".to_owned(),
+        );
+    }
     if points_at_itself(settings) {
         refuse(
             "upstream",

@@ -55,6 +55,10 @@ pub struct Settings {
     pub max_connections: u32,
     /// Worker threads, one listener and upstream pool each. Default: the number of available cores.
     pub workers: NonZeroUsize,
+    /// Whether everybody is forwarded at once, whatever is decided. Default false.
+    pub dry_run: bool,
+    /// A file with settings that are tried out beside these. Default none.
+    pub shadow: Option<PathBuf>,
     /// Kinds of requests, in their order: the first that matches is a request's route. Default none.
     pub route: Vec<Route>,
     /// How many requests the upstream is asked for at once.

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use super::address::{Networks, Paths, Token};
 use super::codecs::{
-    Concurrency, Optional, Seconds, Size, Span, Status, Switch, Wait, Words, Workers, positive, whole,
+    Concurrency, FilePath, Optional, Seconds, Size, Span, Status, Switch, Wait, Words, Workers, positive,
+    whole,
 };
 use super::endpoints::{AdminListen, ListenField, UpstreamField};
 use super::key::{Key, key, with_field};
@@ -79,6 +80,20 @@ fn general() -> Vec<Key> {
         .follows("required; the embedded demo app when nothing at all is given"),
         key("max_connections", "Open client connections at one time.", whole(1, MOST), at!(max_connections))
             .spillway("MAX_CONNECTIONS"),
+        key(
+            "dry_run",
+            "Whether everybody is forwarded at once, whatever is decided: decisions are counted and logged, nobody is rejected and \
+             nobody waits.",
+            Switch,
+            at!(dry_run),
+        ),
+        key(
+            "shadow",
+            "A file with settings that are tried out beside these: they decide about the same requests, are counted, and not \
+             obeyed. What the file does not mention is as here. Read again at each reload.",
+            Optional { word: "none", of: FilePath },
+            at!(shadow),
+        ),
         key("workers", "Worker threads.", Workers { max: 1024 }, at!(workers)).follows("0, one per available core").restart(),
         admission::routes(),
     ]

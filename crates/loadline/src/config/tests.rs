@@ -3,6 +3,7 @@
 mod admission;
 mod decision;
 mod overload;
+mod shadow;
 
 use std::time::Duration;
 

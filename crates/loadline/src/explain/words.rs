@@ -12,7 +12,7 @@ use crate::config::{self, units};
 
 /// What stands in the way, or does not; one sentence each.
 pub(super) fn sentences(case: &Case<'_>) -> Vec<String> {
-    [class(case), trust(case), deadline(case), verdict(case), limit(case), prediction(case)]
+    [class(case), trust(case), deadline(case), verdict(case), limit(case), prediction(case), dry_run(case)]
         .into_iter()
         .flatten()
         .collect()
@@ -128,6 +128,11 @@ fn prediction(case: &Case<'_>) -> Option<String> {
         None => "a service time that is not known yet".to_owned(),
     };
     Some(format!("Predicted: {wait}, and {service}."))
+}
+
+fn dry_run(case: &Case<'_>) -> Option<String> {
+    let text = "This is a dry run: whatever is decided, it would be forwarded at once.";
+    case.live.settings.dry_run.then(|| text.to_owned())
 }
 
 fn waiting(count: u32) -> String {

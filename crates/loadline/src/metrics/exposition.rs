@@ -45,6 +45,7 @@ pub(crate) fn render(shared: &Shared, format: Format) -> String {
     let mut page = Page { text: String::with_capacity(16 * 1024), format, family: "" };
     requests(&mut page, &total, &live.routes);
     admission(&mut page, shared, &live, process, &total);
+    shadow(&mut page, &live);
     connections(&mut page, shared, &live);
     own(&mut page, process, &live);
     if format == Format::OpenMetrics {
@@ -96,7 +97,7 @@ fn requests(page: &mut Page, total: &WorkerMetrics, routes: &Routes) {
 }
 
 fn admission(page: &mut Page, shared: &Shared, live: &Live, process: &Process, total: &WorkerMetrics) {
-    let gate = shared.gate.snapshot();
+    let gate = shared.snapshot();
     page.counter("http_requests_shed_total", "Rejected requests, by class and reason.");
     for class in Class::ALL {
         let counters = gate.counters.of(class);
@@ -253,6 +254,45 @@ fn limiter(page: &mut Page, limiter: &LimiterSnapshot) {
         "Share of the time in which the limit was in the way, lately.",
     );
     page.sample(&[], limiter.bound.unwrap_or(f64::NAN));
+}
+
+/// What the settings that are not obeyed would have done.
+fn shadow(page: &mut Page, live: &Live) {
+    page.gauge("loadline_dry_run", "1 while everybody is forwarded at once, whatever is decided.");
+    page.sample(&[], u8::from(live.settings.dry_run));
+    let Some(run) = &live.shadow else { return };
+    let shadow = run.snapshot();
+    let rejected = |page: &mut Page| {
+        for class in Class::ALL {
+            for reason in Reason::ALL {
+                let labels = [("priority", class.as_str()), ("reason", reason.as_str())];
+                page.sample(&labels, shadow.counters.of(class).shed(reason));
+            }
+        }
+    };
+    if run.is_dry_run() {
+        page.counter(
+            "loadline_dry_run_shed_total",
+            "Requests that would have been rejected and were forwarded.",
+        );
+        rejected(page);
+    }
+    page.counter("loadline_shadow_shed_total", "Requests that the shadow's settings would have rejected.");
+    rejected(page);
+    page.counter("loadline_shadow_offered_total", "Requests that the shadow has seen.");
+    for class in Class::ALL {
+        page.sample(&[("priority", class.as_str())], shadow.counters.of(class).offered);
+    }
+    page.counter("loadline_shadow_admitted_total", "Requests that the shadow's settings would have let in.");
+    for class in Class::ALL {
+        page.sample(&[("priority", class.as_str())], shadow.counters.of(class).admitted);
+    }
+    page.gauge("loadline_shadow_concurrency_limit", "The shadow's limit.");
+    page.sample(&[], shadow.limit);
+    page.gauge("loadline_shadow_active", "Requests that would hold a slot by the shadow's settings.");
+    page.sample(&[], shadow.in_flight);
+    page.gauge("loadline_shadow_queue_depth", "Requests that would wait by the shadow's settings.");
+    page.sample(&[], shadow.queued);
 }
 
 fn overload(page: &mut Page, shared: &Shared) {

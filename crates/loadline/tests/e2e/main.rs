@@ -13,6 +13,7 @@ mod bypass;
 mod config;
 mod connections;
 mod deadlines;
+mod dry_run;
 mod errors;
 mod explain;
 mod hints;
