@@ -20,7 +20,7 @@
 //! - Only while the limit is in the way, nearly all of the time: what an application shaped says nothing about the limit. An
 //!   unused limit neither rises nor falls.
 //! - A trial of a lower limit costs throughput when the limit was right. It is paid from an account that grows with time, so that all trials
-//!   together lose at most [`BUDGET`] of the throughput: they are rare when they are expensive, and frequent when they are free.
+//!   together lose at most 1 % of the throughput: they are rare when they are expensive, and frequent when they are free.
 //! - When throughput changes abruptly, widths and waiting times are forgotten, and a trial begins at once: a lower limit by as much as
 //!   throughput fell, or a doubled one.
 //! - When most of what was admitted times out or is given up, there is nothing to compare; the limit goes down.
@@ -31,6 +31,7 @@
 //! long enough to be noticed stays as it is.
 
 mod meter;
+mod tuning;
 mod verdict;
 mod weights;
 
@@ -40,65 +41,14 @@ use super::{Facts, LimitRange, Load, Sample, Why};
 use crate::{Duration, Instant, Outcome, time::nanos};
 
 use meter::Meter;
+use tuning::{
+    BOUND, BUDGET, CHEAP, COARSE, CUT, FEWEST_ROUNDS, FIRST_CREDIT, LIKELY, LONGEST_PAUSE, LONGEST_PAUSE_UP,
+    LONGEST_PERIOD, LONGEST_TRIAL, LONGEST_TRIAL_LOW, LONGEST_TRIAL_UP, MOST_CREDIT, NARROWER, NARROWEST,
+    NARROWEST_UP, OVERLOADED, OVERLOADED_ANSWERS, PERIOD, PERIOD_ANSWERS, SHOCK, SHOCK_ANSWERS, SHOCK_ERRORS,
+    SHORTEST_PERIOD, SOONEST, SOONEST_DROPPED, WIDER, WIDEST, WIDEST_DOWN,
+};
 use verdict::{Comparison, Dispersion, Growth, Verdict, answers_needed};
 use weights::Weights;
-
-/// The share of the throughput that trials may cost.
-const BUDGET: f64 = 0.01;
-/// What may be lost before anything was gained.
-const FIRST_CREDIT: Duration = Duration::from_millis(250);
-/// What may be lost at once.
-const MOST_CREDIT: Duration = Duration::from_secs(2);
-/// Share of the time in which the limit must have been in the way.
-const BOUND: f64 = 0.9;
-/// A period lasts for so many answers per slot after it has settled: alternating more often would leave less to count, more seldom
-/// would take a service that changes for an effect of the limit.
-const PERIOD: f64 = 4.0;
-/// A limit is adopted after so many answers per slot: workers that finish together look like speed until they have finished twice.
-const SOONEST: f64 = 2.0;
-/// To drop what is tried, so many are enough.
-const SOONEST_DROPPED: f64 = 1.0;
-/// Answers that a period is given time for.
-const PERIOD_ANSWERS: u32 = 32;
-/// A period is over after this long whatever happens.
-const LONGEST_PERIOD: Duration = Duration::from_secs(2);
-/// Shortest period.
-const SHORTEST_PERIOD: Duration = Duration::from_millis(20);
-/// A trial that is not clear after this long, and so many periods, is given up; the next is wider.
-const LONGEST_TRIAL: Duration = Duration::from_secs(4);
-const LONGEST_TRIAL_UP: Duration = Duration::from_secs(8);
-/// After an abrupt fall of throughput, so that its return is noticed.
-const LONGEST_TRIAL_LOW: Duration = Duration::from_secs(2);
-const FEWEST_ROUNDS: u32 = 4;
-/// With a smaller standard error of the elasticity, what is likely is done when time is up.
-const LIKELY: f64 = 0.3;
-/// The narrowest and the widest trial, as a share of the limit.
-const NARROWEST: f64 = 0.1;
-const NARROWEST_UP: f64 = 0.2;
-const COARSE: f64 = 0.5;
-const WIDEST: f64 = 1.0;
-const WIDEST_DOWN: f64 = 3.0;
-/// After a trial that changed the limit the next is wider by this, else narrower.
-const WIDER: f64 = 1.5;
-const NARROWER: f64 = 0.5;
-/// A limit that costs more than this share of the throughput is not tried again for the sake of what once was.
-const CHEAP: f64 = 0.05;
-/// Longest time between trials of a kind that cost nothing.
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-/// Nobody lowers the limit of a service that is not asked for more than it can do: it must have been in the way for so long without a
-/// break.
-const OVERLOADED: Duration = Duration::from_secs(2);
-/// And for as long as it takes to answer so many.
-const OVERLOADED_ANSWERS: f64 = 400.0;
-/// Longest time between two trials of a higher limit, for a service that can do more again would not show it otherwise.
-const LONGEST_PAUSE_UP: Duration = Duration::from_secs(5);
-/// Throughput changed abruptly: by this factor (as a logarithm), and so many standard errors.
-const SHOCK: f64 = 0.3;
-const SHOCK_ERRORS: f64 = 5.0;
-/// After so many expected answers at the soonest.
-const SHOCK_ANSWERS: f64 = 20.0;
-/// What is left of the limit when most of what was admitted is wasted.
-const CUT: f64 = 0.7;
 
 /// Settings of [`LimiterSettings::Auto`](crate::LimiterSettings::Auto).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

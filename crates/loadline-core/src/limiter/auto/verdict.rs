@@ -5,15 +5,15 @@
 //! ```text
 //! y = ln(X₂ ÷ X₁)      δ = ln(N₂ ÷ N₁)      variance of y = φ (1 ÷ n₁ + 1 ÷ n₂)
 //! elasticity e = y ÷ δ, standard error SE = √variance ÷ δ
-//! evidence = (e − (e₀ + e₁) ÷ 2) × (e₁ − e₀) ÷ SE²
+//! evidence = (e − e₁ ÷ 2) × e₁ ÷ SE²
 //! ```
 //!
-//! That is the logarithm of how much better "throughput grows with elasticity e₁" explains what was seen than "with e₀". It is
+//! That is the logarithm of how much better "throughput grows with elasticity e₁" explains what was seen than "not at all". It is
 //! judged after every answer, and as soon as it is clear it is over: Wald's sequential probability ratio test (1945). φ is how much more
 //! (or less) than chance the counts vary; see [`Dispersion`].
 //!
 //! Worked number: 80 answers at each of two limits that differ by half (δ = 0.405), twice the standard error: 0.158 ÷ 0.405 = 0.39. An
-//! elasticity of 1 is then (1 − 0.2) × 0.3 ÷ 0.152 = 1.6 in evidence: five to one.
+//! elasticity of 1 is then, for e₁ = 0.25, (1 − 0.125) × 0.25 ÷ 0.152 = 1.4 in evidence: four to one.
 
 use super::meter::Meter;
 use crate::limiter::number::ln;
