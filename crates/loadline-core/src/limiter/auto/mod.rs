@@ -44,8 +44,8 @@ use meter::Meter;
 use tuning::{
     BOUND, BUDGET, CHEAP, COARSE, CUT, FEWEST_ROUNDS, FIRST_CREDIT, LIKELY, LONGEST_PAUSE, LONGEST_PAUSE_UP,
     LONGEST_PERIOD, LONGEST_TRIAL, LONGEST_TRIAL_LOW, LONGEST_TRIAL_UP, MOST_CREDIT, NARROWER, NARROWEST,
-    NARROWEST_UP, OVERLOADED, OVERLOADED_ANSWERS, PERIOD, PERIOD_ANSWERS, SHOCK, SHOCK_ANSWERS, SHOCK_ERRORS,
-    SHORTEST_PERIOD, SOONEST, SOONEST_DROPPED, WIDER, WIDEST, WIDEST_DOWN,
+    NARROWEST_UP, OVERLOADED, OVERLOADED_ANSWERS, OVERLOADED_AT_LAST, PERIOD, PERIOD_ANSWERS, SHOCK,
+    SHOCK_ANSWERS, SHOCK_ERRORS, SHORTEST_PERIOD, SOONEST, SOONEST_DROPPED, WIDER, WIDEST, WIDEST_DOWN,
 };
 use verdict::{Comparison, Dispersion, Growth, Verdict, answers_needed};
 use weights::Weights;
@@ -475,6 +475,8 @@ impl Auto {
     fn is_overloaded(&self, now: Instant) -> bool {
         // Where little is answered, chance fills the queue for longer.
         let answers = (OVERLOADED_ANSWERS / self.base.rate().max(1e-15)) as u64;
+        // Nobody gets an answer in time: that is no reason to wait for many.
+        let answers = answers.min(nanos(OVERLOADED_AT_LAST));
         self.bound_since.is_some_and(|since| now.nanos_since(since) >= nanos(OVERLOADED).max(answers))
     }
 

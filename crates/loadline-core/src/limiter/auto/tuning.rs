@@ -57,6 +57,8 @@ pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 pub(super) const OVERLOADED: Duration = Duration::from_secs(2);
 /// And for as long as it takes to answer so many.
 pub(super) const OVERLOADED_ANSWERS: f64 = 400.0;
+/// But after this long it has been, however few are answered.
+pub(super) const OVERLOADED_AT_LAST: Duration = Duration::from_secs(10);
 /// Longest time between two trials of a higher limit, for a service that can do more again would not show it otherwise.
 pub(super) const LONGEST_PAUSE_UP: Duration = Duration::from_secs(5);
 /// Throughput changed abruptly: by this at least, as a logarithm: a third up, a quarter down.
