@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use loadline_core::{Class, Reason, Snapshot};
+use loadline_core::{Class, LimiterSnapshot, Reason, Snapshot};
 use serde_json::{Map, Value, json};
 
 use crate::process::Rates;
@@ -45,6 +45,34 @@ impl State {
             Self::Draining => "DRAINING",
         }
     }
+}
+
+/// What the limit is, how it came about, and what is being tried.
+pub(crate) fn limiter(shared: &Shared, limiter: &LimiterSnapshot) -> Value {
+    let now = shared.gate.now();
+    let rounded = |number: f64| (number * 1e3).round() / 1e3;
+    let changes = limiter.changes.iter().rev().map(|change| {
+        json!({
+            "seconds_ago": rounded(now.saturating_since(change.at).as_secs_f64()),
+            "from": change.from,
+            "to": change.to,
+            "why": change.why.as_str(),
+        })
+    });
+    json!({
+        "algorithm": limiter.law,
+        "limit": limiter.limit,
+        "in_force": limiter.in_force,
+        "min": limiter.min,
+        "max": limiter.max,
+        "arms": limiter.arms.map(|(low, high)| [low, high]),
+        "elasticity": limiter.elasticity.map(rounded),
+        "standard_error": limiter.standard_error.map(rounded),
+        "bound": limiter.bound.map(rounded),
+        "raised": limiter.raised,
+        "lowered": limiter.lowered,
+        "changes": changes.collect::<Vec<_>>(),
+    })
 }
 
 /// What the settings that are not obeyed would have done.
@@ -114,6 +142,7 @@ pub(crate) fn json(shared: &Shared) -> Value {
         "endpoints": endpoints(&live.upstream),
         "limit": gate.limit,
         "effective_limit": gate.effective_limit,
+        "limiter": limiter(shared, &gate.limiter),
         "in_flight": gate.in_flight,
         "peak_in_flight": gate.peak_in_flight,
         "bypass_limit": gate.bypass_limit,

@@ -416,7 +416,8 @@ async fn keep_house(worker: Rc<Worker>) {
     loop {
         ticks.tick().await;
         let live = worker.live();
-        live.upstream.prune(worker.id, live.settings.timeouts.upstream_idle, live.connections_allowed);
+        let kept = live.connections_kept(worker.shared.gate.snapshot().limit);
+        live.upstream.prune(worker.id, live.settings.timeouts.upstream_idle, kept);
         worker.shared.gate.tick();
     }
 }

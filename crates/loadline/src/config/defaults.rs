@@ -9,10 +9,10 @@ use loadline_http::deadline::DeadlineSettings;
 use loadline_http::syslog::{Facility, HeaderFormat};
 
 use super::settings::{
-    Admin, Balance, BodyFormat, Breaker, Buffer, Bypass, Codel, DEMO_CONCURRENCY, Deadline, Discipline, Dns,
-    Fairness, FairnessKey, Health, Http, KIB, Limit, Log, MIB, OnAbort, Overload, Policy, Priority, Queue,
-    Release, Reserve, Response, Retry, RetryAfter, Settings, ShedAt, Timeouts, Trust, Upstreams, Warmup,
-    available_cores,
+    Admin, Algorithm, Balance, BodyFormat, Breaker, Buffer, Bypass, Codel, Concurrency, DEMO_CONCURRENCY,
+    Deadline, Discipline, Dns, Fairness, FairnessKey, Health, Http, KIB, Limit, Log, MIB, OnAbort, Overload,
+    Policy, Priority, Queue, Release, Reserve, Response, Retry, RetryAfter, Settings, ShedAt, Timeouts,
+    Trust, Upstreams, Warmup, available_cores,
 };
 
 impl Default for Settings {
@@ -52,7 +52,12 @@ impl Default for Settings {
 impl Default for Limit {
     fn default() -> Self {
         Self {
-            concurrency: DEMO_CONCURRENCY,
+            concurrency: Concurrency::Fixed(DEMO_CONCURRENCY),
+            algorithm: Algorithm::Auto,
+            // A small application's size; a large one's is a few doublings away.
+            start: NonZeroU32::new(10).expect("10 is not zero"),
+            min: NonZeroU32::MIN,
+            max: NonZeroU32::new(2000).expect("2000 is not zero"),
             release: Release::Body,
             on_abort: OnAbort::Finish,
             abandon_timeout: Timeouts::default().upstream,

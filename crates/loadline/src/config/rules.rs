@@ -1,18 +1,22 @@
 //! What no single setting can say: defaults that follow from others, what must not be missing, and combinations that make no sense.
 
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::Path;
 
 use loadline_http::syslog::LogTarget;
 
 use super::error::{ConfigError, Origin};
-use super::settings::{Cost, DEMO_QUEUE_TIMEOUT, FairnessKey, Settings, Upstream};
+use super::settings::{Concurrency, Cost, DEMO_QUEUE_TIMEOUT, FairnessKey, Settings, Upstream};
 use super::{Origins, units};
 
 /// Fills in what nobody set and what follows from other settings.
 pub(super) fn derive(settings: &mut Settings, origins: &Origins) {
     if !origins.is_set("queue.depth") {
         settings.queue.depth = settings.max_connections;
+    }
+    if !origins.is_set("limit.max") {
+        settings.limit.max = NonZeroU32::new(settings.max_connections).unwrap_or(settings.limit.max);
     }
     if settings.upstream.is_demo() && !origins.is_set("queue.timeout") {
         settings.queue.timeout = Some(DEMO_QUEUE_TIMEOUT);
@@ -83,6 +87,10 @@ pub(super) fn contradictions(settings: &Settings, origins: &Origins) -> Vec<Conf
             format!("{total} is less than buffer.request and buffer.response of a single request"),
         );
     }
+    let limit = &settings.limit;
+    if limit.concurrency == Concurrency::Auto && limit.min > limit.max {
+        refuse("limit.min", format!("{} is more than limit.max ({})", limit.min, limit.max));
+    }
     if settings.http.max_target_bytes > settings.http.max_header_bytes {
         refuse(
             "http.max_target_bytes",
@@ -146,10 +154,14 @@ pub(super) fn doubts(settings: &Settings) -> Vec<String> {
             "queue.timeout is 0: requests wait for ever (to reject at once, set queue.depth = 0)".to_owned(),
         );
     }
-    if settings.limit.concurrency.get() > settings.max_connections {
+    let (name, ceiling) = match settings.limit.concurrency {
+        Concurrency::Fixed(number) => ("limit.concurrency", number),
+        Concurrency::Auto => ("limit.max", settings.limit.max),
+    };
+    if ceiling.get() > settings.max_connections {
         warnings.push(format!(
-            "limit.concurrency ({}) is more than max_connections ({}), so that HTTP/1.1 clients never reach it",
-            settings.limit.concurrency, settings.max_connections
+            "{name} ({ceiling}) is more than max_connections ({}), so that HTTP/1.1 clients never reach it",
+            settings.max_connections
         ));
     }
     let breaker = &settings.breaker;
@@ -165,18 +177,12 @@ pub(super) fn doubts(settings: &Settings) -> Vec<String> {
             .push("priority.header has no effect: trust.proxies is empty, so nobody is believed".to_owned());
     }
     for route in &settings.route {
-        let limit = settings.limit.concurrency;
+        let limit = ceiling;
         if route.concurrency.is_some_and(|concurrency| concurrency > limit) {
-            warnings.push(format!(
-                "the concurrency of route {} is more than limit.concurrency ({limit})",
-                route.name
-            ));
+            warnings.push(format!("the concurrency of route {} is more than {name} ({limit})", route.name));
         }
         if matches!(route.cost, Cost::Slots(slots) if slots > limit) {
-            warnings.push(format!(
-                "a request of route {} takes all slots: limit.concurrency is {limit}",
-                route.name
-            ));
+            warnings.push(format!("a request of route {} takes all slots: {name} is {limit}", route.name));
         }
     }
     if settings.fairness.cohorts && settings.fairness.key == FairnessKey::Off {

@@ -138,13 +138,54 @@ impl fmt::Display for Upstream {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limit {
     /// Requests in service at once. Required; [`DEMO_CONCURRENCY`] before the demo app.
-    pub concurrency: NonZeroU32,
+    pub concurrency: Concurrency,
+    /// What finds the limit when [`Self::concurrency`] is [`Concurrency::Auto`]. Default [`Algorithm::Auto`].
+    pub algorithm: Algorithm,
+    /// The limit before anything is known, for an algorithm. Default 10.
+    pub start: NonZeroU32,
+    /// The lowest limit, for an algorithm. Default 1.
+    pub min: NonZeroU32,
+    /// The highest limit, for an algorithm. Default: `max_connections`.
+    pub max: NonZeroU32,
     /// When a slot is free again. Default [`Release::Body`].
     pub release: Release,
     /// What happens to a request whose client left while it was in service. Default [`OnAbort::Finish`].
     pub on_abort: OnAbort,
     /// Longest time an abandoned exchange (client gone, or timed out) may keep its slot. Default: `timeouts.upstream`.
     pub abandon_timeout: Duration,
+}
+
+impl Limit {
+    /// The most requests that are ever in service at once, reserve and bypass not counted.
+    #[must_use]
+    pub const fn ceiling(&self) -> NonZeroU32 {
+        match self.concurrency {
+            Concurrency::Fixed(limit) => limit,
+            Concurrency::Auto => self.max,
+        }
+    }
+}
+
+/// The limit: given, or found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Concurrency {
+    /// Exactly so many.
+    Fixed(NonZeroU32),
+    /// What [`Limit::algorithm`] finds.
+    Auto,
+}
+
+/// What finds the limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Algorithm {
+    /// What higher and lower limits do to the throughput.
+    Auto,
+    /// Additive increase, multiplicative decrease on timeouts.
+    Aimd,
+    /// The queue inside the application that a rise of latency suggests.
+    Vegas,
+    /// The ratio of the long-term mean latency to the present one.
+    Gradient2,
 }
 
 /// When a request's slot is given back.

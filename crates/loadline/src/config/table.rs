@@ -15,7 +15,7 @@ use super::codecs::{
 use super::endpoints::{AdminListen, ListenField};
 use super::key::{Key, key, with_field};
 use super::logging;
-use super::settings::{BodyFormat, Discipline, KIB, MIB, OnAbort, Release, Settings};
+use super::settings::{Algorithm, BodyFormat, Discipline, KIB, MIB, OnAbort, Release, Settings};
 use super::upstream::UpstreamField;
 
 /// Most connections, waiting requests or slots: beyond it a machine runs out of descriptors and ports first.
@@ -108,11 +108,32 @@ fn limit_and_queue() -> Vec<Key> {
     vec![
         key(
             "limit.concurrency",
-            "Requests in service at the upstream at one time, over the whole process.",
+            "Requests in service at the upstream at one time, over the whole process: exactly so many, or what limit.algorithm finds.",
             Concurrency(positive(MOST)),
             at!(limit.concurrency),
         )
         .follows("required; 4 before the demo app"),
+        key(
+            "limit.algorithm",
+            "What finds the limit when limit.concurrency is auto. auto compares the throughput of higher and lower limits; aimd lowers on \
+             timeouts; vegas and gradient2 compare latency with what it used to be.",
+            Words(&[
+                ("auto", Algorithm::Auto),
+                ("aimd", Algorithm::Aimd),
+                ("vegas", Algorithm::Vegas),
+                ("gradient2", Algorithm::Gradient2),
+            ]),
+            at!(limit.algorithm),
+        ),
+        key(
+            "limit.start",
+            "The limit before anything is known, within min and max. Only when limit.concurrency is auto.",
+            positive(MOST),
+            at!(limit.start),
+        ),
+        key("limit.min", "The limit never goes below. Only when limit.concurrency is auto.", positive(MOST), at!(limit.min)),
+        key("limit.max", "The limit never goes above. Only when limit.concurrency is auto.", positive(MOST), at!(limit.max))
+            .follows("the same as max_connections"),
         key(
             "limit.release",
             "When a slot is free again: at the end of the response body, or at its headers.",

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::fmt::{Display, Write as _};
 use std::sync::atomic::Ordering;
 
-use loadline_core::{Class, Reason, RouteId};
+use loadline_core::{Class, LimiterSnapshot, Reason, RouteId};
 
 use super::{Gone, Histogram, METHODS, Repeat, UpstreamResult, Waste, WorkerMetrics, endpoints};
 use crate::live::Live;
@@ -157,8 +157,9 @@ fn admission(page: &mut Page, shared: &Shared, live: &Live, process: &Process, t
     }
     page.gauge("loadline_concurrency_limit", "Requests that may hold a slot at once.");
     page.sample(&[], gate.limit);
-    page.gauge("loadline_effective_limit", "Slots there are by now: fewer than the limit while warming up.");
+    page.gauge("loadline_effective_limit", "Slots there are now: fewer than the limit while warming up, others while an adaptive limit tries another one.");
     page.sample(&[], gate.effective_limit);
+    limiter(page, &gate.limiter);
     page.gauge("loadline_predicted_wait_seconds", "How long a request that comes now would wait for a slot.");
     for class in Class::QUEUED {
         page.sample(&[("priority", class.as_str())], gate.class(class).predicted_wait.as_secs_f64());
@@ -237,6 +238,27 @@ fn admission(page: &mut Page, shared: &Shared, live: &Live, process: &Process, t
         "Exchanges that run to their end without a client, and hold a slot.",
     );
     page.sample(&[], shared.abandoned.load(Ordering::Relaxed));
+}
+
+/// The limit as its law sees it. A fixed one has no elasticity.
+fn limiter(page: &mut Page, limiter: &LimiterSnapshot) {
+    page.gauge("loadline_limiter_limit_max", "The limit never goes above.");
+    page.sample(&[], limiter.max);
+    page.counter("loadline_limit_changes_total", "Changes of the limit that the limiter stands by.");
+    page.sample(&[("direction", "up")], limiter.raised);
+    page.sample(&[("direction", "down")], limiter.lowered);
+    page.gauge(
+        "loadline_limiter_elasticity",
+        "By what power of the limit throughput grew when last tried: 1 in proportion, 0 not at all.",
+    );
+    page.sample(&[], limiter.elasticity.unwrap_or(f64::NAN));
+    page.gauge("loadline_limiter_elasticity_error", "Standard error of the elasticity.");
+    page.sample(&[], limiter.standard_error.unwrap_or(f64::NAN));
+    page.gauge(
+        "loadline_limiter_bound_ratio",
+        "Share of the time in which the limit was in the way, lately.",
+    );
+    page.sample(&[], limiter.bound.unwrap_or(f64::NAN));
 }
 
 /// What the settings that are not obeyed would have done.

@@ -7,6 +7,7 @@ mod support;
 
 mod abort;
 mod admin;
+mod auto;
 mod bodies;
 mod breaker;
 mod bypass;

@@ -84,6 +84,6 @@ impl<S: ClientIo> Pump<'_, S> {
     /// harms nobody.
     fn slot_is_wanted(&self) -> bool {
         let gate = self.worker.shared.gate.snapshot();
-        gate.queued > 0 || (gate.queue_depth == 0 && gate.in_flight >= gate.limit)
+        gate.queued > 0 || (gate.queue_depth == 0 && gate.in_flight >= gate.effective_limit)
     }
 }
