@@ -7,6 +7,7 @@ use crate::{
     Request, Settings, Snapshot, Ticket,
     door::Verdict,
     drain::Drain,
+    limiter::{self, Limiter},
     predictor::Predictor,
     queue::{Left, Pace, Queue, Room},
     retries::FreshShed,
@@ -23,6 +24,7 @@ use crate::{
 pub struct Admission {
     pub(crate) settings: Settings,
     pub(crate) queue: Queue,
+    pub(crate) limiter: Limiter,
     /// Slots taken, bypass not counted.
     pub(crate) in_flight: u32,
     /// The requests that took them.
@@ -60,13 +62,15 @@ impl Admission {
     /// Nothing in flight, nobody waiting.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
+        let limiter = Limiter::new(&settings.limiter, settings.limit);
         Self {
             queue: Queue::new(settings.queue.clone()),
             in_flight: 0,
             requests: 0,
             retries_in_flight: 0,
             fresh_shed: FreshShed::default(),
-            ceiling: settings.limit.get().saturating_add(settings.reserve),
+            ceiling: limiter.in_force().get().saturating_add(settings.reserve),
+            limiter,
             bypass_in_flight: 0,
             bypass_ceiling: settings.bypass_limit.get(),
             counters: Counters::default(),
@@ -130,13 +134,14 @@ impl Admission {
             if permit.is_retry() {
                 self.retries_in_flight -= permit.cost();
             }
-            self.lower_ceiling();
             let held = now.nanos_since(permit.admitted_at());
             self.predictor.record(now, permit.route(), held, outcome);
             // Work that was given up says nothing about how long it would have taken.
             if outcome != Outcome::Aborted {
                 self.service_time.record(held);
             }
+            self.teach_limiter(now, &permit, held, outcome);
+            self.move_ceiling();
         }
         self.counters.ended(class, outcome);
         self.check_after_mutation();
@@ -192,12 +197,13 @@ impl Admission {
         self.drain.advance(now, self.in_flight);
         self.bypass_ceiling = self.bypass_in_flight.max(settings.bypass_limit.get());
         self.queue.reconfigure(settings.queue.clone());
+        self.limiter.reconfigure(now, &settings.limiter, settings.limit);
         if settings.seed != self.settings.seed {
             self.retry_after = RetryAfter::new(settings.seed);
         }
         self.settings = settings;
         self.finish_warmup(now);
-        self.lower_ceiling();
+        self.move_ceiling();
         self.check_after_mutation();
     }
 
@@ -260,11 +266,12 @@ impl Admission {
                 _ => self.predicted_wait(now, &Request::new(class)),
             },
         });
-        let limit = self.settings.limit.get();
+        let limit = self.limiter.settled().get();
         Snapshot {
             limit,
             effective_limit: self.limit(now).get(),
-            reserve: self.settings.reserve,
+            limiter: self.limiter.snapshot(self.settings.limit),
+            reserve: self.reserve(),
             in_flight: self.in_flight,
             peak_in_flight: self.peak_in_flight,
             retries_in_flight: self.retries_in_flight,
@@ -293,13 +300,49 @@ impl Admission {
         Room {
             limit: slots,
             free: limit.saturating_sub(self.in_flight),
-            free_with_reserve: limit.saturating_add(self.settings.reserve).saturating_sub(self.in_flight),
+            free_with_reserve: limit.saturating_add(self.reserve()).saturating_sub(self.in_flight),
         }
     }
 
-    fn lower_ceiling(&mut self) {
-        let limit = self.settings.limit.get();
-        self.ceiling = self.in_flight.max(limit.saturating_add(self.settings.reserve));
+    /// How many slots above the limit in force the critical class may use.
+    pub(crate) fn reserve(&self) -> u32 {
+        let reserve = self.settings.reserve;
+        if self.limiter.adapts() {
+            reserve.min(Settings::usual_reserve(self.limiter.in_force()))
+        } else {
+            reserve
+        }
+    }
+
+    /// Follows the limit, down only as fast as work ends.
+    pub(crate) fn move_ceiling(&mut self) {
+        let limit = self.limiter.in_force().get();
+        self.ceiling = self.in_flight.max(limit.saturating_add(self.reserve()));
+    }
+
+    /// How the service looks to the limiter since the last change.
+    fn load(&self) -> limiter::Load {
+        let limit = self.limiter.in_force().get();
+        // A threshold is in the way of most before the limit is.
+        let slots = self.settings.shed_at.threshold(Class::Normal, limit).unwrap_or(limit);
+        limiter::Load {
+            in_flight: self.in_flight,
+            bound: self.in_flight >= slots || self.queue.waiting() > 0,
+        }
+    }
+
+    fn teach_limiter(&mut self, now: Instant, permit: &Permit, held_nanos: u64, outcome: Outcome) {
+        if !self.limiter.adapts() || !self.is_warm {
+            return;
+        }
+        let sample = limiter::Sample {
+            held_nanos,
+            outcome,
+            route: permit.route(),
+            cost: permit.cost(),
+            in_flight: permit.in_flight_at_admission(),
+        };
+        self.limiter.on_complete(now, &sample, self.load());
     }
 
     /// Takes free slots.
@@ -325,7 +368,7 @@ impl Admission {
             self.peak_in_flight = self.peak_in_flight.max(self.in_flight);
         }
         self.counters.admitted(class);
-        Permit::new(request, cost, now, queued_nanos, depth)
+        Permit::new(request, cost, now, queued_nanos, depth, self.in_flight)
     }
 
     /// Whatever is started against its deadline is counted; see [`Snapshot::doomed_started`].
@@ -375,6 +418,10 @@ impl Admission {
         self.clock = self.at_least(now);
         if !self.is_warm {
             self.finish_warmup(self.clock);
+            self.limiter.pause(self.clock);
+        } else if self.limiter.adapts() {
+            self.limiter.advance(self.clock, self.load());
+            self.move_ceiling();
         }
         self.clock
     }

@@ -125,7 +125,7 @@ impl Admission {
         let limit = self.limit(now).get();
         match class {
             Class::Bypass => self.settings.bypass_limit.get(),
-            Class::Critical => limit.saturating_add(self.settings.reserve),
+            Class::Critical => limit.saturating_add(self.reserve()),
             _ => self.settings.shed_at.threshold(class, limit).unwrap_or(limit),
         }
     }

@@ -4,7 +4,8 @@ use crate::{Admission, Class};
 
 impl Admission {
     /// Panics unless every invariant holds:
-    /// - slots in use ≤ limit + reserve; after the limit was lowered, no more than were in flight then, and falling only;
+    /// - the limit in force ≤ the limit of the settings;
+    /// - slots in use ≤ limit in force + reserve; after the limit was lowered, no more than were in flight then, and falling only;
     /// - the same for bypass and its cap;
     /// - per class: offered = admitted + shed + abandoned + queued;
     /// - admitted = completed + failed + timed out + aborted + in flight;
@@ -33,7 +34,8 @@ impl Admission {
 
     fn check_ledger(&self) {
         assert!(self.in_flight <= self.ceiling, "{} in flight, ceiling {}", self.in_flight, self.ceiling);
-        assert!(self.ceiling >= self.settings.limit.get(), "the ceiling is never below the limit");
+        assert!(self.ceiling >= self.limiter.in_force().get(), "the ceiling is never below the limit");
+        assert!(self.limiter.in_force() <= self.settings.limit, "a number that was given is a ceiling");
         assert!(
             self.bypass_in_flight <= self.bypass_ceiling,
             "{} bypass in flight, ceiling {}",

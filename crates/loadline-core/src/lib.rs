@@ -53,6 +53,7 @@ mod door;
 mod drain;
 mod explain;
 mod invariants;
+mod limiter;
 mod load_shedder;
 mod overload_level;
 mod permit;
@@ -77,6 +78,10 @@ pub use class::Class;
 pub use counters::{ClassCounters, Counters};
 pub use decision::{Decision, Event, Outcome, Rejection};
 pub use explain::{Explanation, Verdict};
+pub use limiter::{
+    AimdSettings, AutoSettings, Gradient2Settings, LimitChange, LimitRange, LimiterSettings, LimiterSnapshot,
+    VegasSettings, Why,
+};
 pub use load_shedder::{LoadShedder, LoadShedderStats, Slot};
 pub use overload_level::OverloadLevel;
 pub use permit::Permit;

@@ -2,17 +2,20 @@
 
 use std::num::NonZeroU32;
 
-use crate::{Duration, ShedAt, Warmup};
+use crate::{Duration, LimiterSettings, ShedAt, Warmup};
 
 /// Settings of one [`Admission`](crate::Admission). Made with [`Settings::new`] and changed field by field.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Settings {
-    /// How many may be in flight at once, bypass not counted.
+    /// How many may be in flight at once, bypass not counted: this many, or at most as many if a `limiter` adapts the limit.
     pub limit: NonZeroU32,
+    /// What moves the limit below that. Default: nothing.
+    pub limiter: LimiterSettings,
     /// How many of the bypass class may be in flight at once.
     pub bypass_limit: NonZeroU32,
-    /// How many slots above the limit the critical class may use, and only it. 0: none. See [`Self::usual_reserve`].
+    /// How many slots above the limit the critical class may use, and only it. 0: none. See [`Self::usual_reserve`]. With a
+    /// limit that adapts, at most the usual reserve of the limit in force.
     pub reserve: u32,
     /// From which share of the limit on a class is refused at once. Default [`ShedAt::OFF`]: the queue decides.
     pub shed_at: ShedAt,
@@ -37,6 +40,7 @@ impl Settings {
     pub fn new(limit: NonZeroU32) -> Self {
         Self {
             limit,
+            limiter: LimiterSettings::Fixed,
             bypass_limit: Self::DEFAULT_BYPASS_LIMIT,
             reserve: 0,
             shed_at: ShedAt::OFF,

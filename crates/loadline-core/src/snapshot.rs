@@ -1,15 +1,17 @@
 //! The state at one moment as plain data, for status pages, metrics and tests.
 
-use crate::{Class, Counters, Duration, OverloadLevel};
+use crate::{Class, Counters, Duration, LimiterSnapshot, OverloadLevel};
 
 /// The state of an [`Admission`](crate::Admission) at one moment.
 #[derive(Clone, PartialEq, Debug, Default)]
 #[non_exhaustive]
 pub struct Snapshot {
-    /// Slots, bypass not counted: how many may be in flight that need one each.
+    /// Slots, bypass not counted: how many may be in flight that need one each. Of a limit that adapts, the one it stands by.
     pub limit: u32,
-    /// Slots there are by now, during a warm-up; else the limit.
+    /// Slots there are now: fewer than the limit during a warm-up, more or fewer while an adaptive limit tries another one.
     pub effective_limit: u32,
+    /// What moves the limit, and why it is what it is.
+    pub limiter: LimiterSnapshot,
     /// How many more the critical class may have in flight.
     pub reserve: u32,
     /// Slots in use, bypass not counted. Above the limit only by the reserve, and while a lowered limit has not been
