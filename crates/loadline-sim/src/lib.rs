@@ -30,16 +30,19 @@
 mod agenda;
 mod backend;
 mod clients;
+mod compare;
 mod engine;
 mod policy;
 mod random;
 mod recorder;
+pub mod report;
 mod scenario;
 mod slab;
 mod units;
 
 pub use backend::{Ability, BackendSpec, Change, StageKind, StageSpec};
 pub use clients::{Arrivals, ClassMix, ClassName, ClientsSpec, Phase, Retry};
+pub use compare::{Comparison, Plan, PolicyResult, Verdict as ExpectationVerdict, compare};
 pub use engine::run;
 pub use policy::{Action, CPU_EVERY, Gauge, Offer, OnAbort, Policy, PolicySpec, Refusal, Verdict};
 pub use random::Random;

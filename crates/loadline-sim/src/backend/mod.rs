@@ -14,6 +14,7 @@ mod station;
 
 use serde::Deserialize;
 
+use crate::engine::MAX_STAGES;
 use crate::slab::Key;
 use crate::units::{Span, Spread};
 pub(crate) use station::{Shape, Station};
@@ -132,6 +133,9 @@ impl BackendSpec {
     pub fn check(&self) -> Result<(), String> {
         if self.stages.is_empty() {
             return Err("backend: there is no stage".to_owned());
+        }
+        if self.stages.len() > MAX_STAGES {
+            return Err(format!("backend: at most {MAX_STAGES} stages"));
         }
         for (index, stage) in self.stages.iter().enumerate() {
             if let Some(fault) = stage.fault() {

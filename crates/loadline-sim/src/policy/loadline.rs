@@ -6,8 +6,8 @@
 use std::num::NonZeroU32;
 
 use loadline_core::{
-    Admission, Decision, Discipline, Duration, Event, Instant, Outcome, Permit, Request, RouteId, Settings,
-    Ticket,
+    Admission, AimdSettings, AutoSettings, Decision, Discipline, Duration, Event, Gradient2Settings, Instant,
+    LimitRange, LimiterSettings, Outcome, Permit, Request, RouteId, Settings, Ticket, VegasSettings,
 };
 use serde::Deserialize;
 
@@ -35,9 +35,58 @@ struct Knobs {
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct LimitKnobs {
-    concurrency: Option<NonZeroU32>,
+    /// The limit; for a law that adapts it, the ceiling.
+    concurrency: Option<Concurrency>,
+    /// fixed, aimd, vegas, gradient2 or auto.
+    limiter: Option<String>,
+    /// Where a law begins.
+    start: Option<NonZeroU32>,
+    /// How low it may go.
+    min: Option<NonZeroU32>,
     on_abort: Option<OnAbort>,
 }
+
+/// As on the command line: a number, or `auto`.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Concurrency {
+    Number(NonZeroU32),
+    Word(String),
+}
+
+impl LimitKnobs {
+    /// The limit or the ceiling, and the law.
+    fn resolve(&self, hint: u32) -> Result<(NonZeroU32, LimiterSettings), String> {
+        let (number, word) = match &self.concurrency {
+            Some(Concurrency::Number(number)) => (Some(*number), None),
+            Some(Concurrency::Word(word)) => (None, Some(word.as_str())),
+            None => (None, None),
+        };
+        let usual = LimitRange::default();
+        let range =
+            LimitRange { start: self.start.unwrap_or(usual.start), min: self.min.unwrap_or(usual.min) };
+        let limiter = match self.limiter.as_deref().or(word).unwrap_or("fixed") {
+            "fixed" => LimiterSettings::Fixed,
+            "aimd" => LimiterSettings::Aimd(AimdSettings { range, ..AimdSettings::default() }),
+            "vegas" => LimiterSettings::Vegas(VegasSettings { range, ..VegasSettings::default() }),
+            "gradient2" => {
+                LimiterSettings::Gradient2(Gradient2Settings { range, ..Gradient2Settings::default() })
+            }
+            "auto" => LimiterSettings::Auto(AutoSettings { range, ..AutoSettings::default() }),
+            other => {
+                return Err(format!("limit.limiter: `{other}` is not fixed, aimd, vegas, gradient2 or auto"));
+            }
+        };
+        let unwritten = match limiter {
+            LimiterSettings::Fixed => NonZeroU32::new(hint).unwrap_or(NonZeroU32::MIN),
+            _ => NO_CEILING,
+        };
+        Ok((number.unwrap_or(unwritten), limiter))
+    }
+}
+
+/// Ceiling of a law to which nobody has given one: far above what one instance ever holds.
+const NO_CEILING: NonZeroU32 = NonZeroU32::new(10_000).expect("it is not zero");
 
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -72,8 +121,9 @@ const SERVER_TIMEOUT: Span = Span(30_000_000_000);
 impl LoadlineSpec {
     pub(super) fn parse(knobs: toml::Table, hint: u32) -> Result<Self, String> {
         let knobs: Knobs = knobs.try_into().map_err(|error: toml::de::Error| error.to_string())?;
-        let limit = knobs.limit.concurrency.or(NonZeroU32::new(hint)).unwrap_or(NonZeroU32::MIN);
+        let (limit, limiter) = knobs.limit.resolve(hint)?;
         let mut settings = Settings::new(limit);
+        settings.limiter = limiter;
         settings.reserve = knobs.priority.reserve.unwrap_or_else(|| Settings::usual_reserve(limit));
         settings.predict = knobs.deadline.predict.unwrap_or(settings.predict);
         let queue = &mut settings.queue;
@@ -98,6 +148,7 @@ impl LoadlineSpec {
         let mut spec = self.clone();
         let limit = NonZeroU32::new(limit).unwrap_or(NonZeroU32::MIN);
         spec.settings.limit = limit;
+        spec.settings.limiter = LimiterSettings::Fixed;
         spec.settings.reserve = Settings::usual_reserve(limit);
         spec
     }

@@ -131,7 +131,8 @@ enum Kind {
 
 impl PolicySpec {
     /// The policies that exist without being defined.
-    pub const NAMES: [&'static str; 11] = [
+    pub const NAMES: [&'static str; 12] = [
+        "auto",
         "loadline",
         "none",
         "spillway",
@@ -158,7 +159,13 @@ impl PolicySpec {
         };
         let fault =
             |error: &dyn std::fmt::Display| format!("policy.{name}: {}", error.to_string().trim_end());
-        if kind == "loadline" {
+        if kind == "loadline" || kind == "auto" {
+            if kind == "auto" {
+                let limit = knobs.entry("limit").or_insert_with(|| toml::Table::new().into());
+                if let Some(limit) = limit.as_table_mut() {
+                    limit.entry("limiter").or_insert_with(|| "auto".into());
+                }
+            }
             let spec = LoadlineSpec::parse(knobs, hint).map_err(|error| fault(&error))?;
             return Ok(Self { name: name.to_owned(), kind: Kind::Loadline(spec) });
         }

@@ -37,6 +37,9 @@ pub struct Scenario {
     pub seeds: Vec<u64>,
     /// How long new clients come.
     pub duration: Span,
+    /// Tables count from here on, so that a start does not colour them.
+    #[serde(default)]
+    pub settle: Span,
     /// What an operator would write as the limit. Left out: the knee at the start.
     pub limit: Option<u32>,
     /// Who is compared.
@@ -176,6 +179,9 @@ impl Scenario {
             {
                 return Err(format!("clients.{index}: there is no route named `{route}`"));
             }
+        }
+        if self.settle >= self.duration {
+            return Err("`settle` is not shorter than `duration`".to_owned());
         }
         if !self.ability(0).capacity.is_finite() {
             return Err(
