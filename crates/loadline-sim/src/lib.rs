@@ -38,6 +38,7 @@ mod recorder;
 pub mod report;
 mod scenario;
 mod slab;
+mod sweep;
 mod units;
 
 pub use backend::{Ability, BackendSpec, Change, StageKind, StageSpec};
@@ -48,4 +49,5 @@ pub use policy::{Action, CPU_EVERY, Gauge, Offer, OnAbort, Policy, PolicySpec, R
 pub use random::Random;
 pub use recorder::{Bucket, Run, Totals};
 pub use scenario::{EMBEDDED, Expectation, RouteSpec, Scenario, ScenarioError, Set, What};
+pub use sweep::Sweep;
 pub use units::{Rate, Span, Spread};

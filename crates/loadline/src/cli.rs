@@ -3,9 +3,11 @@
 //! `loadline app:8080 3` is short for `loadline run app:8080 3`. Under the name `spillway` the program takes exactly Spillway's two
 //! arguments and runs, so that an image or a unit file can be switched without changing its command.
 //!
-//! Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 failed, 2 usage or configuration.
+//! Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 failed, 2 usage or configuration, 99 an expectation of
+//! a simulation did not hold.
 
 mod client;
+mod sim;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -20,6 +22,9 @@ use crate::run;
 
 /// Exit code of wrong usage and wrong configuration.
 const USAGE: u8 = 2;
+
+/// Exit code when something did not come out as a scenario expects.
+const EXPECTATION: u8 = 99;
 
 /// Answers one command line. `args` begins with the program's name.
 pub fn main(args: Vec<OsString>, environment: Vec<(OsString, OsString)>) -> ExitCode {
@@ -45,6 +50,7 @@ pub fn main(args: Vec<OsString>, environment: Vec<(OsString, OsString)>) -> Exit
         Some(Command::Reload(args)) => args.answer(environment, |admin| admin.post("/-/reload")),
         Some(Command::Drain(args)) => args.answer(environment, |admin| admin.post("/-/drain")),
         Some(Command::Healthcheck(args)) => args.answer(environment),
+        Some(Command::Sim(args)) => args.answer(),
         Some(Command::Completions { shell }) => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "loadline", &mut script);
@@ -81,6 +87,7 @@ Examples:
   loadline drain                             close connections after their answer
   loadline healthcheck http://127.0.0.1:8000/healthcheck
   loadline completions bash > /etc/bash_completion.d/loadline
+  loadline sim double                        twice the capacity, in virtual time, beside other control laws
   loadline version";
 
 #[derive(Parser)]
@@ -123,6 +130,11 @@ enum Command {
     /// Ask a URL and exit 0 if it answers 2xx, for probes in images without a shell
     #[command(after_help = "Example: loadline healthcheck http://127.0.0.1:8000/healthcheck")]
     Healthcheck(HealthArgs),
+    /// Simulate a service, its clients and who protects it, in virtual time
+    #[command(
+        after_help = "Example: loadline sim double --policy auto,haproxy --set clients.web.rate=3x --html double.html"
+    )]
+    Sim(sim::SimArgs),
     /// Print a completion script
     #[command(after_help = "Example: loadline completions bash > /etc/bash_completion.d/loadline")]
     Completions {

@@ -7,8 +7,8 @@ use std::process::{Command, Output};
 const BINARY: &str = env!("CARGO_BIN_EXE_loadline");
 
 /// Commands that the program has; each must be in the help, with an example.
-const COMMANDS: [&str; 9] =
-    ["run", "check", "config", "status", "reload", "drain", "healthcheck", "completions", "version"];
+const COMMANDS: [&str; 10] =
+    ["run", "check", "config", "status", "reload", "drain", "healthcheck", "sim", "completions", "version"];
 
 fn run(command: &mut Command) -> (i32, String, String) {
     let Output { status, stdout, stderr } = command.env_clear().output().unwrap();

@@ -6,4 +6,4 @@ mod table;
 
 pub use html::html;
 pub use json::json;
-pub use table::{exam, table, verdicts};
+pub use table::{exam, sweep, table, verdicts};

@@ -38,6 +38,32 @@ pub fn table(comparison: &Comparison) -> String {
     text
 }
 
+/// A setting taken through a range: a row per value and policy.
+#[must_use]
+pub fn sweep(key: &str, values: &[u64], comparisons: &[Comparison]) -> String {
+    let critical = comparisons.first().is_some_and(has_critical);
+    let mut rows = vec![header(critical)];
+    rows[0][0] = format!("{key} policy");
+    let mut best: Option<(f64, String)> = None;
+    for (value, comparison) in values.iter().zip(comparisons) {
+        let (from, to) = (comparison.scenario.settle.0, comparison.scenario.duration.0);
+        for result in &comparison.results {
+            let name = format!("{value} {}", result.policy);
+            let goodput = comparison.mean(&result.runs, |run| run.goodput(&comparison.scenario, from, to));
+            if best.as_ref().is_none_or(|(most, _)| goodput > *most) {
+                best = Some((goodput, name.clone()));
+            }
+            rows.push(row(comparison, &name, &result.runs, critical));
+        }
+    }
+    let mut text = String::new();
+    align(&mut text, &rows);
+    if let Some((goodput, name)) = best {
+        let _ = writeln!(text, "\nmost goodput: {key} = {name}, {}", percent(goodput));
+    }
+    text
+}
+
 /// Whether the scenario has critical clients, for a column of their own.
 fn has_critical(comparison: &Comparison) -> bool {
     let critical = ClassName(Class::Critical);

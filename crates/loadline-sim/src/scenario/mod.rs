@@ -99,6 +99,9 @@ impl fmt::Display for ScenarioError {
 
 impl std::error::Error for ScenarioError {}
 
+/// Sections of loadline's own configuration: `queue.timeout=2s` is short for that of the policies that are loadline.
+const OURS: [&str; 5] = ["limit.", "queue.", "priority.", "deadline.", "timeouts."];
+
 const fn one() -> f64 {
     1.0
 }
@@ -122,7 +125,13 @@ impl Scenario {
         } else {
             let mut table: toml::Table = text.parse().map_err(wrong)?;
             for change in changes {
-                apply(&mut table, change)?;
+                if OURS.iter().any(|section| change.starts_with(section)) {
+                    for policy in ["auto", "loadline"] {
+                        apply(&mut table, &format!("policy.{policy}.{change}"))?;
+                    }
+                } else {
+                    apply(&mut table, change)?;
+                }
             }
             table.try_into().map_err(wrong)?
         };
@@ -255,6 +264,11 @@ mod tests {
                 .unwrap();
         assert_eq!((scenario.ability(0).capacity, scenario.hint()), (160.0, 8));
         assert_eq!(parse(&["limit=5"]).unwrap().hint(), 5);
+        let limit = |change| {
+            let scenario = parse(&[change]).unwrap();
+            scenario.policy("loadline").unwrap().build(1).gauge(0).limit
+        };
+        assert_eq!(limit("limit.concurrency=7"), 7.0, "the setting's own name is enough");
     }
 
     #[test]
