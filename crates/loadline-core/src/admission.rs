@@ -12,6 +12,7 @@ use crate::{
     queue::{Left, Pace, Queue, Room},
     retries::FreshShed,
     retry_after::{Load, RetryAfter},
+    routes::Routes,
     service_time::ServiceTime,
     snapshot::ClassSnapshot,
 };
@@ -29,6 +30,8 @@ pub struct Admission {
     pub(crate) in_flight: u32,
     /// The requests that took them.
     pub(crate) requests: u32,
+    /// The same by route.
+    pub(crate) routes: Routes,
     /// Slots taken by retries.
     pub(crate) retries_in_flight: u32,
     pub(crate) fresh_shed: FreshShed,
@@ -50,7 +53,7 @@ pub struct Admission {
     pub(crate) overload: OverloadLevel,
     /// The latest `now` so far.
     clock: Instant,
-    service_time: ServiceTime,
+    pub(crate) service_time: ServiceTime,
     pub(crate) predictor: Predictor,
     doomed_started: u64,
     probes_started: u64,
@@ -64,7 +67,8 @@ impl Admission {
     pub fn new(settings: Settings) -> Self {
         let limiter = Limiter::new(&settings.limiter, settings.limit);
         Self {
-            queue: Queue::new(settings.queue.clone()),
+            queue: Queue::new(settings.queue.clone(), settings.fairness),
+            routes: Routes::new(&settings.routes),
             in_flight: 0,
             requests: 0,
             retries_in_flight: 0,
@@ -92,22 +96,24 @@ impl Admission {
     }
 
     /// A request has arrived. Admitted if a slot is free and nobody of its class or a higher one waits; else queued or shed.
-    pub fn on_arrival(&mut self, now: Instant, mut request: Request) -> Decision {
+    pub fn on_arrival(&mut self, now: Instant, request: Request) -> Decision {
         let now = self.advance(now);
-        if request.retry {
-            request.class = self.class_of_retry(now, request.class);
-        }
+        let request = self.as_judged(now, request);
         let class = request.class;
         self.counters.offered(class);
         let decision = match self.judge(now, &request) {
             Verdict::Admit => Decision::Admit(self.grant(now, &request, 0, 0)),
             Verdict::Queue(way) => {
-                let pace = self.pace(now);
-                Decision::Queue(self.queue.push(now, request, way, &pace))
+                let (pace, newcomer) = (self.pace(now), self.newcomer(&request));
+                Decision::Queue(self.queue.push(now, &newcomer, way, &pace, &self.routes))
             }
-            Verdict::Shed(reason) => {
+            Verdict::Shed(rule) => {
+                let reason = rule.reason();
+                let remedy = self.remedy(now, &request, rule);
                 self.fresh_shed.note(now, &request, reason);
-                Decision::Shed(self.reject(now, class, reason))
+                let mut rejection = self.reject(now, class, reason);
+                rejection.remedy = remedy;
+                Decision::Shed(rejection)
             }
         };
         self.check_after_mutation();
@@ -131,6 +137,7 @@ impl Admission {
             let left = self.in_flight.checked_sub(permit.cost());
             self.in_flight = left.expect("a permit is handed back to who gave it");
             self.requests -= 1;
+            self.routes.end(permit.route());
             if permit.is_retry() {
                 self.retries_in_flight -= permit.cost();
             }
@@ -151,7 +158,7 @@ impl Admission {
     pub fn on_cancel(&mut self, now: Instant, ticket: Ticket) -> bool {
         let now = self.advance(now);
         let pace = self.pace(now);
-        let Some(left) = self.queue.cancel(now, ticket, &pace) else { return false };
+        let Some(left) = self.queue.cancel(now, ticket, &pace, &self.routes) else { return false };
         self.counters.abandoned(left.request.class);
         self.check_after_mutation();
         true
@@ -167,19 +174,19 @@ impl Admission {
             return Event::Idle;
         }
         let pace = self.pace(now);
-        if let Some((left, reason)) = self.queue.pop_rejected(now, &pace) {
+        if let Some((left, reason)) = self.queue.pop_rejected(now, &pace, &self.routes) {
             return self.expire(now, &left, reason);
         }
-        if let Some(next) = self.queue.next(now, &pace, &self.room(now)) {
+        if let Some(next) = self.queue.next(now, &pace, &self.room(now), &self.routes) {
             if self.comes_too_late(now, &next.request) {
-                let left = self.queue.refuse(now, &next, &pace);
+                let left = self.queue.refuse(now, &next, &pace, &self.routes);
                 return self.expire(now, &left, Reason::DeadlineUnreachable);
             }
             if self.queue.drops(now, &next) {
-                let left = self.queue.refuse(now, &next, &pace);
+                let left = self.queue.refuse(now, &next, &pace, &self.routes);
                 return self.expire(now, &left, Reason::Codel);
             }
-            let left = self.queue.serve(now, &next, &pace);
+            let left = self.queue.serve(now, &next, &pace, &self.routes);
             let permit = self.grant(now, &left.request, now.nanos_since(left.arrived), left.depth);
             self.check_after_mutation();
             return Event::Dispatch(left.ticket, permit);
@@ -196,8 +203,13 @@ impl Admission {
         let now = self.advance(now);
         self.drain.advance(now, self.in_flight);
         self.bypass_ceiling = self.bypass_in_flight.max(settings.bypass_limit.get());
+        let regroup = settings.fairness != self.settings.fairness || settings.routes != self.settings.routes;
+        self.routes.reconfigure(&settings.routes);
         self.queue.reconfigure(settings.queue.clone());
         self.limiter.reconfigure(now, &settings.limiter, settings.limit);
+        if regroup {
+            self.queue.regroup(settings.fairness, &self.routes);
+        }
         if settings.seed != self.settings.seed {
             self.retry_after = RetryAfter::new(settings.seed);
         }
@@ -274,6 +286,8 @@ impl Admission {
             reserve: self.reserve(),
             in_flight: self.in_flight,
             peak_in_flight: self.peak_in_flight,
+            in_flight_by_route: self.routes.in_flight().to_vec(),
+            held_bytes: self.queue.held_bytes(),
             retries_in_flight: self.retries_in_flight,
             retry_share: self.retry_share(now),
             bypass_limit: self.settings.bypass_limit.get(),
@@ -362,6 +376,7 @@ impl Admission {
             self.drain.advance(now, self.in_flight);
             self.in_flight += cost.get();
             self.requests += 1;
+            self.routes.begin(request.route);
             if request.retry {
                 self.retries_in_flight += cost.get();
             }

@@ -19,6 +19,11 @@ pub struct Snapshot {
     pub in_flight: u32,
     /// The most slots that were ever in use at once, bypass not counted.
     pub peak_in_flight: u32,
+    /// By [`RouteId::index`](crate::RouteId::index), how many requests of the route are in flight, whatever they cost. As long as
+    /// the highest route that ever was.
+    pub in_flight_by_route: Vec<u32>,
+    /// How many bytes the waiters hold; see [`QueueSettings::held_bytes`](crate::QueueSettings::held_bytes).
+    pub held_bytes: u64,
     /// Slots in use by retries.
     pub retries_in_flight: u32,
     /// Slots that retries may use, those that wait included.

@@ -7,6 +7,7 @@
 //! a simulation did not hold.
 
 mod client;
+mod drain;
 mod sim;
 
 use std::ffi::OsString;
@@ -48,7 +49,7 @@ pub fn main(args: Vec<OsString>, environment: Vec<(OsString, OsString)>) -> Exit
         Some(Command::Config(args)) => show_config(args, environment),
         Some(Command::Status(args)) => args.answer(environment, |admin| admin.get("/api/v1/status")),
         Some(Command::Reload(args)) => args.answer(environment, |admin| admin.post("/-/reload")),
-        Some(Command::Drain(args)) => args.answer(environment, |admin| admin.post("/-/drain")),
+        Some(Command::Drain(args)) => args.answer(environment),
         Some(Command::Healthcheck(args)) => args.answer(environment),
         Some(Command::Sim(args)) => args.answer(),
         Some(Command::Completions { shell }) => {
@@ -84,7 +85,7 @@ Examples:
   loadline config --defaults > loadline.toml
   loadline status                            what a running loadline does now
   loadline reload                            read the configuration again
-  loadline drain                             close connections after their answer
+  loadline drain --wait 20s                  close connections after their answer; wait for the last
   loadline healthcheck http://127.0.0.1:8000/healthcheck
   loadline completions bash > /etc/bash_completion.d/loadline
   loadline sim double                        twice the capacity, in virtual time, beside other control laws
@@ -125,8 +126,8 @@ enum Command {
     #[command(after_help = "Example: loadline reload")]
     Reload(ClientArgs),
     /// Make a running loadline close connections after their answer and report itself not ready; it keeps running
-    #[command(after_help = "Example: loadline drain")]
-    Drain(ClientArgs),
+    #[command(after_help = "Example: loadline drain --wait 20s")]
+    Drain(DrainArgs),
     /// Ask a URL and exit 0 if it answers 2xx, for probes in images without a shell
     #[command(after_help = "Example: loadline healthcheck http://127.0.0.1:8000/healthcheck")]
     Healthcheck(HealthArgs),
@@ -224,6 +225,24 @@ impl ClientArgs {
         match ask(&admin) {
             Ok(body) => say(&format!("{}\n", body.trim_end())),
             Err(error) => failed(&error),
+        }
+    }
+}
+
+#[derive(Args)]
+struct DrainArgs {
+    /// Wait until no request has come for 5 s and none is in service, but no longer than this
+    #[arg(long, value_name = "DURATION", value_parser = parse_timeout)]
+    wait: Option<Duration>,
+    #[command(flatten)]
+    client: ClientArgs,
+}
+
+impl DrainArgs {
+    fn answer(self, environment: Vec<(OsString, OsString)>) -> ExitCode {
+        match find_admin(self.client.admin, &self.client.file.sources(environment)) {
+            Ok(admin) => drain::drain(&admin, self.wait),
+            Err(code) => code,
         }
     }
 }

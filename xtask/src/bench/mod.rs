@@ -3,12 +3,14 @@
 //! * `proxy`: what a proxied request, a rejection and an idle connection cost, beside HAProxy and nginx.
 //! * `flash-crowd`: ten times more requests than the app can serve, from clients that give up and try again.
 //! * `slow-clients`: trickled uploads and non-reading downloads against a small limit.
+//! * `admission`: classes, deadlines, tenants and costs under overload, beside the same load without them.
 //!
-//! All three start every process themselves, use 127.0.0.1 alone, and end what they started, also on Ctrl-C.
+//! All of them start every process themselves, use 127.0.0.1 alone, and end what they started, also on Ctrl-C.
 //! The proxy under test runs on core 0, the load and the origin on core 1.
 //!
 //! Out of scope: TLS, HTTP/2, more than one worker, a real network.
 
+mod admission;
 mod client;
 mod counts;
 mod event_loop;
@@ -48,6 +50,8 @@ pub(crate) enum Bench {
     FlashCrowd(flash_crowd::Options),
     /// Trickled uploads and non-reading downloads: are the requests beside them served?
     SlowClients(slow_clients::Options),
+    /// Who is served under overload: classes, deadlines, tenants, costs, each with and without.
+    Admission(admission::Options),
 }
 
 /// Runs one benchmark.
@@ -61,5 +65,6 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
         Bench::Proxy(options) => proxy::run(options),
         Bench::FlashCrowd(options) => flash_crowd::run(options),
         Bench::SlowClients(options) => slow_clients::run(options),
+        Bench::Admission(options) => admission::run(options),
     }
 }

@@ -7,7 +7,8 @@ use std::num::NonZeroU32;
 
 use loadline_core::{
     Admission, AimdSettings, AutoSettings, Decision, Discipline, Duration, Event, Gradient2Settings, Instant,
-    LimitRange, LimiterSettings, Outcome, Permit, Request, RouteId, Settings, Ticket, VegasSettings,
+    LimitRange, LimiterSettings, Outcome, Permit, Request, RouteId, Settings, TenantId, Ticket,
+    VegasSettings,
 };
 use serde::Deserialize;
 
@@ -29,6 +30,7 @@ struct Knobs {
     queue: QueueKnobs,
     priority: PriorityKnobs,
     deadline: DeadlineKnobs,
+    fairness: FairnessKnobs,
     timeouts: TimeoutKnobs,
 }
 
@@ -111,6 +113,13 @@ struct DeadlineKnobs {
 
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+struct FairnessKnobs {
+    /// Whether tenants are treated alike. On by default: it has no effect where clients have none.
+    tenants: Option<bool>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 struct TimeoutKnobs {
     upstream: Option<Span>,
 }
@@ -126,6 +135,7 @@ impl LoadlineSpec {
         settings.limiter = limiter;
         settings.reserve = knobs.priority.reserve.unwrap_or_else(|| Settings::usual_reserve(limit));
         settings.predict = knobs.deadline.predict.unwrap_or(settings.predict);
+        settings.fairness = knobs.fairness.tenants.unwrap_or(true);
         let queue = &mut settings.queue;
         queue.depth = knobs.queue.depth.unwrap_or(queue.depth);
         queue.aging = knobs.priority.aging.map(duration).or(queue.aging);
@@ -185,6 +195,9 @@ impl Policy for Loadline {
             Request::new(offer.class).with_retry(offer.retry).with_route(RouteId::new(offer.route));
         if let Some(deadline) = offer.deadline {
             request = request.with_deadline(Instant::from_nanos(deadline));
+        }
+        if let Some(tenant) = offer.tenant {
+            request = request.with_tenant(TenantId::new(tenant));
         }
         match self.admission.on_arrival(Instant::from_nanos(now), request) {
             Decision::Admit(permit) => {

@@ -100,7 +100,7 @@ impl fmt::Display for ScenarioError {
 impl std::error::Error for ScenarioError {}
 
 /// Sections of loadline's own configuration: `queue.timeout=2s` is short for that of the policies that are loadline.
-const OURS: [&str; 5] = ["limit.", "queue.", "priority.", "deadline.", "timeouts."];
+const OURS: [&str; 6] = ["limit.", "queue.", "priority.", "deadline.", "fairness.", "timeouts."];
 
 const fn one() -> f64 {
     1.0

@@ -63,6 +63,11 @@ impl Proxy {
         self.addr
     }
 
+    /// Where its admin address is.
+    pub(crate) fn admin_addr(&self) -> SocketAddr {
+        self.admin
+    }
+
     /// A new client connection.
     #[track_caller]
     pub(crate) fn connect(&self) -> Client {
