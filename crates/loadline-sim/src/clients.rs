@@ -5,11 +5,13 @@
 //! work it needs) is drawn from a stream of random numbers of its own, so that all policies meet the same clients.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use loadline_core::Class;
 use serde::Deserialize;
 
 use crate::random::Random;
+use crate::replay::Recorded;
 use crate::units::{Rate, SECOND, Span, Spread};
 
 /// One stream of clients.
@@ -53,6 +55,9 @@ pub struct ClientsSpec {
     pub send_deadline: bool,
     /// What a client does when it is turned away. Left out: it goes home.
     pub retry: Option<Retry>,
+    /// Exactly these come, instead of any that are drawn.
+    #[serde(skip)]
+    pub(crate) recorded: Option<Arc<[Recorded]>>,
 }
 
 const fn yes() -> bool {

@@ -79,6 +79,8 @@ struct Client {
     class: Class,
     tenant: Option<u64>,
     route: u16,
+    /// How much work it is in each stage, if that was recorded; else it is drawn.
+    work: Option<f64>,
     came: u64,
     patience: u64,
     deadline: Option<u64>,
@@ -210,6 +212,12 @@ impl<'s> Engine<'s> {
 
     fn plan_arrival(&mut self, now: u64, stream: usize) {
         let spec = &self.scenario.clients[stream];
+        if let Some(recorded) = &spec.recorded {
+            if let Some(next) = recorded.get(self.came[stream] as usize) {
+                self.agenda.enter(next.at, Event::Arrive(stream));
+            }
+            return;
+        }
         let next = spec.next_arrival(now, self.capacity, &mut self.arrivals[stream]);
         if let Some(at) = next.filter(|at| *at < self.scenario.duration.0) {
             self.agenda.enter(at, Event::Arrive(stream));
@@ -223,11 +231,12 @@ impl<'s> Engine<'s> {
         let mut random = Random::new(self.seed, (stream as u64 + 1) << 40 | self.came[stream]);
         let class = spec.class.draw(&mut random);
         let tenant = (spec.tenants > 0).then(|| spec.first_tenant + random.below(spec.tenants.into()));
-        let client = Client {
+        let mut client = Client {
             stream,
             class,
             tenant,
             route: self.draw_route(spec, &mut random),
+            work: None,
             came: now,
             patience: spec.timeout.map_or(u64::MAX, |timeout| timeout.draw(&mut random) as u64),
             deadline: spec.deadline.map(|deadline| now + deadline.draw(&mut random) as u64),
@@ -235,7 +244,13 @@ impl<'s> Engine<'s> {
             started: false,
             random,
         };
-        self.recorder.client_came(now, stream, class);
+        if let Some(recorded) = spec.recorded.as_ref().and_then(|all| all.get(self.came[stream] as usize - 1))
+        {
+            (client.class, client.route) = (recorded.class, recorded.route);
+            client.work = Some(recorded.work as f64);
+            client.deadline = recorded.deadline.map(|deadline| now + deadline);
+        }
+        self.recorder.client_came(now, stream, client.class);
         let client = self.clients.insert(client);
         self.attempt(now, client);
     }
@@ -326,7 +341,8 @@ impl<'s> Engine<'s> {
                 client.route.checked_sub(1).and_then(|index| self.scenario.routes.get(usize::from(index)));
             let factor = route.map_or(1.0, |route| route.work);
             for (work, stage) in attempt.work.iter_mut().zip(&self.backend.spec().stages) {
-                *work = stage.work.draw(&mut client.random) * factor;
+                let drawn = stage.work.draw(&mut client.random) * factor;
+                *work = client.work.unwrap_or(drawn);
             }
         } else {
             // Nobody noticed that its client has left. It is an average request.

@@ -9,12 +9,14 @@ mod expect;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::Deserialize;
 
 use crate::backend::{Ability, BackendSpec};
 use crate::clients::ClientsSpec;
 use crate::policy::PolicySpec;
+use crate::replay::Recorded;
 use crate::units::Span;
 
 pub use embedded::EMBEDDED;
@@ -99,6 +101,12 @@ impl fmt::Display for ScenarioError {
 
 impl std::error::Error for ScenarioError {}
 
+impl ScenarioError {
+    pub(crate) fn new(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
 /// Sections of loadline's own configuration: `queue.timeout=2s` is short for that of the policies that are loadline.
 const OURS: [&str; 6] = ["limit.", "queue.", "priority.", "deadline.", "fairness.", "timeouts."];
 
@@ -137,6 +145,13 @@ impl Scenario {
         };
         scenario.check().map_err(ScenarioError)?;
         Ok(scenario)
+    }
+
+    /// The first stream sends exactly these requests.
+    pub(crate) fn replay(&mut self, requests: &Arc<[Recorded]>) {
+        if let Some(clients) = self.clients.first_mut() {
+            clients.recorded = Some(Arc::clone(requests));
+        }
     }
 
     /// What the service can do at this moment.

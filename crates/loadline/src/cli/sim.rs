@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use loadline_sim::{Comparison, EMBEDDED, Plan, Scenario, Set, Sweep, compare, report};
+use loadline_sim::{Comparison, EMBEDDED, Plan, Recording, Scenario, Set, Sweep, compare, report};
 
 use super::{EXPECTATION, USAGE, say};
 
@@ -71,6 +71,9 @@ impl SimArgs {
     fn run(&self) -> Result<ExitCode, Failure> {
         if let Some(sweep) = &self.sweep {
             return self.run_sweep(sweep);
+        }
+        if let Some(log) = &self.replay {
+            return self.run_replay(log);
         }
         let plans = self.plans()?;
         let comparisons = with_progress(&plans);
@@ -136,6 +139,19 @@ impl SimArgs {
         }
         let comparisons = with_progress(&plans);
         self.write(&comparisons, &report::sweep(&sweep.key, &sweep.values, &comparisons))?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn run_replay(&self, path: &PathBuf) -> Result<ExitCode, Failure> {
+        let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+        let log = std::fs::read_to_string(path).map_err(|error| Failure::Io(failed(&error)))?;
+        let recording = Recording::parse(&log).map_err(|error| Failure::Usage(failed(&error)))?;
+        let plans = recording.plans(&self.set).map_err(usage)?;
+        let plans: Result<Vec<Plan>, Failure> =
+            plans.into_iter().map(|plan| self.plan(plan.scenario)).collect();
+        let comparisons = with_progress(&plans?);
+        let tables: Vec<String> = comparisons.iter().map(report::table).collect();
+        self.write(&comparisons, &format!("{}\n{}", recording.describe(), tables.join("\n")))?;
         Ok(ExitCode::SUCCESS)
     }
 
