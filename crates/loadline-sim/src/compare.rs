@@ -72,7 +72,7 @@ impl Plan {
 }
 
 /// Limits to try, relative to the knee: close where it matters, and far enough up for services whose requests vary.
-const AROUND: [f64; 9] = [0.6, 0.75, 0.9, 1.0, 1.15, 1.35, 1.7, 2.5, 4.0];
+const AROUND: [f64; 6] = [0.75, 1.0, 1.25, 1.6, 2.2, 3.5];
 
 /// What came out of a plan.
 #[derive(Clone, Debug)]
