@@ -269,7 +269,7 @@ impl<'s> Engine<'s> {
             Some(name) => routes.iter().position(|route| route.name == *name),
             None => by_share(),
         };
-        index.map_or(u16::from(!routes.is_empty()), |index| index as u16 + 1)
+        index.map_or_else(|| u16::from(!routes.is_empty()), |index| index as u16 + 1)
     }
 
     fn attempt(&mut self, now: u64, key: Key) {

@@ -74,7 +74,7 @@ impl LimitKnobs {
             "gradient2" => {
                 LimiterSettings::Gradient2(Gradient2Settings { range, ..Gradient2Settings::default() })
             }
-            "auto" => LimiterSettings::Auto(AutoSettings { range, ..AutoSettings::default() }),
+            "auto" => LimiterSettings::Auto(AutoSettings { range }),
             other => {
                 return Err(format!("limit.limiter: `{other}` is not fixed, aimd, vegas, gradient2 or auto"));
             }

@@ -45,6 +45,9 @@ pub fn html(comparisons: &[Comparison]) -> String {
     page
 }
 
+/// A title, what is drawn of each bucket, and the reference for each bucket.
+type Quantity<'q> = (&'q str, &'q dyn Fn(&Bucket) -> f64, &'q dyn Fn(usize) -> f64);
+
 fn section(page: &mut String, comparison: &Comparison) {
     let scenario = &comparison.scenario;
     let _ = write!(
@@ -71,14 +74,14 @@ fn section(page: &mut String, comparison: &Comparison) {
     };
     let knee = |bucket: usize| scenario.ability(bucket as u64 * first.bucket).knee;
     let rate = |count: u32| f64::from(count) / secs;
-    let quantities: [(&str, &dyn Fn(&Bucket) -> f64, Option<&dyn Fn(usize) -> f64>); 4] = [
-        ("answers in time per second (dashed: capacity)", &|bucket| rate(bucket.good), Some(&capacity)),
-        ("attempts per second (dashed: capacity)", &|bucket| rate(bucket.attempts), Some(&capacity)),
-        ("limit (dashed: knee)", &|bucket| bucket.limit, Some(&knee)),
+    let quantities: [Quantity<'_>; 4] = [
+        ("answers in time per second (dashed: capacity)", &|bucket| rate(bucket.good), &capacity),
+        ("attempts per second (dashed: capacity)", &|bucket| rate(bucket.attempts), &capacity),
+        ("limit (dashed: knee)", &|bucket| bucket.limit, &knee),
         (
             "requests in the app, abandoned ones included (dashed: knee)",
             &|bucket| f64::from(bucket.in_app),
-            Some(&knee),
+            &knee,
         ),
     ];
     let buckets = (scenario.duration.0 / first.bucket) as usize;
@@ -94,12 +97,12 @@ fn plot(
     buckets: usize,
     secs: f64,
     of: &dyn Fn(&Bucket) -> f64,
-    reference: Option<&dyn Fn(usize) -> f64>,
+    reference: &dyn Fn(usize) -> f64,
 ) {
     let lines: Vec<Vec<f64>> =
         runs.iter().map(|run| thin(run.buckets.iter().take(buckets).map(of), buckets)).collect();
-    let reference = reference.map(|reference| thin((0..buckets).map(reference), buckets));
-    let top = top(&lines, reference.as_deref());
+    let reference = thin((0..buckets).map(reference), buckets);
+    let top = top(&lines, &reference);
     let (width, height) = (WIDTH + LEFT, HEIGHT + BOTTOM);
     let _ = write!(
         page,
@@ -140,9 +143,7 @@ fn plot(
         }
         path
     };
-    if let Some(reference) = &reference {
-        let _ = write!(page, "<path class=\"ref\" d=\"{}\"/>", path(reference));
-    }
+    let _ = write!(page, "<path class=\"ref\" d=\"{}\"/>", path(&reference));
     for (index, line) in lines.iter().enumerate() {
         let _ = write!(page, "<path class=\"line\" stroke=\"{}\" d=\"{}\"/>", colour(index), path(line));
     }
@@ -158,10 +159,10 @@ fn thin(values: impl Iterator<Item = f64>, buckets: usize) -> Vec<f64> {
 
 /// The upper end of the scale. A policy that lets everything in would flatten all others; what is above four times the reference
 /// is cut off.
-fn top(lines: &[Vec<f64>], reference: Option<&[f64]>) -> f64 {
+fn top(lines: &[Vec<f64>], reference: &[f64]) -> f64 {
     let max = |values: &[f64]| values.iter().copied().filter(|value| value.is_finite()).fold(0.0, f64::max);
     let highest = lines.iter().map(|line| max(line)).fold(0.0, f64::max);
-    let reference = reference.map_or(0.0, max);
+    let reference = max(reference);
     let bound = if reference > 0.0 { reference * 4.0 } else { f64::INFINITY };
     (highest.min(bound).max(reference) * 1.05).max(1.0)
 }

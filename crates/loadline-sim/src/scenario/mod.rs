@@ -222,7 +222,6 @@ impl Scenario {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it is the argument of map_err")]
 fn wrong(error: impl fmt::Display) -> ScenarioError {
     ScenarioError(error.to_string().trim_end().to_owned())
 }
