@@ -4,12 +4,13 @@
 //! arguments and runs, so that an image or a unit file can be switched without changing its command.
 //!
 //! Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 failed, 2 usage or configuration, 99 an
-//! expectation of `load` did not hold.
+//! expectation of `load` or `sim` did not hold.
 
 mod client;
 mod drain;
 mod explain;
 mod load;
+mod sim;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -25,6 +26,9 @@ use crate::upstream::survey;
 
 /// Exit code of wrong usage and wrong configuration.
 const USAGE: u8 = 2;
+
+/// Exit code when something did not come out as a scenario expects.
+const EXPECTATION: u8 = 99;
 
 /// Answers one command line. `args` begins with the program's name.
 pub fn main(args: Vec<OsString>, environment: Vec<(OsString, OsString)>) -> ExitCode {
@@ -50,6 +54,7 @@ pub fn main(args: Vec<OsString>, environment: Vec<(OsString, OsString)>) -> Exit
         Some(Command::Reload(args)) => args.answer(environment, |admin| admin.post("/-/reload")),
         Some(Command::Drain(args)) => args.answer(environment),
         Some(Command::Healthcheck(args)) => args.answer(environment),
+        Some(Command::Sim(args)) => args.answer(),
         Some(Command::Completions { shell }) => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "loadline", &mut script);
@@ -98,6 +103,7 @@ Examples:
   loadline config --defaults > loadline.toml
   loadline load http://127.0.0.1:8000/ --rate 500/s --duration 30s
   loadline explain /api/orders               what would become of such a request, and why
+  loadline sim double                        twice the capacity, in virtual time, beside other control laws
   loadline drain --wait 20s                  close connections after their answer; wait for the last";
 
 #[derive(Parser)]
@@ -150,6 +156,11 @@ enum Command {
     /// Ask a URL and exit 0 if it answers 2xx, for probes in images without a shell
     #[command(after_help = "Example: loadline healthcheck http://127.0.0.1:8000/healthcheck")]
     Healthcheck(HealthArgs),
+    /// Simulate a service, its clients and who protects it, in virtual time
+    #[command(
+        after_help = "Example: loadline sim double --policy auto,haproxy --set clients.web.rate=3x --html double.html"
+    )]
+    Sim(sim::SimArgs),
     /// Print a completion script
     #[command(after_help = "Example: loadline completions bash > /etc/bash_completion.d/loadline")]
     Completions {

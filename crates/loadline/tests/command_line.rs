@@ -7,12 +7,13 @@ use std::process::{Command, Output};
 const BINARY: &str = env!("CARGO_BIN_EXE_loadline");
 
 /// Commands that the program has; each must be in the help, and have an example in its own.
-const COMMANDS: [&str; 11] = [
+const COMMANDS: [&str; 12] = [
     "run",
     "check",
     "config",
     "explain",
     "load",
+    "sim",
     "status",
     "reload",
     "drain",
