@@ -673,7 +673,9 @@ impl Model {
     /// and whether it may be that nobody is.
     fn next(&self, snapshot: &Snapshot) -> (Vec<(Ticket, u32)>, bool) {
         let aged_below = |class: Class| {
-            let below = self.waiting.iter().filter(|waiter| waiter.class.index() > class.index());
+            let below = self.waiting.iter().filter(|waiter| {
+                waiter.class.index() > class.index() && self.ready(waiter.class).next().is_some()
+            });
             let oldest = below.min_by_key(|waiter| (waiter.arrived, waiter.class.index()))?;
             let aging = self.settings.queue.aging?;
             (self.now.saturating_since(oldest.arrived) >= aging).then_some(oldest.class)
@@ -691,7 +693,7 @@ impl Model {
         let aged = aged_below(highest);
         let overtaken = if aged.is_some() { (self.overtaken + 1).min(7) } else { 0 };
         if self.overtaken == 7
-            && let Some(aged) = aged.filter(|class| self.ready(*class).next().is_some())
+            && let Some(aged) = aged
         {
             let (mut fit, unfit) = heads(aged, 0);
             // Only critical passes who has its turn.
