@@ -98,6 +98,7 @@ impl Admission {
     /// A request has arrived. Admitted if a slot is free and nobody of its class or a higher one waits; else queued or shed.
     pub fn on_arrival(&mut self, now: Instant, mut request: Request) -> Decision {
         let now = self.advance(now);
+        let asked = request;
         self.prepare(now, &mut request);
         let class = request.class;
         self.counters.offered(class);
@@ -109,11 +110,14 @@ impl Admission {
             }
             Verdict::Shed(rule) => {
                 let reason = rule.reason();
-                self.fresh_shed.note(now, &request, reason);
+                // A deadline that an idle service could not meet either says nothing about its load.
+                if rule != Rule::Prediction || !self.is_doomed(now, &request, 0) {
+                    self.fresh_shed.note(now, &request, reason);
+                }
                 let mut rejection = self.reject(now, class, reason);
                 // Most often nothing but time helps.
                 if rule != Rule::SlotsTaken {
-                    rejection.remedy = self.remedy(now, &request, rule);
+                    rejection.remedy = self.remedy(now, &asked, &request, rule);
                 }
                 Decision::Shed(rejection)
             }

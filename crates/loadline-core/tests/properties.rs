@@ -10,7 +10,7 @@ use std::{cmp::Ordering, num::NonZeroU32};
 
 use loadline_core::{
     Admission, Class, Cohort, Decision, Discipline, Duration, Event, Instant, Outcome, OverloadLevel,
-    Percent, Permit, Reason, Request, RouteCost, RouteId, RouteSettings, Settings, ShedAt, Snapshot,
+    Percent, Permit, Reason, Remedy, Request, RouteCost, RouteId, RouteSettings, Settings, ShedAt, Snapshot,
     TenantId, Ticket, Verdict, Warmup,
 };
 use proptest::prelude::*;
@@ -394,13 +394,34 @@ impl Model {
                     }
                 }
                 assert_eq!(rejection.class, class);
-                self.note_shed(&request, reason);
+                // The reason that an idle service would have given too.
+                let alone = reason == Reason::DeadlineUnreachable && {
+                    let snapshot = self.admission.snapshot(self.now);
+                    self.is_doomed(&request, 0, &snapshot)
+                };
+                self.check_remedy(asked, rejection.remedy);
+                if !alone {
+                    self.note_shed(&request, reason);
+                }
                 assert_eq!(explanation.verdict, Verdict::Shed(reason));
                 assert_eq!(explanation.remedy, rejection.remedy);
                 assert!((1.0..=30.0).contains(&rejection.retry_after.as_secs_f64()));
                 self.shed += 1;
             }
         }
+    }
+
+    /// What is said to let a request in does. The request was just rejected, so it counts among those who were: a retry may fall
+    /// for it.
+    fn check_remedy(&self, asked: Request, remedy: Option<Remedy>) {
+        let mut changed = asked;
+        match remedy {
+            Some(Remedy::HigherClass(class)) => changed.class = class,
+            Some(Remedy::Budget(budget)) => changed.deadline = Some(self.now + budget),
+            _ => return,
+        }
+        let verdict = self.admission.explain(self.now, &changed).verdict;
+        assert!(!matches!(verdict, Verdict::Shed(_)), "{remedy:?} would not have helped: {verdict:?}");
     }
 
     /// Why a request of this class is refused although a slot may be free, if it is.
