@@ -312,7 +312,7 @@ impl Admission {
             mean_service: self.service_time.mean(),
             drain_rate: drain.rate(),
             utilization: drain.mean_in_flight() / f64::from(limit),
-            predicted_service: self.predictor.all(now),
+            predicted_service: self.predictor.all(),
             doomed_started: self.doomed_started,
             probes_started: self.probes_started,
             draining: self.draining,

@@ -73,7 +73,7 @@ impl Admission {
             in_flight: if bypass { self.bypass_in_flight } else { self.in_flight },
             slots: self.slots(now, class),
             predicted_wait: if bypass { Duration::ZERO } else { self.predicted_wait(now, &request) },
-            predicted_service: self.predicted_service(now, &request),
+            predicted_service: self.predicted_service(&request),
         }
     }
 }

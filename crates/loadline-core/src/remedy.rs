@@ -48,8 +48,8 @@ impl Admission {
 
     /// The predicted wait and the predicted service.
     fn needed_budget(&self, now: Instant, request: &Request) -> Duration {
-        let service = self.predicted_service(now, request).unwrap_or_default();
-        self.predicted_wait(now, request) + service
+        let service = self.service_nanos(now, request.route).unwrap_or_default();
+        self.predicted_wait(now, request) + Duration::from_nanos(service)
     }
 
     /// The nearest of the classes above this one that is below its threshold.

@@ -218,7 +218,7 @@ impl Shadow {
             Real::Coming | Real::Running(_) => return,
             Real::Ended(nanos, _) => nanos,
             Real::NeverRan => {
-                let predicted = self.admission.predicted_service(now, request);
+                let predicted = self.admission.predicted_service(request);
                 predicted.map_or(0, crate::time::nanos)
             }
         };

@@ -44,8 +44,8 @@ pub struct Snapshot {
     pub drain_rate: f64,
     /// The share of the slots that was in use, averaged over the last 10 s. 1 is all of them.
     pub utilization: f64,
-    /// By [`RouteId::index`](crate::RouteId::index), how long a request of the route will hold its slot; `None` while nothing is
-    /// known. Shorter than the index when nothing is known of the last ones either.
+    /// By [`RouteId::index`](crate::RouteId::index), how long a request of the route will hold its slot, by those that ended
+    /// last; `None` while nothing is known. Shorter than the index when nothing is known of the last ones either.
     pub predicted_service: Vec<Option<Duration>>,
     /// How many were started although their deadline had passed, or although prediction said that they would not make it and
     /// could have refused them. Must stay 0.

@@ -171,6 +171,15 @@ impl Queue {
         above + all.min(own.saturating_mul(line.groups().tenants() as u64))
     }
 
+    /// How many of this newcomer's route would be served before it, at least.
+    pub(crate) fn of_route_ahead(&self, now: Instant, request: &Request, pace: &Pace) -> u32 {
+        let class = request.class;
+        // Whose turn it is between tenants is not known beforehand.
+        let own = !self.fair && !self.newest_first(now, class, pace);
+        let before = &self.lines[..class.index() + usize::from(own)];
+        before.iter().map(|line| line.waiting_of(request.route)).sum()
+    }
+
     /// Takes a waiter out, wherever it is, unless it was answered already.
     pub(crate) fn cancel(
         &mut self,
