@@ -172,6 +172,13 @@ impl Shadow {
         self.settle(now);
     }
 
+    /// As [`Admission::restart_warmup`].
+    pub fn restart_warmup(&mut self, now: Instant) {
+        self.advance(now);
+        self.admission.restart_warmup(now);
+        self.settle(now);
+    }
+
     /// As [`Admission::set_draining`].
     pub fn set_draining(&mut self, now: Instant, draining: bool) {
         self.advance(now);

@@ -233,7 +233,7 @@ async fn obtain<S: ClientIo>(
     poll_fn(|cx| {
         if let Poll::Ready(connected) = connecting.as_mut().poll(cx) {
             match &connected {
-                Ok(_) if upstream.outage.reached(Instant::now()) => worker.shared.gate.restart_warmup(),
+                Ok(_) if upstream.outage.reached(Instant::now()) => worker.shared.restart_warmup(),
                 Ok(_) => {}
                 Err(_) => upstream.outage.failed(Instant::now()),
             }

@@ -83,9 +83,11 @@ impl ShadowRun {
         earlier: Option<&Self>,
         gate: &Gate,
     ) -> Option<Self> {
+        // Its routes have numbers of their own, which mean the same as long as it knows them.
+        let known = earlier.and_then(|earlier| earlier.asks.as_ref()).map(|asks| &asks.routes);
         let asks = beside.filter(|_| !live.settings.dry_run).map(|settings| {
             let (upstream, log) = (Arc::clone(&live.upstream), Arc::new(AccessLog::off()));
-            Arc::new(Live::new(settings, live.configured.seed, upstream, log, None))
+            Arc::new(Live::new(settings, live.configured.seed, upstream, log, known))
         });
         if asks.is_none() && !live.settings.dry_run {
             return None;
@@ -131,6 +133,11 @@ impl ShadowRun {
     pub(crate) fn explain(&self, request: &Request) -> Explanation {
         let now = self.shared.gate.now();
         self.shared.core().explain(now, request)
+    }
+
+    pub(crate) fn restart_warmup(&self) {
+        let now = self.shared.gate.now();
+        self.shared.core().restart_warmup(now);
     }
 
     pub(crate) fn set_draining(&self, draining: bool) {

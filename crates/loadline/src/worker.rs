@@ -130,6 +130,7 @@ impl Shared {
             gate.reserve = meant.reserve;
             gate.bypass_limit = meant.bypass_limit;
             gate.queue_depth = meant.queue_depth;
+            gate.retry_share = meant.retry_share;
             gate.overload = meant.overload;
         }
         gate
@@ -145,6 +146,14 @@ impl Shared {
         self.gate.set_draining(draining);
         if let Some(run) = &self.live().shadow {
             run.set_draining(draining);
+        }
+    }
+
+    /// The upstream is back after it was gone.
+    pub(crate) fn restart_warmup(&self) {
+        self.gate.restart_warmup();
+        if let Some(run) = &self.live().shadow {
+            run.restart_warmup();
         }
     }
 
