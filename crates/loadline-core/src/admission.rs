@@ -3,8 +3,8 @@
 use std::num::NonZeroU32;
 
 use crate::{
-    Class, Counters, Decision, Duration, Event, Instant, Outcome, OverloadLevel, Permit, Reason, Rejection,
-    Request, Rule, Settings, Snapshot, Ticket,
+    Class, Counters, Decision, Duration, Event, Instant, Occupancy, Outcome, OverloadLevel, Permit, Reason,
+    Rejection, Request, Rule, Settings, Snapshot, Ticket,
     door::Verdict,
     drain::Drain,
     limiter::{self, Limiter},
@@ -272,6 +272,19 @@ impl Admission {
     #[must_use]
     pub const fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// How full it is. O(1); a [`snapshot`](Self::snapshot) may look at everybody who waits.
+    #[must_use]
+    pub fn occupancy(&self) -> Occupancy {
+        Occupancy {
+            limit: self.limiter.settled().get(),
+            in_flight: self.in_flight,
+            queued: self.queue.all_unanswered(),
+            queue_depth: self.settings.queue.depth,
+            bypass_limit: self.settings.bypass_limit.get(),
+            bypass_in_flight: self.bypass_in_flight,
+        }
     }
 
     /// The state at this moment.

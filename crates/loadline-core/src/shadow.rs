@@ -27,8 +27,8 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use crate::{
-    Admission, Class, Decision, Event, Explanation, Instant, Outcome, OverloadLevel, Permit, Reason, Request,
-    Settings, Snapshot, Ticket,
+    Admission, Class, Decision, Event, Explanation, Instant, Occupancy, Outcome, OverloadLevel, Permit,
+    Reason, Request, Settings, Snapshot, Ticket,
 };
 
 /// An [`Admission`] that decides and is not obeyed; see the module.
@@ -197,6 +197,12 @@ impl Shadow {
     pub fn explain(&mut self, now: Instant, request: &Request) -> Explanation {
         self.advance(now);
         self.admission.explain(now, request)
+    }
+
+    /// As [`Admission::occupancy`], as of the last call.
+    #[must_use]
+    pub fn occupancy(&self) -> Occupancy {
+        self.admission.occupancy()
     }
 
     /// As [`Admission::snapshot`]; what is in flight is so virtually.

@@ -2,6 +2,25 @@
 
 use crate::{Class, Counters, Duration, LimiterSnapshot, OverloadLevel};
 
+/// How full an [`Admission`](crate::Admission) is: of its [`Snapshot`] what costs nothing to look at, for whoever looks at each
+/// request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct Occupancy {
+    /// As [`Snapshot::limit`].
+    pub limit: u32,
+    /// As [`Snapshot::in_flight`].
+    pub in_flight: u32,
+    /// As [`Snapshot::queued`].
+    pub queued: u32,
+    /// As [`Snapshot::queue_depth`].
+    pub queue_depth: u32,
+    /// As [`Snapshot::bypass_limit`].
+    pub bypass_limit: u32,
+    /// As [`Snapshot::bypass_in_flight`].
+    pub bypass_in_flight: u32,
+}
+
 /// The state of an [`Admission`](crate::Admission) at one moment.
 #[derive(Clone, PartialEq, Debug, Default)]
 #[non_exhaustive]

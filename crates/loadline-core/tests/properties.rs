@@ -803,6 +803,15 @@ impl Model {
         self.admission.check_invariants();
         let snapshot = self.admission.snapshot(self.now);
         let total = snapshot.counters.total();
+        let occupancy = self.admission.occupancy();
+        assert_eq!(
+            (occupancy.limit, occupancy.in_flight, occupancy.queued, occupancy.queue_depth),
+            (snapshot.limit, snapshot.in_flight, snapshot.queued, snapshot.queue_depth)
+        );
+        assert_eq!(
+            (occupancy.bypass_limit, occupancy.bypass_in_flight),
+            (snapshot.bypass_limit, snapshot.bypass_in_flight)
+        );
         assert_eq!(
             (snapshot.in_flight, snapshot.bypass_in_flight),
             (self.in_flight(false), self.in_flight(true))

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use loadline_core::{
-    self as core, ClassCounters, Explanation, OverloadLevel, Reason, Request, ShadowKey, Snapshot,
+    self as core, ClassCounters, Explanation, Occupancy, OverloadLevel, Reason, Request, ShadowKey, Snapshot,
 };
 use loadline_tower::{Gate, Permit};
 use tokio::time::Instant;
@@ -115,6 +115,10 @@ impl ShadowRun {
     pub(crate) fn snapshot(&self) -> Snapshot {
         let now = self.shared.gate.now();
         self.shared.core().snapshot(now)
+    }
+
+    pub(crate) fn occupancy(&self) -> Occupancy {
+        self.shared.core().occupancy()
     }
 
     pub(crate) fn compare(&self) -> Comparison {

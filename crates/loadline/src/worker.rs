@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use loadline_core::{Class, OverloadLevel, Reason, Snapshot};
+use loadline_core::{Class, Occupancy, OverloadLevel, Reason, Snapshot};
 use loadline_tower::Gate;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, LocalOptions};
@@ -132,6 +132,18 @@ impl Shared {
             gate.queue_depth = meant.queue_depth;
             gate.retry_share = meant.retry_share;
             gate.overload = meant.overload;
+        }
+        gate
+    }
+
+    /// How full the gate is; in a dry run with the limits that would hold.
+    pub(crate) fn occupancy(&self) -> Occupancy {
+        let mut gate = self.gate.occupancy();
+        if let Some(run) = self.live.load().shadow.as_ref().filter(|run| run.is_dry_run()) {
+            let meant = run.occupancy();
+            gate.limit = meant.limit;
+            gate.queue_depth = meant.queue_depth;
+            gate.bypass_limit = meant.bypass_limit;
         }
         gate
     }

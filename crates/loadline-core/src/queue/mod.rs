@@ -121,6 +121,11 @@ impl Queue {
         self.retries
     }
 
+    /// How many have not been answered yet.
+    pub(crate) const fn all_unanswered(&self) -> u32 {
+        self.entries.len()
+    }
+
     /// How many of this class have not been answered yet.
     pub(crate) fn unanswered(&self, class: Class) -> u32 {
         let giving_way = match self.giving_way.len() {
