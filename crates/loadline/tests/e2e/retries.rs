@@ -58,7 +58,7 @@ fn a_rejected_client_that_says_so_goes_behind_fresh_ones() {
     for line in proxy.wait_stdout(4 + 3 * tries as usize) {
         let line: serde_json::Value = serde_json::from_str(&line).unwrap();
         // The log says the class that the response says.
-        demoted -= usize::from(line["path"] == "/again" && line["class"] == "low");
+        demoted -= usize::from(line["path"] == "/again" && line["priority"] == "low");
         let attempt = line["attempt"].as_u64().unwrap();
         let expected: &[u64] = match line["path"].as_str().unwrap() {
             "/again" => &[1, 2, 4],
