@@ -80,6 +80,7 @@ pub(crate) struct Exchange {
     pub(crate) began: Instant,
     /// End of the request's head.
     pub(crate) head_done: Instant,
+    /// Under which it is judged: a retry's may be below the one that it asked for.
     pub(crate) class: Class,
     /// The rule that gave it its class.
     pub(crate) decided_by: DecidedBy,
@@ -191,12 +192,14 @@ impl Exchange {
 
     pub(crate) fn admitted(&mut self, permit: &Permit) {
         self.was_admitted = true;
+        self.class = permit.class();
         self.queued = Some(permit.queued());
         self.depth = permit.depth();
     }
 
     pub(crate) fn shed(&mut self, rejection: &Rejection, status: u16) {
         self.was_shed = true;
+        self.class = rejection.class;
         self.status = status;
         self.reason = Some(rejection.reason.as_str());
         self.depth = rejection.depth;

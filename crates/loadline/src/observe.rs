@@ -50,7 +50,7 @@ fn log(
     now: Instant,
 ) {
     let shared = &worker.shared;
-    let gate = shared.snapshot();
+    let gate = shared.occupancy();
     let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let ago = |at: Instant| nanos(wall.saturating_sub(now.saturating_duration_since(at)));
     let connections = shared.connections.load(std::sync::atomic::Ordering::Relaxed) as u64;

@@ -105,6 +105,8 @@ async fn stages<S: ClientIo>(
     let mut permit = match gate.try_admit(live.ask_gate(request)) {
         Attempt::Admitted(permit) => permit,
         Attempt::Shed(rejection) => {
+            // Before the answer: a client that reads slowly must not count as one in service.
+            drop(followed);
             return shed(client, scratch, worker, live, exchange, body, &rejection).await;
         }
         Attempt::Queued(waiting) => {
@@ -112,6 +114,7 @@ async fn stages<S: ClientIo>(
             match wait(client, scratch, waiting).await {
                 Waited::Admitted(permit) => permit,
                 Waited::Shed(rejection) => {
+                    drop(followed);
                     return shed(client, scratch, worker, live, exchange, body, &rejection).await;
                 }
                 Waited::Gone { depth } => {

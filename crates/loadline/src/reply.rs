@@ -121,6 +121,9 @@ type Kind = (Reason, Class, u32, Option<u32>, Option<Remedy>);
 /// Answers that are kept; with computed seconds there are fewer than that many.
 const WRITTEN_AT_MOST: usize = 1024;
 
+/// Attempts that are told apart in what is kept: hardly any client tries more often.
+const USUAL_ATTEMPTS: u32 = 8;
+
 /// Status and bytes of a whole response.
 type Written = (u16, Box<[u8]>);
 
@@ -149,8 +152,9 @@ pub(crate) fn rejection(
         description.status
     };
     let Scratch { head, inbox, .. } = scratch;
-    // A budget is hardly ever the same twice.
+    // A budget is hardly ever the same twice, and attempts are what clients say: made-up numbers would fill the room.
     let usual = !close
+        && attempt.is_none_or(|attempt| attempt <= USUAL_ATTEMPTS)
         && !matches!(rejection.remedy, Some(Remedy::Budget(_)))
         && head.version == Version::Http11
         && head.method.of(inbox) != b"HEAD"

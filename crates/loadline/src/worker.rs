@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use loadline_core::{self as core, Class, OverloadLevel, Reason, Snapshot};
+use loadline_core::{self as core, Class, Occupancy, OverloadLevel, Reason, Snapshot};
 use loadline_tower::Gate;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, LocalOptions};
@@ -136,6 +136,7 @@ impl Shared {
             gate.reserve = meant.reserve;
             gate.bypass_limit = meant.bypass_limit;
             gate.queue_depth = meant.queue_depth;
+            gate.retry_share = meant.retry_share;
             gate.overload = meant.overload;
         }
         gate
@@ -150,6 +151,18 @@ impl Shared {
         }
     }
 
+    /// How full the gate is; in a dry run with the limits that would hold.
+    pub(crate) fn occupancy(&self) -> Occupancy {
+        let mut gate = self.gate.occupancy();
+        if let Some(run) = self.live.load().shadow.as_ref().filter(|run| run.is_dry_run()) {
+            let meant = run.occupancy();
+            gate.limit = meant.limit;
+            gate.queue_depth = meant.queue_depth;
+            gate.bypass_limit = meant.bypass_limit;
+        }
+        gate
+    }
+
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }
@@ -160,6 +173,14 @@ impl Shared {
         self.gate.set_draining(draining);
         if let Some(run) = &self.live().shadow {
             run.set_draining(draining);
+        }
+    }
+
+    /// The upstream is back after it was gone.
+    pub(crate) fn restart_warmup(&self) {
+        self.gate.restart_warmup();
+        if let Some(run) = &self.live().shadow {
+            run.restart_warmup();
         }
     }
 

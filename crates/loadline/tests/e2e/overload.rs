@@ -60,7 +60,7 @@ fn a_full_application_is_spared_class_by_class() {
     wait_level(&proxy, "severe");
     assert_eq!(by_class(&proxy), [served(), shed(), shed(), shed()]);
     let explained: Value = serde_json::from_slice(&proxy.admin("/api/v1/explain?path=/high/x").body).unwrap();
-    assert_eq!(explained["rule"], "overload_level", "{explained}");
+    assert_eq!(explained["rule"], "overload_signal", "{explained}");
     assert!(explained["text"].to_string().contains("because of overload: upstream is 0.99"), "{explained}");
     assert_eq!(proxy.metric_sum("loadline_overload_level", &["signal=\"upstream\""]), 2.0);
     assert!(proxy.stderr().iter().any(|line| line.contains("OVERLOAD")), "{:?}", proxy.stderr());

@@ -60,7 +60,7 @@ impl<S: ClientIo> Pump<'_, S> {
         let mut most = self.live.read_ahead;
         if pending >= most && pending < self.worker.shared.budget.total() / GENEROUS_SHARE {
             // Others wait for the slot: memory is cheaper than their time.
-            if self.permit.is_some() && self.worker.shared.gate.snapshot().queued > 0 {
+            if self.permit.is_some() && self.worker.shared.gate.occupancy().queued > 0 {
                 most = usize::MAX;
             }
         }
