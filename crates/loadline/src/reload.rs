@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use crate::config::settings::{Settings, Upstream as Target};
 use crate::config::{self, Loaded, Sources};
 use crate::live::{self, Live};
+use crate::spans::Spans;
 use crate::upstream::Upstream;
 use crate::worker::Shared;
 
@@ -81,7 +82,13 @@ impl Reloader {
         };
         self.current = settings.clone();
         settings.upstream = upstream.target().clone();
-        let live = Live::new(settings, self.seed, upstream, log, Some(&was.routes));
+        let spans = if settings.trace == was.settings.trace {
+            Arc::clone(&was.spans)
+        } else {
+            Spans::start(&settings.trace, Some(&was.spans))?
+        };
+        let mut live = Live::new(settings, self.seed, upstream, log, Some(&was.routes));
+        live.spans = spans;
         shared.replace(live, loaded.shadow);
         let mut said = String::from("configuration reloaded\n");
         for key in kept {

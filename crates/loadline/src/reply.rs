@@ -125,6 +125,7 @@ pub(crate) fn rejection(
     close: bool,
 ) -> u16 {
     let retry_after = retry_after(live, rejection);
+    let timed = live.settings.response.server_timing;
     let compose = |scratch: &mut Scratch| {
         scratch.to_client.clear();
         let description = describe(rejection.reason, &live.status_codes);
@@ -133,14 +134,16 @@ pub(crate) fn rejection(
             retry_after: Some(retry_after),
             attempt,
             remedy: rejection.remedy,
+            queued: timed.then_some(rejection.waited),
             ..view(&description, live)
         };
         write(scratch, view, close);
         description.status
     };
     let Scratch { head, inbox, .. } = scratch;
-    // A budget is hardly ever the same twice.
+    // A budget is hardly ever the same twice, nor is a wait.
     let usual = !close
+        && !timed
         && !matches!(rejection.remedy, Some(Remedy::Budget(_)))
         && head.version == Version::Http11
         && head.method.of(inbox) != b"HEAD"

@@ -11,7 +11,7 @@ use loadline_http::syslog::{Facility, HeaderFormat};
 use super::settings::{
     Admin, BodyFormat, Buffer, Bypass, Codel, DEMO_CONCURRENCY, Deadline, Discipline, Fairness, FairnessKey,
     Http, KIB, Limit, Log, MIB, OnAbort, Overload, Priority, Queue, Release, Reserve, Response, Retry,
-    RetryAfter, Settings, ShedAt, Timeouts, Trust, Upstream, Warmup, available_cores,
+    RetryAfter, Settings, ShedAt, Timeouts, Trace, Trust, Upstream, Warmup, available_cores,
 };
 
 impl Default for Settings {
@@ -40,6 +40,7 @@ impl Default for Settings {
             response: Response::default(),
             admin: Admin::default(),
             log: Log::default(),
+            trace: Trace::default(),
             trust: Trust::default(),
         }
     }
@@ -185,6 +186,7 @@ impl Default for Response {
             retry_after: RetryAfter::Auto,
             format: BodyFormat::ProblemJson,
             proxy_status: true,
+            server_timing: false,
         }
     }
 }

@@ -8,7 +8,8 @@ use std::sync::atomic::Ordering;
 
 use loadline_core::{Class, Reason, RouteId};
 
-use super::{Gone, Histogram, METHODS, UpstreamResult, Waste, WorkerMetrics};
+use super::histogram::{Exemplar, Histogram};
+use super::{Gone, METHODS, UpstreamResult, Waste, WorkerMetrics};
 use crate::live::Live;
 use crate::process::{self, Process};
 use crate::routes::Routes;
@@ -150,6 +151,10 @@ fn admission(page: &mut Page, shared: &Shared, live: &Live, process: &Process, t
             page.sample(&[("priority", class.as_str()), ("outcome", outcome)], count);
         }
     }
+    for name in ["loadline_concurrency_limit_min", "loadline_concurrency_limit_max"] {
+        page.gauge(name, "Bound of the limit; the limit itself when it is fixed.");
+        page.sample(&[], gate.limit);
+    }
     page.gauge("loadline_concurrency_limit", "Requests that may hold a slot at once.");
     page.sample(&[], gate.limit);
     page.gauge("loadline_effective_limit", "Slots there are by now: fewer than the limit while warming up.");
@@ -195,6 +200,8 @@ fn admission(page: &mut Page, shared: &Shared, live: &Live, process: &Process, t
     page.sample(&[], gate.queued);
     page.gauge("loadline_queue_capacity", "Requests that may wait for a slot.");
     page.sample(&[], gate.queue_depth);
+    page.gauge("loadline_queue_timeout_seconds", "Longest wait for a slot; 0 when there is no bound.");
+    page.sample(&[], live.settings.queue.timeout.unwrap_or_default().as_secs_f64());
     page.gauge("loadline_queue_oldest_seconds", "How long the oldest waiting request has waited.");
     page.sample(&[], gate.oldest_wait.unwrap_or_default().as_secs_f64());
     page.gauge("loadline_utilization_ratio", "Slots in use, as a share of the limit.");
@@ -318,6 +325,10 @@ fn own(page: &mut Page, process: &Process, live: &Live) {
     page.counter("loadline_log_lines_total", "Request log lines, by what became of them.");
     page.sample(&[("result", "written")], live.log.written());
     page.sample(&[("result", "dropped")], live.log.dropped());
+    page.counter("loadline_spans_total", "Spans of traces, by what became of them.");
+    for (result, count) in live.spans.counts() {
+        page.sample(&[("result", result)], count);
+    }
     page.counter("loadline_config_reloads_total", "Attempts to reload the configuration, by result.");
     page.sample(&[("result", "ok")], process.reloads_ok());
     page.sample(&[("result", "failed")], process.reloads_failed());
@@ -330,6 +341,18 @@ fn own(page: &mut Page, process: &Process, live: &Live) {
     page.sample(&[], usage.cpu_seconds);
     page.gauge("process_resident_memory_bytes", "Memory in use.");
     page.sample(&[], usage.resident_bytes);
+    page.gauge("process_virtual_memory_bytes", "Address space in use.");
+    page.sample(&[], usage.virtual_bytes);
+    page.gauge(
+        "process_virtual_memory_max_bytes",
+        "Address space that may be used; -1 when there is no bound.",
+    );
+    match usage.max_virtual_bytes {
+        Some(bytes) => page.sample(&[], bytes),
+        None => page.sample(&[], -1),
+    }
+    page.gauge("process_threads", "Threads of the process.");
+    page.sample(&[], usage.threads);
     page.gauge("process_open_fds", "Open file descriptors.");
     page.sample(&[], usage.open_descriptors);
     page.gauge("process_max_fds", "File descriptors that may be open.");
@@ -374,13 +397,28 @@ impl Page {
     }
 
     fn buckets(&mut self, labels: &[(&str, &str)], histogram: &Histogram) {
-        for (bound, count) in histogram.cumulative() {
+        let mut last = 0;
+        for (bucket, (bound, count)) in histogram.cumulative().enumerate() {
             // Both formats' canonical numbers: a bound of one is "1.0".
             self.line("_bucket", labels, Some(&format!("{bound:?}")), count);
+            self.exemplar(histogram, bucket);
+            last = bucket + 1;
         }
         self.line("_bucket", labels, Some("+Inf"), histogram.count());
+        self.exemplar(histogram, last);
         self.line("_sum", labels, None, histogram.sum());
         self.line("_count", labels, None, histogram.count());
+    }
+
+    /// Appends to the line just written which trace fell into its bucket last. 40 characters of labels, of the 128 that
+    /// OpenMetrics allows; the classic format has no exemplars.
+    fn exemplar(&mut self, histogram: &Histogram, bucket: usize) {
+        if let Some(Exemplar { trace, value, at }) =
+            histogram.exemplar(bucket).filter(|_| self.format == Format::OpenMetrics)
+        {
+            self.text.pop();
+            let _ = writeln!(self.text, " # {{trace_id=\"{trace}\"}} {value} {at:.3}");
+        }
     }
 
     fn line(&mut self, suffix: &str, labels: &[(&str, &str)], bound: Option<&str>, value: impl Display) {

@@ -34,7 +34,10 @@ mod routes;
 mod self_test;
 mod slow_clients;
 mod smuggling;
+#[cfg(feature = "otlp")]
+mod spans;
 mod tenants;
+mod traces;
 mod transparent;
 mod unread_body;
 mod upgrade;
