@@ -29,6 +29,7 @@ mod table;
 mod tables;
 mod trace;
 pub mod units;
+mod upstream;
 mod value;
 
 #[cfg(test)]
