@@ -20,6 +20,7 @@ use crate::hold::{self, Held};
 use crate::live::Live;
 use crate::reply::{self, LocalError};
 use crate::shadow;
+use crate::trace::Trace;
 use crate::upstream::Refusal;
 use crate::worker::Worker;
 
@@ -46,6 +47,7 @@ pub(crate) async fn handle<S: ClientIo>(
     // 1. Identify: the framing of the body, before anything else is believed of the request.
     let head_bytes = scratch.head.len as u64;
     let mut body = RequestBody::of(&scratch.head, &live.limits);
+    exchange.trace = Trace::of(scratch, &live.spans);
     let after = stages(client, scratch, worker, live, exchange, over_limit, &mut body).await;
     exchange.bytes_in += head_bytes + body.bytes;
     after

@@ -138,6 +138,7 @@ pub(crate) fn rejection(
     close: bool,
 ) -> u16 {
     let retry_after = retry_after(live, rejection);
+    let timed = live.settings.response.server_timing;
     let compose = |scratch: &mut Scratch| {
         scratch.to_client.clear();
         let description = describe(rejection.reason, &live.status_codes);
@@ -146,14 +147,17 @@ pub(crate) fn rejection(
             retry_after: Some(retry_after),
             attempt,
             remedy: rejection.remedy,
+            queued: timed.then_some(rejection.waited),
             ..view(&description, live)
         };
         write(scratch, view, close);
         description.status
     };
     let Scratch { head, inbox, .. } = scratch;
-    // A budget is hardly ever the same twice, and attempts are what clients say: made-up numbers would fill the room.
+    // A budget is hardly ever the same twice, nor is a wait, and attempts are what clients say: made-up numbers would fill
+    // the room.
     let usual = !close
+        && !timed
         && attempt.is_none_or(|attempt| attempt <= USUAL_ATTEMPTS)
         && !matches!(rejection.remedy, Some(Remedy::Budget(_)))
         && head.version == Version::Http11

@@ -138,6 +138,7 @@ impl Shared {
             gate.queue_depth = meant.queue_depth;
             gate.retry_share = meant.retry_share;
             gate.overload = meant.overload;
+            gate.limiter = meant.limiter;
         }
         gate
     }

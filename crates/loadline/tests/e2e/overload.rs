@@ -119,7 +119,7 @@ fn without_thresholds_a_late_runtime_is_shown_and_rejects_nobody() {
     std::thread::sleep(Duration::from_millis(300));
     proxy.signal(Signal::CONT);
     let page = proxy.admin("/metrics").text();
-    assert!(page.contains("loadline_runtime_lag_seconds{worker=\"0\",quantile=\"0.5\"} "), "{page}");
+    assert!(page.contains("loadline_runtime_lag_seconds{worker=\"0\",statistic=\"median\"} "), "{page}");
     assert!(page.contains("loadline_overload_level{signal=\"cpu_pressure\"} 0"), "{page}");
     for _ in 0..20 {
         assert_eq!(proxy.get("/").status, 200);

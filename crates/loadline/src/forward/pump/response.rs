@@ -185,11 +185,15 @@ impl<S: ClientIo> Pump<'_, S> {
             }
             header
         });
+        let mut extra = Vec::new();
+        if self.live.settings.response.server_timing {
+            self.exchange.write_timing(&mut extra);
+        }
         let options = ForwardResponse {
             client_version: self.version,
             framing: self.out,
             keep_alive: self.keep,
-            extra: b"",
+            extra: &extra,
             head_request: self.kind == RequestKind::Head,
             drop: reports.as_slice(),
         };
