@@ -4,6 +4,7 @@
 //! on stderr, and ends with 0 when everything ran and held, 1 when something did not.
 
 mod bench;
+mod deploy;
 
 use std::process::ExitCode;
 
@@ -22,11 +23,16 @@ enum Task {
     /// Measure loadline beside HAProxy and nginx.
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Write the files below deploy/ that repeat another one.
+    Deploy,
 }
 
 fn main() -> ExitCode {
-    let Task::Bench(bench) = Cli::parse().task;
-    match bench::run(&bench) {
+    let done = match Cli::parse().task {
+        Task::Bench(bench) => bench::run(&bench),
+        Task::Deploy => deploy::run(),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");

@@ -4,13 +4,15 @@ use std::num::NonZeroU32;
 
 use crate::{
     Class, Counters, Decision, Duration, Event, Instant, Outcome, OverloadLevel, Permit, Reason, Rejection,
-    Request, Settings, Snapshot, Ticket,
+    Request, Rule, Settings, Snapshot, Ticket,
     door::Verdict,
     drain::Drain,
+    limiter::{self, Limiter},
     predictor::Predictor,
     queue::{Left, Pace, Queue, Room},
     retries::FreshShed,
     retry_after::{Load, RetryAfter},
+    routes::Routes,
     service_time::ServiceTime,
     snapshot::ClassSnapshot,
 };
@@ -23,10 +25,13 @@ use crate::{
 pub struct Admission {
     pub(crate) settings: Settings,
     pub(crate) queue: Queue,
+    pub(crate) limiter: Limiter,
     /// Slots taken, bypass not counted.
     pub(crate) in_flight: u32,
     /// The requests that took them.
     pub(crate) requests: u32,
+    /// The same by route.
+    pub(crate) routes: Routes,
     /// Slots taken by retries.
     pub(crate) retries_in_flight: u32,
     pub(crate) fresh_shed: FreshShed,
@@ -48,7 +53,7 @@ pub struct Admission {
     pub(crate) overload: OverloadLevel,
     /// The latest `now` so far.
     clock: Instant,
-    service_time: ServiceTime,
+    pub(crate) service_time: ServiceTime,
     pub(crate) predictor: Predictor,
     doomed_started: u64,
     probes_started: u64,
@@ -60,13 +65,16 @@ impl Admission {
     /// Nothing in flight, nobody waiting.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
+        let limiter = Limiter::new(&settings.limiter, settings.limit);
         Self {
-            queue: Queue::new(settings.queue.clone()),
+            queue: Queue::new(settings.queue.clone(), settings.fairness),
+            routes: Routes::new(&settings.routes),
             in_flight: 0,
             requests: 0,
             retries_in_flight: 0,
             fresh_shed: FreshShed::default(),
-            ceiling: settings.limit.get().saturating_add(settings.reserve),
+            ceiling: limiter.in_force().get().saturating_add(settings.reserve),
+            limiter,
             bypass_in_flight: 0,
             bypass_ceiling: settings.bypass_limit.get(),
             counters: Counters::default(),
@@ -90,20 +98,24 @@ impl Admission {
     /// A request has arrived. Admitted if a slot is free and nobody of its class or a higher one waits; else queued or shed.
     pub fn on_arrival(&mut self, now: Instant, mut request: Request) -> Decision {
         let now = self.advance(now);
-        if request.retry {
-            request.class = self.class_of_retry(now, request.class);
-        }
+        self.prepare(now, &mut request);
         let class = request.class;
         self.counters.offered(class);
         let decision = match self.judge(now, &request) {
             Verdict::Admit => Decision::Admit(self.grant(now, &request, 0, 0)),
             Verdict::Queue(way) => {
-                let pace = self.pace(now);
-                Decision::Queue(self.queue.push(now, request, way, &pace))
+                let (pace, newcomer) = (self.pace(now), self.newcomer(&request));
+                Decision::Queue(self.queue.push(now, &newcomer, way, &pace, &self.routes))
             }
-            Verdict::Shed(reason) => {
+            Verdict::Shed(rule) => {
+                let reason = rule.reason();
                 self.fresh_shed.note(now, &request, reason);
-                Decision::Shed(self.reject(now, class, reason))
+                let mut rejection = self.reject(now, class, reason);
+                // Most often nothing but time helps.
+                if rule != Rule::SlotsTaken {
+                    rejection.remedy = self.remedy(now, &request, rule);
+                }
+                Decision::Shed(rejection)
             }
         };
         self.check_after_mutation();
@@ -127,16 +139,18 @@ impl Admission {
             let left = self.in_flight.checked_sub(permit.cost());
             self.in_flight = left.expect("a permit is handed back to who gave it");
             self.requests -= 1;
+            self.routes.end(permit.route());
             if permit.is_retry() {
                 self.retries_in_flight -= permit.cost();
             }
-            self.lower_ceiling();
             let held = now.nanos_since(permit.admitted_at());
             self.predictor.record(now, permit.route(), held, outcome);
             // Work that was given up says nothing about how long it would have taken.
             if outcome != Outcome::Aborted {
                 self.service_time.record(held);
             }
+            self.teach_limiter(now, &permit, held, outcome);
+            self.move_ceiling();
         }
         self.counters.ended(class, outcome);
         self.check_after_mutation();
@@ -146,7 +160,7 @@ impl Admission {
     pub fn on_cancel(&mut self, now: Instant, ticket: Ticket) -> bool {
         let now = self.advance(now);
         let pace = self.pace(now);
-        let Some(left) = self.queue.cancel(now, ticket, &pace) else { return false };
+        let Some(left) = self.queue.cancel(now, ticket, &pace, &self.routes) else { return false };
         self.counters.abandoned(left.request.class);
         self.check_after_mutation();
         true
@@ -156,25 +170,32 @@ impl Admission {
     ///
     /// Rejections come before dispatches: a waiter whose time is up when a slot comes free is rejected, not served. One whose
     /// turn it is but whose deadline is out of reach by then, or whom `codel` drops, is rejected instead of being dispatched.
+    #[inline]
     pub fn poll(&mut self, now: Instant) -> Event {
-        let now = self.advance(now);
+        // After most calls nobody waits, and then this is all there is to do.
         if self.queue.is_quiet() {
+            self.advance(now);
             return Event::Idle;
         }
+        self.poll_waiting(now)
+    }
+
+    fn poll_waiting(&mut self, now: Instant) -> Event {
+        let now = self.advance(now);
         let pace = self.pace(now);
-        if let Some((left, reason)) = self.queue.pop_rejected(now, &pace) {
+        if let Some((left, reason)) = self.queue.pop_rejected(now, &pace, &self.routes) {
             return self.expire(now, &left, reason);
         }
-        if let Some(next) = self.queue.next(now, &pace, &self.room(now)) {
+        if let Some(next) = self.queue.next(now, &pace, &self.room(now), &self.routes) {
             if self.comes_too_late(now, &next.request) {
-                let left = self.queue.refuse(now, &next, &pace);
+                let left = self.queue.refuse(now, &next, &pace, &self.routes);
                 return self.expire(now, &left, Reason::DeadlineUnreachable);
             }
             if self.queue.drops(now, &next) {
-                let left = self.queue.refuse(now, &next, &pace);
+                let left = self.queue.refuse(now, &next, &pace, &self.routes);
                 return self.expire(now, &left, Reason::Codel);
             }
-            let left = self.queue.serve(now, &next, &pace);
+            let left = self.queue.serve(now, &next, &pace, &self.routes);
             let permit = self.grant(now, &left.request, now.nanos_since(left.arrived), left.depth);
             self.check_after_mutation();
             return Event::Dispatch(left.ticket, permit);
@@ -191,13 +212,19 @@ impl Admission {
         let now = self.advance(now);
         self.drain.advance(now, self.in_flight);
         self.bypass_ceiling = self.bypass_in_flight.max(settings.bypass_limit.get());
+        let regroup = settings.fairness != self.settings.fairness || settings.routes != self.settings.routes;
+        self.routes.reconfigure(&settings.routes);
         self.queue.reconfigure(settings.queue.clone());
+        if regroup {
+            self.queue.regroup(settings.fairness, &self.routes);
+        }
+        self.limiter.reconfigure(now, &settings.limiter, settings.limit);
         if settings.seed != self.settings.seed {
             self.retry_after = RetryAfter::new(settings.seed);
         }
         self.settings = settings;
         self.finish_warmup(now);
-        self.lower_ceiling();
+        self.move_ceiling();
         self.check_after_mutation();
     }
 
@@ -254,19 +281,23 @@ impl Admission {
             queued: self.queue.unanswered(class),
             oldest_wait: self.queue.oldest(class).map(|arrived| now.saturating_since(arrived)),
             overloaded: self.queue.is_overloaded(now, class, &pace),
+            tenants: self.queue.tenants(class),
             median_patience: self.queue.median_patience(now, class),
             predicted_wait: match class {
                 Class::Bypass => Duration::ZERO,
                 _ => self.predicted_wait(now, &Request::new(class)),
             },
         });
-        let limit = self.settings.limit.get();
+        let limit = self.limiter.settled().get();
         Snapshot {
             limit,
             effective_limit: self.limit(now).get(),
-            reserve: self.settings.reserve,
+            limiter: self.limiter.snapshot(self.settings.limit),
+            reserve: self.reserve(),
             in_flight: self.in_flight,
             peak_in_flight: self.peak_in_flight,
+            in_flight_by_route: self.routes.in_flight().to_vec(),
+            held_bytes: self.queue.held_bytes(),
             retries_in_flight: self.retries_in_flight,
             retry_share: self.retry_share(now),
             bypass_limit: self.settings.bypass_limit.get(),
@@ -287,19 +318,56 @@ impl Admission {
         }
     }
 
+    #[inline]
     pub(crate) fn room(&self, now: Instant) -> Room {
         let slots = self.limit(now);
         let limit = slots.get();
         Room {
             limit: slots,
             free: limit.saturating_sub(self.in_flight),
-            free_with_reserve: limit.saturating_add(self.settings.reserve).saturating_sub(self.in_flight),
+            free_with_reserve: limit.saturating_add(self.reserve()).saturating_sub(self.in_flight),
         }
     }
 
-    fn lower_ceiling(&mut self) {
-        let limit = self.settings.limit.get();
-        self.ceiling = self.in_flight.max(limit.saturating_add(self.settings.reserve));
+    /// How many slots above the limit in force the critical class may use.
+    pub(crate) fn reserve(&self) -> u32 {
+        let reserve = self.settings.reserve;
+        if self.limiter.adapts() {
+            reserve.min(Settings::usual_reserve(self.limiter.in_force()))
+        } else {
+            reserve
+        }
+    }
+
+    /// Follows the limit, down only as fast as work ends.
+    pub(crate) fn move_ceiling(&mut self) {
+        let limit = self.limiter.in_force().get();
+        self.ceiling = self.in_flight.max(limit.saturating_add(self.reserve()));
+    }
+
+    /// How the service looks to the limiter since the last change.
+    fn load(&self) -> limiter::Load {
+        let limit = self.limiter.in_force().get();
+        // A threshold is in the way of most before the limit is.
+        let slots = self.settings.shed_at.threshold(Class::Normal, limit).unwrap_or(limit);
+        limiter::Load {
+            in_flight: self.in_flight,
+            bound: self.in_flight >= slots || self.queue.waiting() > 0,
+        }
+    }
+
+    fn teach_limiter(&mut self, now: Instant, permit: &Permit, held_nanos: u64, outcome: Outcome) {
+        if !self.limiter.adapts() || !self.is_warm {
+            return;
+        }
+        let sample = limiter::Sample {
+            held_nanos,
+            outcome,
+            route: permit.route(),
+            cost: permit.cost(),
+            in_flight: permit.in_flight_at_admission(),
+        };
+        self.limiter.on_complete(now, &sample, self.load());
     }
 
     /// Takes free slots.
@@ -319,13 +387,14 @@ impl Admission {
             self.drain.advance(now, self.in_flight);
             self.in_flight += cost.get();
             self.requests += 1;
+            self.routes.begin(request.route);
             if request.retry {
                 self.retries_in_flight += cost.get();
             }
             self.peak_in_flight = self.peak_in_flight.max(self.in_flight);
         }
         self.counters.admitted(class);
-        Permit::new(request, cost, now, queued_nanos, depth)
+        Permit::new(request, cost, now, queued_nanos, depth, self.in_flight)
     }
 
     /// Whatever is started against its deadline is counted; see [`Snapshot::doomed_started`].
@@ -371,14 +440,20 @@ impl Admission {
     }
 
     /// The time of this call: never before that of an earlier one.
+    #[inline]
     pub(crate) fn advance(&mut self, now: Instant) -> Instant {
         self.clock = self.at_least(now);
         if !self.is_warm {
             self.finish_warmup(self.clock);
+            self.limiter.pause(self.clock);
+        } else if self.limiter.adapts() {
+            self.limiter.advance(self.clock, self.load());
+            self.move_ceiling();
         }
         self.clock
     }
 
+    #[inline]
     pub(crate) fn at_least(&self, now: Instant) -> Instant {
         self.clock.max(now)
     }

@@ -1,6 +1,6 @@
 //! The answers of the state machine, and the one answer it is given: how the work ended.
 
-use crate::{Class, Duration, Instant, Permit, Reason, Ticket};
+use crate::{Class, Duration, Instant, Permit, Reason, Remedy, Ticket};
 
 /// What happens to a request that has just arrived.
 #[derive(Debug)]
@@ -55,13 +55,15 @@ pub struct Rejection {
     pub waited: Duration,
     /// 0 if it was rejected at the door, else one more than the number of waiters dispatched while it waited.
     pub depth: u32,
+    /// What would have let it in, besides coming back later; `None`: nothing of that kind.
+    pub remedy: Option<Remedy>,
 }
 
 impl Rejection {
     /// A rejection at the door.
     #[must_use]
     pub const fn new(reason: Reason, class: Class, retry_after: Duration) -> Self {
-        Self { reason, class, retry_after, waited: Duration::ZERO, depth: 0 }
+        Self { reason, class, retry_after, waited: Duration::ZERO, depth: 0, remedy: None }
     }
 }
 

@@ -6,11 +6,11 @@
 //! deadline passed                              shed  deadline_expired
 //! overload signal against the class            shed  overload
 //! threshold of the class reached               shed  priority
+//! enough slots are free, its route is below its own limit, nobody of its class or above waits for a slot   admit
 //! a retry, and retries have their share         shed  priority
-//! enough slots are free, nobody of its class or above waits   admit
 //! draining                                     shed  draining
 //! the queue has a place, or somebody gives way           wait
-//! otherwise                                    shed  concurrency (no queue) or queue_full
+//! otherwise                                    shed  concurrency (no queue), queue_full or fairness
 //! ```
 //!
 //! Who would be admitted or would wait is shed with deadline_unreachable instead when it has a deadline and
@@ -27,14 +27,17 @@
 //!
 //! Worked number: limit 4, 0.1 s each, 20 of its class wait: 0.5 s. With 0.1 s for itself, a deadline in 0.55 s is unreachable.
 
-use crate::{Admission, Class, Duration, Instant, OverloadLevel, Reason, Request, queue::Way};
+use crate::{
+    Admission, Class, Duration, Instant, OverloadLevel, Request, Rule,
+    queue::{Newcomer, Way},
+};
 
 /// What the door says.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Verdict {
     Admit,
     Queue(Way),
-    Shed(Reason),
+    Shed(Rule),
 }
 
 impl Admission {
@@ -43,38 +46,68 @@ impl Admission {
         let class = request.class;
         if class == Class::Bypass {
             let full = self.bypass_in_flight >= self.settings.bypass_limit.get();
-            return if full { Verdict::Shed(Reason::Concurrency) } else { Verdict::Admit };
+            return if full { Verdict::Shed(Rule::BypassLimit) } else { Verdict::Admit };
         }
         if request.deadline.is_some_and(|deadline| deadline <= now) {
-            return Verdict::Shed(Reason::DeadlineExpired);
+            return Verdict::Shed(Rule::DeadlinePassed);
         }
         if self.overload != OverloadLevel::None && self.overload.sheds(class) {
-            return Verdict::Shed(Reason::Overload);
+            return Verdict::Shed(Rule::OverloadSignal);
         }
         if let Some(threshold) = self.settings.shed_at.threshold(class, self.limit(now).get())
             && self.in_flight >= threshold
         {
-            return Verdict::Shed(Reason::Priority);
+            return Verdict::Shed(Rule::Threshold);
+        }
+        if self.is_served_at_once(now, request) {
+            let unreachable = request.deadline.is_some() && self.is_unreachable(now, request, 0);
+            return if unreachable { Verdict::Shed(Rule::Prediction) } else { Verdict::Admit };
         }
         if request.retry && self.retries_are_many(now, request) {
-            return Verdict::Shed(Reason::Priority);
-        }
-        if self.room(now).fits(request) && self.queue.is_empty_from(class) {
-            let unreachable = request.deadline.is_some() && self.is_unreachable(now, request, 0);
-            return if unreachable { Verdict::Shed(Reason::DeadlineUnreachable) } else { Verdict::Admit };
+            return Verdict::Shed(Rule::RetryShare);
         }
         if self.draining {
-            return Verdict::Shed(Reason::Draining);
+            return Verdict::Shed(Rule::Draining);
         }
-        match self.queue.way_in(now, class, &self.pace(now)) {
+        if self.settings.queue.depth == 0 {
+            let route_full = self.routes.is_full(request.route);
+            return Verdict::Shed(if route_full { Rule::RouteLimit } else { Rule::SlotsTaken });
+        }
+        match self.queue.way_in(now, &self.newcomer(request), &self.pace(now)) {
             Ok(way) => match request.deadline {
-                Some(_) if self.is_unreachable(now, request, self.wait_nanos(now, class)) => {
-                    Verdict::Shed(Reason::DeadlineUnreachable)
+                Some(_) if self.is_unreachable(now, request, self.wait_nanos(now, request)) => {
+                    Verdict::Shed(Rule::Prediction)
                 }
                 _ => Verdict::Queue(way),
             },
-            Err(reason) => Verdict::Shed(reason),
+            Err(rule) => Verdict::Shed(rule),
         }
+    }
+
+    /// Makes of a request what is judged: of a retry one of the class below while fresh work is shed, of a heavy route's one that
+    /// costs as much.
+    #[inline]
+    pub(crate) fn prepare(&self, now: Instant, request: &mut Request) {
+        if request.retry {
+            request.class = self.class_of_retry(now, request.class);
+        }
+        if !self.settings.routes.is_empty() {
+            request.cost = self.routes.cost(request);
+        }
+    }
+
+    /// Whether there is room for this request, and nobody goes before it.
+    #[inline]
+    fn is_served_at_once(&self, now: Instant, request: &Request) -> bool {
+        self.room(now).fits(request)
+            && self.queue.is_clear_for(request.class, &self.routes)
+            && !self.routes.is_full(request.route)
+    }
+
+    /// What the queue must know of a request that is to wait.
+    pub(crate) fn newcomer(&self, request: &Request) -> Newcomer {
+        let known = self.predictor.median(request.route).or_else(|| self.service_time.mean_nanos());
+        Newcomer::new(*request, known.unwrap_or(0))
     }
 
     /// Whether this request, which has to wait for so long, is refused because of its deadline.
@@ -102,17 +135,17 @@ impl Admission {
         self.settings.predict && in_use >= (self.limit(now).get() / 4).max(1)
     }
 
-    /// How long a newcomer of this class that has to wait will do so.
-    pub(crate) fn wait_nanos(&self, now: Instant, class: Class) -> u64 {
+    /// How long a newcomer like this that has to wait will do so.
+    pub(crate) fn wait_nanos(&self, now: Instant, request: &Request) -> u64 {
         let pace = self.pace(now);
-        let ahead = self.queue.slots_ahead(now, class, &pace);
+        let ahead = self.queue.slots_ahead(now, request, &pace, &self.routes);
         self.predictor.fade(now, pace.nanos_to_serve(ahead))
     }
 
     /// How long this request would wait if it arrived now.
     pub(crate) fn predicted_wait(&self, now: Instant, request: &Request) -> Duration {
-        let at_once = self.room(now).fits(request) && self.queue.is_empty_from(request.class);
-        Duration::from_nanos(if at_once { 0 } else { self.wait_nanos(now, request.class) })
+        let at_once = self.is_served_at_once(now, request);
+        Duration::from_nanos(if at_once { 0 } else { self.wait_nanos(now, request) })
     }
 
     /// How long this request would hold its slot.
@@ -125,7 +158,7 @@ impl Admission {
         let limit = self.limit(now).get();
         match class {
             Class::Bypass => self.settings.bypass_limit.get(),
-            Class::Critical => limit.saturating_add(self.settings.reserve),
+            Class::Critical => limit.saturating_add(self.reserve()),
             _ => self.settings.shed_at.threshold(class, limit).unwrap_or(limit),
         }
     }

@@ -1,6 +1,6 @@
 //! What would become of a request if it arrived now: the door's own verdict, with what it rests on.
 
-use crate::{Admission, Class, Duration, Instant, Reason, Request, door, queue::Way};
+use crate::{Admission, Class, Duration, Instant, Reason, Remedy, Request, Rule, door, queue::Way};
 
 /// What would become of a request; see [`Admission::explain`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -8,6 +8,10 @@ use crate::{Admission, Class, Duration, Instant, Reason, Request, door, queue::W
 pub struct Explanation {
     /// What would happen.
     pub verdict: Verdict,
+    /// The rule that decides it.
+    pub rule: Rule,
+    /// What would let it in if it is rejected; see [`Rejection::remedy`](crate::Rejection::remedy).
+    pub remedy: Option<Remedy>,
     /// The class under which it would be judged.
     pub class: Class,
     /// Who would lose his place in a full queue to it: somebody of this class.
@@ -39,24 +43,30 @@ impl Admission {
     pub fn explain(&self, now: Instant, request: &Request) -> Explanation {
         let now = self.at_least(now);
         let mut request = *request;
-        if request.retry {
-            request.class = self.class_of_retry(now, request.class);
-        }
+        self.prepare(now, &mut request);
         let class = request.class;
         let mut displaces = None;
-        let verdict = match self.judge(now, &request) {
-            door::Verdict::Admit => Verdict::Admit,
-            door::Verdict::Shed(reason) => Verdict::Shed(reason),
+        let mut remedy = None;
+        let (verdict, rule) = match self.judge(now, &request) {
+            door::Verdict::Admit => (Verdict::Admit, Rule::FreeSlot),
+            door::Verdict::Shed(rule) => {
+                remedy = self.remedy(now, &request, rule);
+                (Verdict::Shed(rule.reason()), rule)
+            }
             door::Verdict::Queue(way) => {
-                if let Way::InsteadOf(class) = way {
-                    displaces = Some(class);
-                }
-                Verdict::Queue
+                displaces = match way {
+                    Way::InsteadOf(class) => Some(class),
+                    Way::InsteadOfTenant(_) => Some(class),
+                    Way::Free | Way::InsteadOfExpired(_) => None,
+                };
+                (Verdict::Queue, if displaces.is_some() { Rule::PushOut } else { Rule::QueuePlace })
             }
         };
         let bypass = class == Class::Bypass;
         Explanation {
             verdict,
+            rule,
+            remedy,
             class,
             displaces,
             in_flight: if bypass { self.bypass_in_flight } else { self.in_flight },

@@ -4,12 +4,15 @@ use crate::{Admission, Class};
 
 impl Admission {
     /// Panics unless every invariant holds:
-    /// - slots in use ≤ limit + reserve; after the limit was lowered, no more than were in flight then, and falling only;
+    /// - the limit in force ≤ the limit of the settings;
+    /// - slots in use ≤ limit in force + reserve; after the limit was lowered, no more than were in flight then, and falling only;
     /// - the same for bypass and its cap;
     /// - per class: offered = admitted + shed + abandoned + queued;
     /// - admitted = completed + failed + timed out + aborted + in flight;
     /// - every waiter is in one list, in order of arrival, and will expire if it has a timeout;
-    /// - witnesses, and only they, were spared from giving way, and all of them are older than the others.
+    /// - witnesses, and only they, were spared from giving way;
+    /// - tenants and routes of a class are where the order of service looks for them, and their sums are true;
+    /// - the requests in flight by route add up.
     ///
     /// O(number of waiters).
     pub fn check_invariants(&self) {
@@ -33,7 +36,8 @@ impl Admission {
 
     fn check_ledger(&self) {
         assert!(self.in_flight <= self.ceiling, "{} in flight, ceiling {}", self.in_flight, self.ceiling);
-        assert!(self.ceiling >= self.settings.limit.get(), "the ceiling is never below the limit");
+        assert!(self.ceiling >= self.limiter.in_force().get(), "the ceiling is never below the limit");
+        assert!(self.limiter.in_force() <= self.settings.limit, "a number that was given is a ceiling");
         assert!(
             self.bypass_in_flight <= self.bypass_ceiling,
             "{} bypass in flight, ceiling {}",
@@ -61,5 +65,7 @@ impl Admission {
         assert_eq!(in_flight, u64::from(self.requests), "admitted = ended + in flight");
         assert!(self.retries_in_flight <= self.in_flight, "retries are among those in flight");
         assert!(self.requests <= self.in_flight, "each takes a slot at least");
+        let by_route = self.routes.in_flight().iter().map(|count| u64::from(*count)).sum::<u64>();
+        assert_eq!(by_route, u64::from(self.requests), "each is of a route");
     }
 }

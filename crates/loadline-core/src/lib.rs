@@ -21,10 +21,24 @@
 //! freed slot, a waiter gives way to a newcomer) come out of `poll` only, so that there is one place that hands them on.
 //!
 //! # What decides
-//! The class, the deadline, the cost, the route of a [`Request`] and whether it is a retry; the [`Settings`]; the slots in use and
-//! who waits; and what was told about the whole process: [`Admission::set_overload`], [`Admission::set_draining`],
-//! [`Admission::restart_warmup`]. [`Admission::explain`] says what would become of a request. What a request and the settings do not
-//! mention has no effect: a limit of 3 and plain requests mean three at a time, and the rest waits.
+//! Of a [`Request`]: class, deadline, cost, route, tenant, cohort, the bytes that it holds, and whether it is a retry. Besides the
+//! [`Settings`]; the slots in use and who waits; and what was told about the whole process: [`Admission::set_overload`],
+//! [`Admission::set_draining`], [`Admission::restart_warmup`]. What a request and the settings do not mention has no effect: a limit
+//! of 3 and plain requests mean three at a time, and the rest waits.
+//!
+//! Classes come first, in strict order. Among the waiters of one class, from the outside in:
+//!
+//! 1. whose route is at its own limit ([`Settings::routes`]) is passed by everybody of another;
+//! 2. tenants get the same slot time ([`Settings::fairness`]);
+//! 3. under overload and [`Discipline::Adaptive`], lower cohorts go before upper ones ([`Request::with_cohort`]; not between tenants),
+//!    and cheap requests before expensive ones, but for a share that each route gets in any case;
+//! 4. the discipline decides: oldest or newest first.
+//!
+//! None of this sheds anybody while a slot is free and nobody waits for it.
+//!
+//! # Why
+//! A [`Rejection`] has its [`Reason`], and a [`Remedy`] if something but time would have let the request in: a higher class, a later
+//! deadline. [`Admission::explain`] says what would become of a request, and by which [`Rule`].
 //!
 //! # Beside it
 //! A [`Breaker`] says whether an upstream is to be asked at all. It is a state machine of its own, one for each endpoint, and as
@@ -58,17 +72,22 @@ mod door;
 mod drain;
 mod explain;
 mod invariants;
+mod limiter;
 mod load_shedder;
 mod overload_level;
 mod permit;
 mod predictor;
 mod queue;
 mod reason;
+mod remedy;
 mod request;
 mod retries;
 mod retry_after;
+mod routes;
+mod rule;
 mod service_time;
 mod settings;
+mod shadow;
 mod snapshot;
 mod thresholds;
 mod ticket;
@@ -83,14 +102,25 @@ pub use class::Class;
 pub use counters::{ClassCounters, Counters};
 pub use decision::{Decision, Event, Outcome, Rejection};
 pub use explain::{Explanation, Verdict};
+pub use limiter::{
+    AimdSettings, AutoSettings, Gradient2Settings, LimitChange, LimitRange, LimiterSettings, LimiterSnapshot,
+    VegasSettings, Why,
+};
 pub use load_shedder::{LoadShedder, LoadShedderStats, Slot};
 pub use overload_level::OverloadLevel;
 pub use permit::Permit;
 pub use reason::Reason;
-pub use request::{Request, RouteId};
-pub use settings::{CodelSettings, Discipline, QueueSettings, Settings};
+pub use request::{Cohort, Request, RouteId, TenantId};
+pub use rule::{Remedy, Rule};
+pub use settings::{CodelSettings, Discipline, QueueSettings, RouteCost, RouteSettings, Settings};
+pub use shadow::{Shadow, ShadowKey};
 pub use snapshot::{ClassSnapshot, Snapshot};
 pub use thresholds::{Percent, ShedAt};
 pub use ticket::Ticket;
 pub use time::Instant;
 pub use warmup::Warmup;
+
+/// The readme's code compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

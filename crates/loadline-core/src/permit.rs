@@ -16,6 +16,8 @@ pub struct Permit {
     queued_nanos: u64,
     depth: u32,
     cost: NonZeroU32,
+    /// Slots in use once it was admitted.
+    in_flight: u32,
     route: RouteId,
     class: Class,
     retry: bool,
@@ -29,15 +31,20 @@ impl Permit {
         admitted_at: Instant,
         queued_nanos: u64,
         depth: u32,
+        in_flight: u32,
     ) -> Self {
         let Request { class, route, retry, .. } = *request;
-        Self { admitted_at, queued_nanos, depth, cost, route, class, retry }
+        Self { admitted_at, queued_nanos, depth, cost, in_flight, route, class, retry }
     }
 
     /// Whether it was asked for by a retry.
     #[must_use]
     pub const fn is_retry(&self) -> bool {
         self.retry
+    }
+
+    pub(crate) const fn in_flight_at_admission(&self) -> u32 {
+        self.in_flight
     }
 
     pub(crate) const fn route(&self) -> RouteId {

@@ -68,6 +68,11 @@ impl Predictor {
         Some(self.fade(now, median))
     }
 
+    /// The same, whatever silence there is: to compare routes with each other.
+    pub(crate) fn median(&self, route: RouteId) -> Option<u64> {
+        self.routes.get(route.index())?.median()
+    }
+
     /// How much of an estimate is left after the present silence.
     pub(crate) fn fade(&self, now: Instant, estimate: u64) -> u64 {
         let halvings = now.nanos_since(self.silent_since) / nanos(HALF_LIFE);

@@ -10,15 +10,15 @@ pub enum Reason {
     QueueFull,
     /// It waited in the queue for as long as the queue timeout allows.
     QueueTimeout,
-    /// The limit was reached and nothing may wait: queue depth 0, or the cap of the bypass class.
+    /// The limit, or that of its route, was reached and nothing may wait: queue depth 0, or the cap of the bypass class.
     Concurrency,
-    /// Its class was not admitted at this load; or it was a retry, and these had their share of the slots.
+    /// Its class was not admitted at this load; or it was a retry, slots were scarce, and retries had their share of them.
     Priority,
     /// Its class was overloaded, and it gave way to newer ones that could not all have been served before its own time was
     /// up: see [`Discipline::Adaptive`](crate::Discipline::Adaptive). Or it was dropped by the law of
     /// [`Discipline::Codel`](crate::Discipline::Codel).
     Codel,
-    /// Its tenant already had its share.
+    /// The queue was full, and its tenant had more of it than the others.
     Fairness,
     /// Its deadline had passed.
     DeadlineExpired,

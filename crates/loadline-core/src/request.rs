@@ -1,6 +1,6 @@
 //! What the core is told about a request when it arrives.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU8, NonZeroU32, NonZeroU64};
 
 use crate::{Class, Instant};
 
@@ -20,13 +20,28 @@ pub struct Request {
     pub route: RouteId,
     /// Whether its client has tried before.
     pub retry: bool,
+    /// On whose behalf it comes; with [`Settings::fairness`](crate::Settings::fairness), tenants are treated alike.
+    pub tenant: Option<TenantId>,
+    /// To which group of users it belongs; under overload one group is shed before the next.
+    pub cohort: Option<Cohort>,
+    /// How many bytes of it are held while it waits.
+    pub held_bytes: u32,
 }
 
 impl Request {
     /// A request of this class about which nothing else is known: it needs one slot.
     #[must_use]
     pub const fn new(class: Class) -> Self {
-        Self { class, cost: NonZeroU32::MIN, deadline: None, route: RouteId::OTHER, retry: false }
+        Self {
+            class,
+            cost: NonZeroU32::MIN,
+            deadline: None,
+            route: RouteId::OTHER,
+            retry: false,
+            tenant: None,
+            cohort: None,
+            held_bytes: 0,
+        }
     }
 
     /// It needs so many slots at once, because one such request makes as much work as so many others. Bypass ignores it.
@@ -49,18 +64,88 @@ impl Request {
     }
 
     /// Whether its client has tried before and was refused or failed. Retries go behind fresh work while that is being shed,
-    /// and hold a fifth of the slots at most. Bypass ignores it.
+    /// and where slots are scarce they hold a fifth of them at most. Bypass ignores it.
     #[must_use]
     pub const fn with_retry(mut self, retry: bool) -> Self {
         self.retry = retry;
         self
     }
 
-    /// It takes about as long as others of this route.
+    /// It takes about as long as others of this route, and is bound by what [`Settings::routes`](crate::Settings::routes) says
+    /// of it. Bypass ignores the latter.
     #[must_use]
     pub const fn with_route(mut self, route: RouteId) -> Self {
         self.route = route;
         self
+    }
+
+    /// It comes on behalf of this tenant. Without effect unless [`Settings::fairness`](crate::Settings::fairness) is on; then
+    /// those without a tenant count as one.
+    #[must_use]
+    pub const fn with_tenant(mut self, tenant: TenantId) -> Self {
+        self.tenant = Some(tenant);
+        self
+    }
+
+    /// Its user belongs to this group. Under overload the upper groups of a class are shed first, so that the same users
+    /// get all their answers, instead of all users some. Without effect while tenants are treated alike.
+    #[must_use]
+    pub const fn with_cohort(mut self, cohort: Cohort) -> Self {
+        self.cohort = Some(cohort);
+        self
+    }
+
+    /// So many bytes of it, such as a buffered body, are held while it waits; see
+    /// [`QueueSettings::held_bytes`](crate::QueueSettings::held_bytes).
+    #[must_use]
+    pub const fn with_held_bytes(mut self, bytes: u32) -> Self {
+        self.held_bytes = bytes;
+        self
+    }
+}
+
+/// Names a tenant: whoever is to get as much as others of its kind. A hash of the caller's key; tenants whose hashes collide
+/// share one share, so whoever can choose keys should not be able to compute the hash.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct TenantId(NonZeroU64);
+
+impl TenantId {
+    /// The tenant with this hash. 0 counts as 1.
+    #[must_use]
+    pub const fn new(hash: u64) -> Self {
+        match NonZeroU64::new(hash) {
+            Some(hash) => Self(hash),
+            None => Self(NonZeroU64::MIN),
+        }
+    }
+}
+
+/// A group of users, 0 to 127, made by the caller from a hash of the user's key and the time, so that it is not always the same
+/// who are in the upper ones.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Cohort(NonZeroU8);
+
+impl Cohort {
+    /// How many there are.
+    pub const COUNT: usize = 128;
+
+    /// The group with this number; of a larger one, the lower seven bits.
+    #[must_use]
+    pub const fn new(number: u8) -> Self {
+        Self(NonZeroU8::MIN.saturating_add(number % Self::COUNT as u8))
+    }
+
+    /// Its number, 0 to 127.
+    #[must_use]
+    pub const fn get(self) -> u8 {
+        self.0.get() - 1
+    }
+}
+
+impl From<Class> for Request {
+    /// About which nothing but the class is known.
+    fn from(class: Class) -> Self {
+        Self::new(class)
     }
 }
 

@@ -4,9 +4,14 @@
 //!
 //! - While fresh work of its class is being shed (somebody was within the last [`LATELY`]), a retry is judged as one of the class
 //!   below. Everything that follows, its place in the queue and the ledger included, is that of the lower class.
-//! - Retries hold at most a fifth of the slots, at least [`MIN_SHARE`]: those in flight and those waiting together. One more is
-//!   refused with [`Reason::Priority`] even with a slot free, because the wave that it is part of would fill that too. One
-//!   retry alone is never refused for it, whatever it costs.
+//! - Where slots are scarce, retries hold at most a fifth of them, at least [`MIN_SHARE`]: those in flight and those waiting
+//!   together. One more is refused with [`Reason::Priority`] instead of waiting. With a slot free and nobody waiting for it, it
+//!   takes nothing from anybody, so it is admitted: retries may fill an idle service, and from the moment on at which fresh
+//!   work comes and has to wait, no further one is let in before fewer than the share are left. One retry alone is never refused
+//!   for it, whatever it costs.
+//!
+//! So an overload is not made longer by its own retries: while it lasts they get a fifth of the slots, however many they are, and
+//! behind fresh work.
 //!
 //! Worked number: of 100 slots retries get 20; of 10 they get 3.
 

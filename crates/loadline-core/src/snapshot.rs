@@ -1,15 +1,17 @@
 //! The state at one moment as plain data, for status pages, metrics and tests.
 
-use crate::{Class, Counters, Duration, OverloadLevel};
+use crate::{Class, Counters, Duration, LimiterSnapshot, OverloadLevel};
 
 /// The state of an [`Admission`](crate::Admission) at one moment.
 #[derive(Clone, PartialEq, Debug, Default)]
 #[non_exhaustive]
 pub struct Snapshot {
-    /// Slots, bypass not counted: how many may be in flight that need one each.
+    /// Slots, bypass not counted: how many may be in flight that need one each. Of a limit that adapts, the one it stands by.
     pub limit: u32,
-    /// Slots there are by now, during a warm-up; else the limit.
+    /// Slots there are now: fewer than the limit during a warm-up, more or fewer while an adaptive limit tries another one.
     pub effective_limit: u32,
+    /// What moves the limit, and why it is what it is.
+    pub limiter: LimiterSnapshot,
     /// How many more the critical class may have in flight.
     pub reserve: u32,
     /// Slots in use, bypass not counted. Above the limit only by the reserve, and while a lowered limit has not been
@@ -17,6 +19,11 @@ pub struct Snapshot {
     pub in_flight: u32,
     /// The most slots that were ever in use at once, bypass not counted.
     pub peak_in_flight: u32,
+    /// By [`RouteId::index`](crate::RouteId::index), how many requests of the route are in flight, whatever they cost. As long as
+    /// the highest route that ever was.
+    pub in_flight_by_route: Vec<u32>,
+    /// How many bytes the waiters hold; see [`QueueSettings::held_bytes`](crate::QueueSettings::held_bytes).
+    pub held_bytes: u64,
     /// Slots in use by retries.
     pub retries_in_flight: u32,
     /// Slots that retries may use, those that wait included.
@@ -76,6 +83,8 @@ pub struct ClassSnapshot {
     /// break. The target is the mean service time, at least 5 and at most 50 ms; the interval is 100 ms. Judged under every
     /// discipline; `adaptive` acts on it.
     pub overloaded: bool,
+    /// How many tenants wait; 0 unless [`Settings::fairness`](crate::Settings::fairness) is on.
+    pub tenants: u32,
     /// How long half of the clients would wait before they leave, learned from who left and who did not, most of it in the
     /// last tens of seconds; `None` while too few have left, or beyond 51.2 s. `adaptive` acts on it while overloaded.
     pub median_patience: Option<Duration>,

@@ -60,28 +60,28 @@ impl Admission {
     /// How many slots there are at `now`.
     #[inline]
     pub(crate) fn limit(&self, now: Instant) -> NonZeroU32 {
-        if self.is_warm { self.settings.limit } else { self.limit_while_warming_up(now) }
+        if self.is_warm { self.limiter.in_force() } else { self.limit_while_warming_up(now) }
     }
 
     #[cold]
     fn limit_while_warming_up(&self, now: Instant) -> NonZeroU32 {
-        let limit = self.settings.limit;
+        let limit = self.limiter.in_force();
         let elapsed = now.nanos_since(self.warm_since);
         self.settings.warmup.map_or(limit, |warmup| warmup.limit(limit, elapsed))
     }
 
-    /// When there will be more slots than now, by themselves; `None` unless warming up. Whoever holds waiters should
+    /// When there will be more slots than now, by themselves; `None` unless warming up, or while an adaptive limit tries a lower
+    /// one. Whoever holds waiters should
     /// [`poll`](Self::poll) then.
     #[must_use]
     pub fn next_rise(&self, now: Instant) -> Option<Instant> {
         if self.is_warm {
-            return None;
+            return self.limiter.wakes_at();
         }
         let now = self.at_least(now);
         let warmup = self.settings.warmup.as_ref()?;
-        let slots = self.limit(now);
-        let elapsed =
-            (slots < self.settings.limit).then(|| warmup.rises_above(self.settings.limit, slots.get()))?;
+        let (slots, limit) = (self.limit(now), self.limiter.in_force());
+        let elapsed = (slots < limit).then(|| warmup.rises_above(limit, slots.get()))?;
         Some(self.warm_since + Duration::from_nanos(elapsed))
     }
 

@@ -2,19 +2,23 @@
 //!
 //! The model knows nothing of slabs, heaps and intrusive lists. It checks for each event that the one who was named is the one
 //! that the rules name, that everybody is answered exactly once, and that nobody was overtaken.
+//!
+//! It does not predict service times, and so knows neither what a tenant has had nor what is cheap. Where that decides, it knows a
+//! set of those who may be next (the head of each tenant and route), and that one of them is.
 
 use std::{cmp::Ordering, num::NonZeroU32};
 
 use loadline_core::{
-    Admission, Class, Decision, Discipline, Duration, Event, Instant, Outcome, OverloadLevel, Percent,
-    Permit, Reason, Request, RouteId, Settings, ShedAt, Snapshot, Ticket, Verdict, Warmup,
+    Admission, Class, Cohort, Decision, Discipline, Duration, Event, Instant, Outcome, OverloadLevel,
+    Percent, Permit, Reason, Request, RouteCost, RouteId, RouteSettings, Settings, ShedAt, Snapshot,
+    TenantId, Ticket, Verdict, Warmup,
 };
 use proptest::prelude::*;
 
 #[derive(Clone, Debug)]
 enum Action {
-    /// A class, a cost, a deadline after so many milliseconds, a route, whether it is a retry.
-    Arrive(Class, u32, Option<u64>, u16, bool),
+    /// A request, and its deadline after so many milliseconds.
+    Arrive(Request, Option<u64>),
     /// So many of one class at once.
     Crowd(Class, usize),
     /// The n-th permit in flight, modulo their number.
@@ -64,11 +68,33 @@ fn settings() -> impl Strategy<Value = Settings> {
                 over: Duration::from_nanos(seed % 500_000_000),
             });
             settings.predict = seed % 4 != 0;
+            settings.fairness = seed % 5 < 2;
+            settings.queue.held_bytes = (seed % 7 < 2).then_some(seed % 5_000);
+            let route = |bits: u64| {
+                let cost =
+                    NonZeroU32::new((bits >> 2) as u32 % 4).map_or(RouteCost::Learned, RouteCost::Fixed);
+                RouteSettings::new(NonZeroU32::new(bits as u32 % 4), cost)
+            };
+            let rows = [0, 4, 8].map(|shift| route(seed >> (20 + shift)));
+            settings.routes = rows[..seed as usize % 4].to_vec();
             settings.queue.depth = depth;
             settings.queue.timeout = timeout;
             settings.queue.discipline = discipline;
             settings.seed = seed;
             settings
+        },
+    )
+}
+
+fn request() -> impl Strategy<Value = Request> {
+    let tenant = prop_oneof![1 => Just(None), 3 => (0_u64..4).prop_map(|n| Some(TenantId::new(n)))];
+    let cohort = prop_oneof![2 => Just(None), 1 => (0_u8..128).prop_map(|n| Some(Cohort::new(n)))];
+    let bytes = prop_oneof![1 => Just(0), 1 => 0_u32..3_000];
+    (class(), 0_u16..3, prop::bool::weighted(0.2), tenant, cohort, bytes).prop_map(
+        |(class, route, retry, tenant, cohort, bytes)| {
+            let mut request = Request::new(class).with_route(RouteId::new(route)).with_retry(retry);
+            (request.tenant, request.cohort, request.held_bytes) = (tenant, cohort, bytes);
+            request
         },
     )
 }
@@ -79,8 +105,9 @@ fn action() -> impl Strategy<Value = Action> {
     let deadline = prop_oneof![3 => Just(None), 2 => (0_u64..300).prop_map(Some)];
     let cost = prop_oneof![4 => Just(1_u32), 1 => 1_u32..8];
     prop_oneof![
-        12 => (class(), cost, deadline, 0_u16..3, prop::bool::weighted(0.2))
-            .prop_map(|(class, cost, deadline, route, retry)| Action::Arrive(class, cost, deadline, route, retry)),
+        12 => (request(), cost, deadline).prop_map(|(request, cost, deadline)| {
+            Action::Arrive(request.with_cost(NonZeroU32::new(cost).unwrap()), deadline)
+        }),
         1 => (class(), 10_usize..40).prop_map(|(class, n)| Action::Crowd(class, n)),
         8 => (any::<usize>(), outcome).prop_map(|(n, outcome)| Action::Complete(n, outcome)),
         3 => any::<usize>().prop_map(Action::Cancel),
@@ -122,7 +149,8 @@ struct Model {
     due: Option<Instant>,
     /// In order of arrival.
     waiting: Vec<Waiter>,
-    permits: Vec<Permit>,
+    /// With their routes.
+    permits: Vec<(Permit, RouteId)>,
     answered: Vec<Ticket>,
     dispatched: u32,
     /// Dispatches in a row that went past a class that has waited too long.
@@ -167,8 +195,29 @@ impl Model {
     }
 
     fn in_flight(&self, bypass: bool) -> u32 {
-        let counted = self.permits.iter().filter(|permit| (permit.class() == Class::Bypass) == bypass);
-        counted.map(Permit::cost).sum()
+        let permits = self.permits.iter().map(|(permit, _)| permit);
+        permits.filter(|permit| (permit.class() == Class::Bypass) == bypass).map(Permit::cost).sum()
+    }
+
+    /// Whether a route is at its own limit.
+    fn is_full(&self, route: RouteId) -> bool {
+        let counted = self.permits.iter().filter(|(permit, _)| permit.class() != Class::Bypass);
+        let in_flight = counted.filter(|(_, other)| *other == route).count();
+        let limit = self.settings.routes.get(route.index()).and_then(|row| row.concurrency);
+        limit.is_some_and(|limit| in_flight >= limit.get() as usize)
+    }
+
+    /// Who of this class waits for a slot, not for his route, in order of arrival.
+    fn ready(&self, class: Class) -> impl DoubleEndedIterator<Item = &Waiter> + Clone {
+        self.waiting.iter().filter(move |waiter| waiter.class == class && !self.is_full(waiter.request.route))
+    }
+
+    /// Whether the waiters of this class are all alike: nothing but their arrival decides.
+    fn is_plain(&self, class: Class) -> bool {
+        let mut of_class = self.waiting.iter().filter(|waiter| waiter.class == class);
+        let first = of_class.clone().next().map(|waiter| waiter.request.route);
+        !self.settings.fairness
+            && of_class.all(|waiter| waiter.request.cohort.is_none() && Some(waiter.request.route) == first)
     }
 
     /// How many slots there are.
@@ -205,11 +254,7 @@ impl Model {
 
     fn apply(&mut self, action: Action) {
         match action {
-            Action::Arrive(class, cost, deadline, route, retry) => {
-                let mut request = Request::new(class)
-                    .with_cost(NonZeroU32::new(cost).unwrap())
-                    .with_route(RouteId::new(route))
-                    .with_retry(retry);
+            Action::Arrive(mut request, deadline) => {
                 request.deadline = deadline.map(|ms| self.now + Duration::from_millis(ms));
                 self.arrive(request);
             }
@@ -220,7 +265,7 @@ impl Model {
                 }
             }
             Action::Complete(n, outcome) if !self.permits.is_empty() => {
-                let permit = self.permits.swap_remove(n % self.permits.len());
+                let (permit, _) = self.permits.swap_remove(n % self.permits.len());
                 if permit.class() != Class::Bypass
                     && matches!(outcome, Outcome::Completed | Outcome::TimedOut)
                 {
@@ -277,37 +322,48 @@ impl Model {
         {
             request.class = Class::QUEUED[(request.class.index() + 1).min(3)];
         }
+        let row = self.settings.routes.get(request.route.index());
+        if let Some(RouteCost::Fixed(cost)) = row.map(|row| row.cost) {
+            request.cost = request.cost.max(cost);
+        }
         let class = request.class;
         self.offered += 1;
         let bypass = class == Class::Bypass;
-        let waits_first = |waiter: &Waiter| waiter.class.index() <= class.index();
-        let slot_free = self.has_slots(&request) && (bypass || !self.waiting.iter().any(waits_first));
-        let has_place = self.has_place(class, &self.admission.snapshot(self.now));
+        let mut above = Class::QUEUED.into_iter().filter(|other| !bypass && other.index() <= class.index());
+        let nobody_first = above.all(|class| self.ready(class).next().is_none());
+        let slot_free = self.has_slots(&request) && nobody_first && (bypass || !self.is_full(request.route));
+        let has_place = self.has_place(&request, &self.admission.snapshot(self.now));
         let refused = self.refused_whatever_is_free(&request);
-        let refused = refused.or_else(|| self.refused_by_prediction(&request, slot_free));
+        let too_many_retries = !slot_free && refused.is_none() && self.has_too_many_retries(&request);
+        let refused = refused.or_else(|| too_many_retries.then_some(Reason::Priority));
+        let doomed = if refused.is_some() { None } else { self.refused_by_prediction(&request, slot_free) };
         let explanation = self.admission.explain(self.now, &asked);
         match self.admission.on_arrival(self.now, asked) {
             Decision::Admit(permit) => {
                 assert_eq!(refused, None);
+                assert_ne!(doomed, Some(true));
                 assert!(slot_free, "admitted without a free slot, or past who waits");
                 assert_eq!((permit.queued(), permit.depth()), (Duration::ZERO, 0));
                 assert_eq!(permit.cost(), self.slots(&request));
                 assert_eq!(explanation.verdict, Verdict::Admit);
                 self.begins(class);
                 self.admitted += 1;
-                self.permits.push(permit);
+                self.permits.push((permit, request.route));
             }
             Decision::Queue(ticket) => {
                 assert_eq!(refused, None);
+                assert_ne!(doomed, Some(true));
                 assert_eq!(explanation.verdict, Verdict::Queue);
-                assert!(
-                    has_place && !slot_free && !bypass && !self.draining && self.settings.queue.depth > 0
-                );
+                assert!(has_place != Some(false) && !slot_free && !bypass);
+                assert!(!self.draining && self.settings.queue.depth > 0);
                 assert!(self.waiting.iter().all(|waiter| waiter.ticket.index() != ticket.index()));
                 assert!(!self.answered.contains(&ticket), "tickets are never reissued");
                 let timeout = self.settings.queue.timeout.map(|timeout| self.now + timeout);
                 let expires = timeout.into_iter().chain(request.deadline).min();
                 assert_eq!(self.admission.expires_at(ticket), expires);
+                if let Some(bound) = self.settings.queue.held_bytes.filter(|_| request.held_bytes > 0) {
+                    assert!(self.admission.snapshot(self.now).held_bytes <= bound);
+                }
                 self.waiting.push(Waiter {
                     number: self.offered,
                     ticket,
@@ -319,20 +375,28 @@ impl Model {
                 });
             }
             Decision::Shed(rejection) => {
-                assert!(!slot_free || refused.is_some(), "shed with a slot free: {rejection:?}");
-                let reason = match self.settings.queue.depth {
-                    _ if refused.is_some() => refused.unwrap(),
-                    _ if bypass => Reason::Concurrency,
-                    _ if self.draining => Reason::Draining,
-                    0 => Reason::Concurrency,
-                    _ => {
-                        assert!(!has_place, "refused although there is a place");
-                        Reason::QueueFull
+                let reason = rejection.reason;
+                match refused {
+                    Some(refused) => assert_eq!(reason, refused),
+                    None if reason == Reason::DeadlineUnreachable => assert_ne!(doomed, Some(false)),
+                    None => {
+                        assert!(!slot_free, "shed with a slot free: {rejection:?}");
+                        assert_ne!(doomed, Some(true));
+                        if self.draining && !bypass {
+                            assert_eq!(reason, Reason::Draining);
+                        } else if bypass || self.settings.queue.depth == 0 {
+                            assert_eq!(reason, Reason::Concurrency);
+                        } else {
+                            assert_ne!(has_place, Some(true), "refused although there is a place");
+                            let by_tenant = reason == Reason::Fairness && self.settings.fairness;
+                            assert!(reason == Reason::QueueFull || by_tenant, "{reason}");
+                        }
                     }
-                };
-                assert_eq!((rejection.reason, rejection.class), (reason, class));
+                }
+                assert_eq!(rejection.class, class);
                 self.note_shed(&request, reason);
                 assert_eq!(explanation.verdict, Verdict::Shed(reason));
+                assert_eq!(explanation.remedy, rejection.remedy);
                 assert!((1.0..=30.0).contains(&rejection.retry_after.as_secs_f64()));
                 self.shed += 1;
             }
@@ -360,12 +424,12 @@ impl Model {
         if self.in_flight(false) * 100 >= share.saturating_mul(self.limit()) {
             return Some(Reason::Priority);
         }
-        self.has_too_many_retries(request).then_some(Reason::Priority)
+        None
     }
 
     fn has_too_many_retries(&self, request: &Request) -> bool {
-        let working =
-            self.permits.iter().filter(|permit| permit.is_retry() && permit.class() != Class::Bypass);
+        let permits = self.permits.iter().map(|(permit, _)| permit);
+        let working = permits.filter(|permit| permit.is_retry() && permit.class() != Class::Bypass);
         let waiting = self.waiting.iter().filter(|waiter| waiter.request.retry);
         let held = working.map(Permit::cost).sum::<u32>()
             + waiting.map(|waiter| waiter.request.cost.get()).sum::<u32>();
@@ -380,40 +444,58 @@ impl Model {
         }
     }
 
-    /// Why a request that would be admitted, or would find a place in the queue, is refused because of its deadline, if it is.
-    fn refused_by_prediction(&self, request: &Request, slot_free: bool) -> Option<Reason> {
+    /// Whether a request that would be admitted, or would find a place in the queue, is refused because of its deadline;
+    /// `None`: not known.
+    fn refused_by_prediction(&self, request: &Request, slot_free: bool) -> Option<bool> {
         let class = request.class;
-        if class == Class::Bypass || self.in_flight(false) < (self.limit() / 4).max(1) {
-            return None;
+        if class == Class::Bypass
+            || request.deadline.is_none()
+            || self.in_flight(false) < (self.limit() / 4).max(1)
+        {
+            return Some(false);
         }
         let snapshot = self.admission.snapshot(self.now);
-        if !slot_free && (self.draining || !self.has_place(class, &snapshot)) {
+        if slot_free {
+            return Some(self.is_doomed(request, 0, &snapshot));
+        }
+        if self.draining || !self.has_place(request, &snapshot)? {
+            return Some(false);
+        }
+        if self.settings.fairness {
             return None;
         }
-        let ahead = self.waiting.iter().filter(|waiter| {
-            waiter.class.index() < class.index()
-                || waiter.class == class && !self.newest_first(class, &snapshot)
+        let ahead = Class::QUEUED.into_iter().filter(|other| {
+            other.index() < class.index() || *other == class && !self.newest_first(class, &snapshot)
         });
+        let ahead = ahead.flat_map(|class| self.ready(class));
         let slots = ahead.map(|waiter| waiter.request.cost.get()).sum::<u32>();
         let wait = snapshot.mean_service.unwrap_or_default().as_nanos() as u64 * u64::from(slots)
             / u64::from(self.limit());
-        let wait = if slot_free { 0 } else { self.fade(wait) };
-        self.is_doomed(request, wait, &snapshot).then_some(Reason::DeadlineUnreachable)
+        Some(self.is_doomed(request, self.fade(wait), &snapshot))
     }
 
-    /// Whether the queue has a place for one of this class, or somebody gives way to it.
-    fn has_place(&self, class: Class, snapshot: &Snapshot) -> bool {
-        let depth = self.settings.queue.depth;
-        let lowest = self.waiting.iter().map(|waiter| waiter.class).max_by_key(|class| class.index());
+    /// Whether the queue has a place for this one, or somebody gives way to it; `None`: not known.
+    fn has_place(&self, request: &Request, snapshot: &Snapshot) -> Option<bool> {
+        let (class, depth) = (request.class, self.settings.queue.depth);
+        if depth == 0 {
+            return Some(false);
+        }
+        let held = snapshot.held_bytes + u64::from(request.held_bytes);
+        if request.held_bytes > 0 && self.settings.queue.held_bytes.is_some_and(|bound| held > bound) {
+            return None;
+        }
         let time_is_up = |waiter: &Waiter| waiter.expires.is_some_and(|at| at <= self.now);
-        (self.waiting.len() as u32) < depth
-            || depth > 0
-                && (self.waiting.iter().any(time_is_up)
-                    || lowest.is_some_and(|lowest| match lowest.index().cmp(&class.index()) {
-                        Ordering::Less => false,
-                        Ordering::Equal => class != Class::Critical && self.newest_first(class, snapshot),
-                        Ordering::Greater => true,
-                    }))
+        if (self.waiting.len() as u32) < depth || self.waiting.iter().any(time_is_up) {
+            return Some(true);
+        }
+        let lowest = self.waiting.iter().map(|waiter| waiter.class).max_by_key(|class| class.index())?;
+        match lowest.index().cmp(&class.index()) {
+            Ordering::Less => Some(false),
+            Ordering::Greater => Some(true),
+            Ordering::Equal if class == Class::Critical => Some(false),
+            Ordering::Equal if self.settings.fairness || request.cohort.is_some() => None,
+            Ordering::Equal => Some(self.newest_first(class, snapshot)),
+        }
     }
 
     fn is_doomed(&self, request: &Request, wait: u64, snapshot: &Snapshot) -> bool {
@@ -443,10 +525,10 @@ impl Model {
             match self.admission.poll(self.now) {
                 Event::Dispatch(ticket, permit) => {
                     dispatching = true;
-                    let next = self.next(&before).expect("somebody is next, and fits");
-                    assert_eq!(ticket, next.0);
-                    self.overtaken = next.1;
+                    let next = self.next(&before).0.into_iter().find(|next| next.0 == ticket);
+                    self.overtaken = next.expect("it is next, and fits").1;
                     let waiter = self.answer(ticket);
+                    assert!(!self.is_full(waiter.request.route));
                     self.dispatched += 1;
                     self.admitted += 1;
                     assert_eq!(permit.class(), waiter.class);
@@ -459,10 +541,10 @@ impl Model {
                     );
                     assert_eq!(permit.queued(), self.now.saturating_since(waiter.arrived));
                     assert_eq!(permit.depth(), self.dispatched - waiter.dispatched_before);
-                    self.permits.push(permit);
+                    self.permits.push((permit, waiter.request.route));
                 }
                 Event::Expire(ticket, rejection) => {
-                    let is_next = self.next(&before).map(|next| next.0) == Some(ticket);
+                    let is_next = self.next(&before).0.iter().any(|next| next.0 == ticket);
                     let waiter = self.answer(ticket);
                     self.shed += 1;
                     assert_eq!(rejection.class, waiter.class);
@@ -503,6 +585,11 @@ impl Model {
                                             ))
                             }));
                         }
+                        Reason::Fairness => {
+                            assert!(self.settings.fairness && waiter.class != Class::Critical);
+                            let mut others = self.waiting.iter().filter(|other| other.class == waiter.class);
+                            assert!(others.any(|other| other.is_newer_than(&waiter)), "somebody came");
+                        }
                         Reason::Codel if dropped_by_law => {
                             assert!(is_next && waiter.class != Class::Critical);
                             assert!(rejection.waited >= self.settings.queue.codel.target);
@@ -533,7 +620,7 @@ impl Model {
         }
         self.check_who_was_spared();
         let snapshot = self.admission.snapshot(self.now);
-        assert_eq!(self.next(&snapshot), None, "there is room for who is next");
+        assert!(self.next(&snapshot).1, "there is room for who is next");
         self.check_totals();
     }
 
@@ -549,8 +636,13 @@ impl Model {
         let class = snapshot.class(waiter.class);
         let Some(service) = snapshot.mean_service else { return false };
         let target = service.clamp(Duration::from_millis(5), Duration::from_millis(50));
+        let alike =
+            |other: &Waiter| other.class != waiter.class || other.request.route == waiter.request.route;
+        let plain = self.is_plain(waiter.class) && self.waiting.iter().all(alike);
         let newer = self.waiting.iter().filter(|other| {
-            other.class == waiter.class && other.ticket != waiter.ticket && other.is_newer_than(waiter)
+            other.class == waiter.class
+                && other.ticket != waiter.ticket
+                && (!plain || other.is_newer_than(waiter))
         });
         let slots = newer.clone().map(|other| other.request.cost.get()).sum::<u32>();
         let newer = newer.count() as u32;
@@ -570,41 +662,65 @@ impl Model {
         let snapshot = self.admission.snapshot(self.now);
         // One, and another one every 100 ms.
         let witnesses = 1 + self.now.as_nanos() / 100_000_000;
-        for class in Class::QUEUED {
+        for class in Class::QUEUED.into_iter().filter(|class| self.is_plain(*class)) {
             let oldest_first = self.waiting.iter().filter(|waiter| waiter.class == class);
             let spared = oldest_first.take_while(|waiter| self.waits_in_vain(waiter, &snapshot)).count();
             assert!(spared as u64 <= witnesses, "{spared} of class {class} wait in vain");
         }
     }
 
-    /// Who is next, if it fits, and the length of the run of dispatches past a class that has waited too long, after it.
-    fn next(&self, snapshot: &Snapshot) -> Option<(Ticket, u32)> {
+    /// Who may be next and fits, each with the length of the run of dispatches past a class that has waited too long, after it;
+    /// and whether it may be that nobody is.
+    fn next(&self, snapshot: &Snapshot) -> (Vec<(Ticket, u32)>, bool) {
         let aged_below = |class: Class| {
             let below = self.waiting.iter().filter(|waiter| waiter.class.index() > class.index());
             let oldest = below.min_by_key(|waiter| (waiter.arrived, waiter.class.index()))?;
             let aging = self.settings.queue.aging?;
             (self.now.saturating_since(oldest.arrived) >= aging).then_some(oldest.class)
         };
-        let highest = self.waiting.iter().map(|waiter| waiter.class).min_by_key(|class| class.index())?;
+        let heads = |class: Class, overtaken: u32| {
+            let heads = self.heads(class, snapshot).into_iter();
+            let (fit, unfit): (Vec<_>, Vec<_>) = heads.partition(|head| self.has_slots(&head.request));
+            let fit = fit.into_iter().map(|head| (head.ticket, overtaken)).collect::<Vec<_>>();
+            (fit, !unfit.is_empty())
+        };
+        let mut classes = Class::QUEUED.into_iter();
+        let Some(highest) = classes.find(|class| self.ready(*class).next().is_some()) else {
+            return (Vec::new(), true);
+        };
+        let aged = aged_below(highest);
+        let overtaken = if aged.is_some() { (self.overtaken + 1).min(7) } else { 0 };
         if self.overtaken == 7
-            && let Some(aged) = aged_below(highest)
+            && let Some(aged) = aged.filter(|class| self.ready(*class).next().is_some())
         {
-            match self.head(aged, snapshot) {
-                head if self.has_slots(&head.request) => return Some((head.ticket, 0)),
-                // Only critical passes who has its turn.
-                _ if highest != Class::Critical => return None,
-                _ => {}
+            let (mut fit, unfit) = heads(aged, 0);
+            // Only critical passes who has its turn.
+            if !unfit || highest != Class::Critical {
+                return (fit, unfit);
             }
+            let (critical, unfit) = heads(highest, overtaken);
+            fit.extend(critical);
+            return (fit, unfit);
         }
-        let overtaken = if aged_below(highest).is_some() { (self.overtaken + 1).min(7) } else { 0 };
-        let head = self.head(highest, snapshot);
-        self.has_slots(&head.request).then_some((head.ticket, overtaken))
+        heads(highest, overtaken)
     }
 
-    /// Who of this class is next. Waiters are kept in order of arrival.
-    fn head(&self, class: Class, snapshot: &Snapshot) -> &Waiter {
-        let mut waiting = self.waiting.iter().filter(|waiter| waiter.class == class);
-        if self.newest_first(class, snapshot) { waiting.next_back() } else { waiting.next() }.unwrap()
+    /// Who of this class may be next. Waiters are kept in order of arrival.
+    fn heads(&self, class: Class, snapshot: &Snapshot) -> Vec<&Waiter> {
+        let mut ready = self.ready(class);
+        let newest_first = self.newest_first(class, snapshot);
+        if self.is_plain(class) || !newest_first && !self.settings.fairness {
+            return if newest_first { ready.next_back() } else { ready.next() }.into_iter().collect();
+        }
+        let goes_before = |other: &Waiter, waiter: &Waiter| {
+            let alike = other.request.route == waiter.request.route
+                && (!self.settings.fairness || other.request.tenant == waiter.request.tenant);
+            // It may be one of those whose cohort is behind.
+            let settled = self.settings.fairness || other.request.cohort.is_none();
+            alike && settled && other.is_newer_than(waiter) == newest_first && other.ticket != waiter.ticket
+        };
+        let all = ready.clone();
+        ready.filter(|waiter| !all.clone().any(|other| goes_before(other, waiter))).collect()
     }
 
     fn newest_first(&self, class: Class, snapshot: &Snapshot) -> bool {
@@ -631,6 +747,8 @@ impl Model {
         );
         assert_eq!(snapshot.doomed_started, 0);
         assert_eq!(snapshot.queued as usize, self.waiting.len());
+        let held = self.waiting.iter().map(|waiter| u64::from(waiter.request.held_bytes));
+        assert_eq!(snapshot.held_bytes, held.sum::<u64>());
         assert_eq!((total.offered, total.admitted), (self.offered, self.admitted));
         assert_eq!(
             (total.shed_total(), total.abandoned, total.ended()),

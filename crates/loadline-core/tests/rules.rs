@@ -678,18 +678,35 @@ fn retry(class: Class) -> Request {
 }
 
 #[test]
-fn retries_hold_a_fifth_of_the_slots_at_least_three() {
+fn where_slots_are_scarce_retries_hold_a_fifth_of_them_at_least_three() {
     for (limit, share) in [(4, 3), (10, 3), (20, 4), (100, 20)] {
         let mut m = Machine::new(settings(limit));
         let mut permits = (0..share).map(|_| m.admit_request(0, retry(NORMAL))).collect::<Vec<_>>();
-        assert_eq!(m.shed_request(0, retry(NORMAL)).reason, Reason::Priority, "with slots free");
         permits.extend((share..limit).map(|_| m.admit(0, NORMAL)));
+        assert_eq!(m.shed_request(0, retry(NORMAL)).reason, Reason::Priority, "no slot is free");
         let snapshot = m.0.snapshot(at(0));
         assert_eq!((snapshot.retries_in_flight, snapshot.retry_share), (share, share));
         m.complete(1, permits.remove(0));
-        permits.push(m.admit_request(1, retry(NORMAL)));
-        m.end(2, permits);
+        let fresh = m.admit(1, NORMAL);
+        let waits = m.queue_request(1, retry(NORMAL));
+        m.complete(2, fresh);
+        permits.push(m.dispatched(2, waits));
+        m.end(3, permits);
     }
+}
+
+#[test]
+fn a_retry_is_never_refused_while_a_slot_is_free_and_nobody_waits() {
+    let mut m = Machine::new(settings(10));
+    let mut permits = (0..10).map(|_| m.admit_request(0, retry(NORMAL))).collect::<Vec<_>>();
+    assert_eq!(m.0.snapshot(at(0)).retries_in_flight, 10, "far above the share of 3");
+    assert_eq!(m.shed_request(0, retry(NORMAL)).reason, Reason::Priority);
+    // From now on they get their share at most.
+    let fresh = m.queue(0, NORMAL);
+    m.complete(1, permits.pop().unwrap());
+    assert_eq!(m.shed_request(1, retry(NORMAL)).reason, Reason::Priority, "somebody waits for that slot");
+    permits.push(m.dispatched(1, fresh));
+    m.end(2, permits);
 }
 
 #[test]

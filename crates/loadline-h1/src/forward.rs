@@ -53,6 +53,8 @@ pub struct ForwardResponse<'a> {
     pub extra: &'a [u8],
     /// The request was `HEAD`: the upstream's `content-length` is kept though no body follows.
     pub head_request: bool,
+    /// Lower-case names of further fields to leave out.
+    pub drop: &'a [&'a str],
 }
 
 /// Room for what a rewritten head may have beyond the received one: start line, framing, connection.
@@ -125,7 +127,8 @@ impl ResponseHead {
         let keeps_length =
             opts.framing == OutFraming::None && !bodiless && (opts.head_request || self.status == 304);
         write_fields(&self.fields, buf, out, |field| {
-            field.role == Role::EndToEnd || (keeps_length && field.role == Role::ContentLength)
+            (field.role == Role::EndToEnd && (opts.drop.is_empty() || !is_dropped(field, buf, opts.drop)))
+                || (keeps_length && field.role == Role::ContentLength)
         });
         if !bodiless {
             write_framing(opts.framing, out);

@@ -66,3 +66,8 @@ pub enum Status {
     /// The head is whole; its `len` says where the body begins.
     Complete,
 }
+
+/// The readme's code compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

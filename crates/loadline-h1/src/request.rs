@@ -62,7 +62,7 @@ impl RequestHead {
     }
 
     /// Name (as received) and value of every field, in order.
-    pub fn iter<'b>(&self, buf: &'b [u8]) -> impl Iterator<Item = (&'b [u8], &'b [u8])> {
+    pub fn iter<'b>(&self, buf: &'b [u8]) -> impl DoubleEndedIterator<Item = (&'b [u8], &'b [u8])> + Clone {
         self.fields.iter().map(move |field| (field.name.of(buf), field.value.of(buf)))
     }
 

@@ -37,6 +37,7 @@ const KEEP: ForwardResponse<'static> = ForwardResponse {
     keep_alive: true,
     extra: b"",
     head_request: false,
+    drop: &[],
 };
 
 #[test]
@@ -190,6 +191,9 @@ fn responses() {
     assert_eq!(with(&ForwardResponse { client_version: Version::Http10, ..close }), "\r\n");
     let chunked = ForwardResponse { framing: OutFraming::Chunked, extra: b"x: y\r\n", ..KEEP };
     assert_eq!(with(&chunked), "transfer-encoding: chunked\r\nx: y\r\n\r\n");
+    let dropped = ForwardResponse { drop: &["set-cookie", "x"], ..KEEP };
+    let out = response(bytes, RequestKind::Other, &dropped);
+    assert_eq!(out, "HTTP/1.1 404 Not Found\r\nserver: x\r\ncontent-length: 3\r\n\r\n");
 }
 
 #[test]

@@ -6,12 +6,13 @@
 //! restart; a change of summer time does not.
 
 use std::cell::Cell;
-use std::sync::OnceLock;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-pub(crate) const NANOS_PER_SECOND: i64 = 1_000_000_000;
+pub(crate) use crate::utc::NANOS_PER_SECOND;
+use crate::zone::local_zone;
+
 const NANOS_PER_MICRO: i64 = 1_000;
 const NANOS_PER_MILLI: i64 = 1_000_000;
 
@@ -56,12 +57,6 @@ pub(crate) fn civil(epoch_nanos: i64, zone: Zone) -> Civil {
     })
 }
 
-/// The system's zone as it was when first asked for.
-pub(crate) fn local_zone() -> &'static TimeZone {
-    static ZONE: OnceLock<TimeZone> = OnceLock::new();
-    ZONE.get_or_init(TimeZone::system)
-}
-
 /// Milliseconds within the second, 0 to 999.
 pub(crate) fn millis(epoch_nanos: i64) -> u32 {
     (epoch_nanos.rem_euclid(NANOS_PER_SECOND) / NANOS_PER_MILLI) as u32
@@ -103,14 +98,6 @@ pub(crate) fn push_iso_utc_millis(out: &mut Vec<u8>, epoch_nanos: i64) {
     push_iso_second(out, civil(epoch_nanos, Zone::Utc));
     out.push(b'.');
     push_padded(out, millis(epoch_nanos), 3);
-    out.push(b'Z');
-}
-
-/// `2026-11-20T15:27:54.505710Z`: RFC 3339 in UTC with microseconds.
-pub(crate) fn push_iso_utc_micros(out: &mut Vec<u8>, epoch_nanos: i64) {
-    push_iso_second(out, civil(epoch_nanos, Zone::Utc));
-    out.push(b'.');
-    push_padded(out, micros(epoch_nanos), 6);
     out.push(b'Z');
 }
 

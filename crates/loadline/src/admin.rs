@@ -20,7 +20,9 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
+use crate::explain;
 use crate::metrics::{Format, render};
+use crate::recent;
 use crate::status;
 use crate::worker::Shared;
 
@@ -78,9 +80,8 @@ async fn answer(
         "/-/reload" => command(&request, peer, shared, commands, Command::Reload).await,
         "/-/drain" => command(&request, peer, shared, commands, Command::Drain).await,
         "/-/undrain" => command(&request, peer, shared, commands, Command::Undrain).await,
-        "/" | "/metrics" | "/healthz" | "/livez" | "/readyz" | "/api/v1/status" if !reads => {
-            not_allowed("GET, HEAD")
-        }
+        "/" | "/metrics" | "/healthz" | "/livez" | "/readyz" if !reads => not_allowed("GET, HEAD"),
+        "/api/v1/status" | "/api/v1/explain" | "/api/v1/recent" if !reads => not_allowed("GET, HEAD"),
         "/" => text(StatusCode::OK, INDEX),
         "/metrics" => {
             let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok());
@@ -90,9 +91,12 @@ async fn answer(
         }
         "/healthz" | "/livez" => text(StatusCode::OK, "ok\n"),
         "/readyz" => ready(shared).await,
-        "/api/v1/status" => {
-            with_type(StatusCode::OK, "application/json", format!("{:#}\n", status::json(shared)))
-        }
+        "/api/v1/status" => json(&status::json(shared)),
+        "/api/v1/recent" => json(&recent::json(shared)),
+        "/api/v1/explain" => match explain::answer(shared, request.uri().query().unwrap_or_default()) {
+            Ok(document) => json(&document),
+            Err(why) => text(StatusCode::BAD_REQUEST, format!("{why}\n")),
+        },
         _ => text(StatusCode::NOT_FOUND, "not found; see /\n"),
     })
 }
@@ -102,6 +106,8 @@ const INDEX: &str = "loadline\n\n\
     GET  /healthz          200 while the process runs\n\
     GET  /readyz           503 while draining, or while no upstream was ever reached\n\
     GET  /api/v1/status    limit, queue, counters, rates as JSON\n\
+    GET  /api/v1/explain   what would become of a request: ?path=/x&method=GET&class=high&deadline=500ms&header=name:value\n\
+    GET  /api/v1/recent    what was decided lately, request by request\n\
     POST /-/reload         read the configuration again\n\
     POST /-/drain          close connections after their answer; /-/undrain takes it back\n";
 
@@ -173,6 +179,10 @@ fn is_loopback_name(host: &str) -> bool {
 /// Compares in a time that depends on the lengths alone.
 fn same(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && a.iter().zip(b).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
+}
+
+fn json(document: &serde_json::Value) -> Answer {
+    with_type(StatusCode::OK, "application/json", format!("{document:#}\n"))
 }
 
 fn text(status: StatusCode, body: impl Into<Bytes>) -> Answer {

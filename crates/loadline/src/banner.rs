@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 
-use crate::config::settings::{Settings, Upstream};
+use crate::config::settings::{FairnessKey, Settings, Upstream};
 use crate::config::units::format_duration;
 use crate::config::{Loaded, Origin};
 
@@ -135,13 +135,36 @@ fn rows(settings: &Settings, loaded: &Loaded) -> Vec<Row> {
         settings.admin.listen.map_or_else(|| "off".to_owned(), |address| format!("http://{address}/"));
 
     let row = |label, parts, remark| Row { label, parts, remark };
-    let mut rows = vec![
-        row("limit", limit, ""),
-        row("queue", queue, ""),
+    let mut rows = Vec::new();
+    if settings.dry_run {
+        let words = "DRY RUN: rejects nobody".to_owned();
+        rows.push(row("mode", vec![part("dry_run", words, json!(true))], ""));
+    }
+    if let Some(shadow) = &settings.shadow {
+        let path = shadow.display().to_string();
+        rows.push(row("shadow", vec![part("shadow", path.clone(), json!(path))], ""));
+    }
+    rows.extend([row("limit", limit, ""), row("queue", queue, "")]);
+    if let Some(over) = settings.warmup.over {
+        let from = format!("from {} % of the limit", settings.warmup.from);
+        let share = json!(f64::from(settings.warmup.from) / 100.0);
+        let over = duration("warmup.over", "over ", over);
+        rows.push(row("warm-up", vec![part("warmup.from", from, share), over], ""));
+    }
+    if settings.fairness.key != FairnessKey::Off {
+        let key = settings.fairness.key.to_string();
+        let words = if settings.fairness.cohorts { "cohorts by " } else { "fair between " };
+        rows.push(row("tenants", vec![part("fairness.key", format!("{words}{key}"), json!(key))], ""));
+    }
+    if !settings.route.is_empty() {
+        let names: Vec<_> = settings.route.iter().map(|route| route.name.as_str()).collect();
+        rows.push(row("routes", vec![part("route", names.join(" "), json!(names))], ""));
+    }
+    rows.extend([
         row("timeouts", timeouts, ""),
         row("bypass", vec![part("bypass.path", bypass, json!(paths))], ""),
         row("admin", vec![part("admin.listen", admin.clone(), Json::from(admin))], admin_remark(settings)),
-    ];
+    ]);
     if let Some(access) = &settings.log.access {
         let words = format!("{access} to {}", settings.log.address);
         // The address alone switches the log on, so that it is the origin when nobody chose a format.
@@ -324,6 +347,23 @@ loadline 0.1.0  http://0.0.0.0:9000 (environment PORT) -> http://app:8080
   warning   queue.timeout is 0: requests wait for ever (to reject at once, set queue.depth = 0)
 ";
         assert_eq!(banner(&sources, PLAIN), expected);
+    }
+
+    #[test]
+    fn what_is_switched_on_has_a_row() {
+        let set = [
+            "warmup.over=30s",
+            "fairness.key=header:X-Tenant",
+            "route=[{name=\"a\",path=\"/a\"},{name=\"b\",path=\"/b\"}]",
+        ];
+        let text = banner(&Sources { set: set.map(str::to_owned).into(), ..app() }, PLAIN);
+        let expected = "
+  queue     waits up to 5s, 2000 deep     (default)
+  warm-up   from 20 % of the limit (default), over 30s (--set)
+  tenants   fair between header:x-tenant  (--set)
+  routes    a b                           (--set)
+  timeouts";
+        assert!(text.contains(expected), "{text}");
     }
 
     #[test]

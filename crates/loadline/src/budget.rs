@@ -41,6 +41,11 @@ pub(crate) fn read(scratch: &Scratch, live: &Live, began: Instant, trusted: bool
 }
 
 impl Deadline {
+    /// At this moment, whatever headers say.
+    pub(crate) fn at(at: Instant) -> Self {
+        Self { at, tolerance: Duration::ZERO, named: HeaderSet::default() }
+    }
+
     /// Time left; zero once it has passed.
     pub(crate) fn left(&self, now: Instant) -> Duration {
         self.at.saturating_duration_since(now)
@@ -65,7 +70,7 @@ impl Deadline {
 }
 
 /// Nanoseconds since the Unix epoch.
-fn wall_clock() -> i64 {
+pub(crate) fn wall_clock() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }

@@ -3,9 +3,13 @@
 //! `loadline app:8080 3` is short for `loadline run app:8080 3`. Under the name `spillway` the program takes exactly Spillway's two
 //! arguments and runs, so that an image or a unit file can be switched without changing its command.
 //!
-//! Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 failed, 2 usage or configuration.
+//! Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 failed, 2 usage or configuration, 99 an
+//! expectation of `load` did not hold.
 
 mod client;
+mod drain;
+mod explain;
+mod load;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -41,9 +45,11 @@ pub fn main(args: Vec<OsString>, environment: Vec<(OsString, OsString)>) -> Exit
             with_config(&run.sources(environment), |loaded| say(&check_report(&loaded)))
         }
         Some(Command::Config(args)) => show_config(args, environment),
+        Some(Command::Explain(args)) => args.answer(environment),
+        Some(Command::Load(args)) => load::load(*args),
         Some(Command::Status(args)) => args.answer(environment, |admin| admin.get("/api/v1/status")),
         Some(Command::Reload(args)) => args.answer(environment, |admin| admin.post("/-/reload")),
-        Some(Command::Drain(args)) => args.answer(environment, |admin| admin.post("/-/drain")),
+        Some(Command::Drain(args)) => args.answer(environment),
         Some(Command::Healthcheck(args)) => args.answer(environment),
         Some(Command::Completions { shell }) => {
             let mut script = Vec::new();
@@ -69,6 +75,7 @@ fn version() -> String {
     format!("{} ({linkage}, {arch}-{vendor}-{system}{libc})", env!("CARGO_PKG_VERSION"))
 }
 
+/// What people begin with; each command's own help has an example of it, and all of them would not fit a screen.
 const EXAMPLES: &str = "\
 Examples:
   loadline                                   try it: the proxy before an embedded demo app
@@ -76,12 +83,9 @@ Examples:
   loadline run -c loadline.toml --set queue.timeout=2s
   loadline check -c loadline.toml            name every mistake
   loadline config --defaults > loadline.toml
-  loadline status                            what a running loadline does now
-  loadline reload                            read the configuration again
-  loadline drain                             close connections after their answer
-  loadline healthcheck http://127.0.0.1:8000/healthcheck
-  loadline completions bash > /etc/bash_completion.d/loadline
-  loadline version";
+  loadline load http://127.0.0.1:8000/ --rate 500/s --duration 30s
+  loadline explain /api/orders               what would become of such a request, and why
+  loadline drain --wait 20s                  close connections after their answer; wait for the last";
 
 #[derive(Parser)]
 #[command(
@@ -111,15 +115,25 @@ enum Command {
     /// Print the default or effective configuration, or its JSON Schema
     #[command(after_help = "Example: QUEUE_TIMEOUT=700 loadline config --effective app:8080 3")]
     Config(ConfigArgs),
+    /// Send requests at given rates, whatever becomes of them, and report what became of them
+    #[command(
+        after_help = "Example: loadline load http://127.0.0.1:8000/ --stage 10s@100 --stage 5s@1000 --stage 15s@100"
+    )]
+    Load(Box<load::LoadArgs>),
     /// Print what a running loadline does now, as JSON
     #[command(after_help = "Example: loadline status --admin 127.0.0.1:8001")]
     Status(ClientArgs),
+    /// Say what a running loadline would do with a request now, and which rule decides
+    #[command(
+        after_help = "Example: loadline explain /api/orders --header 'authorization: x' --deadline 500ms"
+    )]
+    Explain(explain::ExplainArgs),
     /// Make a running loadline read its configuration again
     #[command(after_help = "Example: loadline reload")]
     Reload(ClientArgs),
     /// Make a running loadline close connections after their answer and report itself not ready; it keeps running
-    #[command(after_help = "Example: loadline drain")]
-    Drain(ClientArgs),
+    #[command(after_help = "Example: loadline drain --wait 20s")]
+    Drain(DrainArgs),
     /// Ask a URL and exit 0 if it answers 2xx, for probes in images without a shell
     #[command(after_help = "Example: loadline healthcheck http://127.0.0.1:8000/healthcheck")]
     Healthcheck(HealthArgs),
@@ -203,7 +217,7 @@ impl ClientArgs {
     fn answer(
         self,
         environment: Vec<(OsString, OsString)>,
-        ask: fn(&client::Admin) -> Result<String, client::ClientError>,
+        ask: impl FnOnce(&client::Admin) -> Result<String, client::ClientError>,
     ) -> ExitCode {
         let admin = match find_admin(self.admin, &self.file.sources(environment)) {
             Ok(admin) => admin,
@@ -212,6 +226,24 @@ impl ClientArgs {
         match ask(&admin) {
             Ok(body) => say(&format!("{}\n", body.trim_end())),
             Err(error) => failed(&error),
+        }
+    }
+}
+
+#[derive(Args)]
+struct DrainArgs {
+    /// Wait until no request has come for 5 s and none is in service, but no longer than this
+    #[arg(long, value_name = "DURATION", value_parser = parse_timeout)]
+    wait: Option<Duration>,
+    #[command(flatten)]
+    client: ClientArgs,
+}
+
+impl DrainArgs {
+    fn answer(self, environment: Vec<(OsString, OsString)>) -> ExitCode {
+        match find_admin(self.client.admin, &self.client.file.sources(environment)) {
+            Ok(admin) => drain::drain(&admin, self.wait),
+            Err(code) => code,
         }
     }
 }

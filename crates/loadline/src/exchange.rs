@@ -1,16 +1,19 @@
 //! What happened to one request: filled in along the pipeline, read once at its end by metrics and access log.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use loadline_core::{Class, Rejection};
+use loadline_core::{Class, Reason, Rejection, RouteId};
 use loadline_h1::ResponseHead;
 use loadline_http::deadline::HeaderSet;
 use loadline_tower::Permit;
 use tokio::time::Instant;
 
+use crate::asked::{Asked, DecidedBy};
 use crate::budget::Deadline;
 use crate::reply::LocalError;
+use crate::shadow::Fate;
 use crate::upstream::Connection;
 
 /// Where a client was when it left.
@@ -41,6 +44,15 @@ pub(crate) enum UpstreamResult {
     Canceled,
 }
 
+/// Why the upstream worked in vain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waste {
+    /// Its client had left.
+    ClientGone,
+    /// The answer came after the deadline, or not in time at all.
+    Late,
+}
+
 /// The record of one request.
 pub(crate) struct Exchange {
     /// When the connection was accepted.
@@ -52,12 +64,17 @@ pub(crate) struct Exchange {
     /// End of the request's head.
     pub(crate) head_done: Instant,
     pub(crate) class: Class,
-    /// The position of the rule that gave it its class.
-    pub(crate) rule: Option<usize>,
+    /// The rule that gave it its class.
+    pub(crate) decided_by: DecidedBy,
+    pub(crate) route: RouteId,
+    /// Longest time for the upstream, if its route says.
+    pub(crate) timeout: Option<Duration>,
     /// Deadline headers that were ignored.
     pub(crate) invalid_headers: HeaderSet,
     /// Until when its answer is worth something.
     pub(crate) deadline: Option<Deadline>,
+    /// Which attempt of its client this is: 1 for the first.
+    pub(crate) attempt: u32,
     /// Whether it asked for a slot and got one.
     pub(crate) was_admitted: bool,
     /// Time spent waiting for a slot; `None` when it never came to the question.
@@ -79,9 +96,13 @@ pub(crate) struct Exchange {
     /// Why it was rejected, or what failed.
     pub(crate) reason: Option<&'static str>,
     pub(crate) was_shed: bool,
+    /// In a dry run: what would have become of it.
+    pub(crate) dry_run: Option<Arc<Fate>>,
     pub(crate) retries: u32,
     pub(crate) upstream_result: Option<UpstreamResult>,
     pub(crate) gone: Option<Gone>,
+    /// It runs on without a client: what that costs is counted when it ends.
+    pub(crate) unseen: bool,
     /// The proxy's own address and the upstream's.
     pub(crate) upstream: (Option<SocketAddr>, Option<SocketAddr>),
     /// Response headers that the log's format asks for: name and value.
@@ -98,9 +119,12 @@ impl Exchange {
             began,
             head_done,
             class: Class::Normal,
-            rule: None,
+            decided_by: DecidedBy::Default,
+            route: RouteId::OTHER,
+            timeout: None,
             invalid_headers: HeaderSet::default(),
             deadline: None,
+            attempt: 1,
             was_admitted: false,
             queued: None,
             depth: 0,
@@ -113,13 +137,35 @@ impl Exchange {
             bytes_out: 0,
             reason: None,
             was_shed: false,
+            dry_run: None,
             retries: 0,
             upstream_result: None,
             gone: None,
+            unseen: false,
             upstream: (None, None),
             captured: Vec::new(),
             termination: *b"--",
         }
+    }
+
+    pub(crate) fn asked(&mut self, asked: &Asked) {
+        self.class = asked.class;
+        self.decided_by = asked.decided_by;
+        self.route = asked.route;
+        self.timeout = asked.timeout;
+        self.attempt = asked.attempt;
+        self.deadline = asked.deadline;
+        self.invalid_headers = asked.invalid_headers;
+    }
+
+    /// The deadline, unless this is a dry run, in which nobody is held to it.
+    pub(crate) fn binding_deadline(&self) -> Option<Deadline> {
+        self.deadline.filter(|_| self.dry_run.is_none())
+    }
+
+    /// Why it would have been rejected, if this is a dry run and it would have been.
+    pub(crate) fn would_shed(&self) -> Option<Reason> {
+        self.dry_run.as_ref()?.shed()
     }
 
     pub(crate) fn admitted(&mut self, permit: &Permit) {
@@ -183,6 +229,17 @@ impl Exchange {
     pub(crate) fn timed_out(&mut self, answered: bool) {
         self.upstream_result = Some(UpstreamResult::Timeout);
         self.termination = if answered { *b"sD" } else { *b"sH" };
+    }
+
+    /// Whether the upstream worked in vain, and why; nothing that was not sent to it is.
+    pub(crate) fn waste(&self) -> Option<Waste> {
+        self.sent?;
+        let late = |done: Instant| self.deadline.is_some_and(|deadline| done > deadline.at);
+        if self.upstream_result == Some(UpstreamResult::Timeout) || self.upstream_done.is_some_and(late) {
+            Some(Waste::Late)
+        } else {
+            self.gone.map(|_| Waste::ClientGone)
+        }
     }
 
     /// The client left after it had waited for so long, at this place.

@@ -94,7 +94,7 @@ pub(crate) async fn forward<S: ClientIo>(
     body: &mut RequestBody,
     mut permit: Permit,
 ) -> Forwarded {
-    write_request(scratch, &client.peer, live, exchange.deadline.as_ref());
+    write_request(scratch, &client.peer, live, exchange.binding_deadline().as_ref());
     if !body.done()
         && body.bytes == 0
         && scratch.held.is_empty()
@@ -188,10 +188,11 @@ pub(crate) async fn forward<S: ClientIo>(
                 let outcome = if late { Outcome::TimedOut } else { Outcome::Aborted };
                 if let Some(connection) = connection {
                     let unseen = Abandoned { connection, permit: held, phase, kind, outcome };
-                    abandon(unseen, scratch, worker, live, body);
+                    abandon(unseen, scratch, worker, live, exchange, body);
                 }
-                let passed =
-                    exchange.deadline.is_some_and(|deadline| deadline.left(Instant::now()).is_zero());
+                let passed = exchange
+                    .binding_deadline()
+                    .is_some_and(|deadline| deadline.left(Instant::now()).is_zero());
                 return match (answered, late) {
                     (true, _) => Forwarded::Broken,
                     (false, true) if passed => Forwarded::Failed(LocalError::deadline(live)),
@@ -231,6 +232,11 @@ async fn obtain<S: ClientIo>(
     let mut connecting = std::pin::pin!(upstream.connect(live.settings.timeouts.connect, room));
     poll_fn(|cx| {
         if let Poll::Ready(connected) = connecting.as_mut().poll(cx) {
+            match &connected {
+                Ok(_) if upstream.outage.reached(Instant::now()) => worker.shared.gate.restart_warmup(),
+                Ok(_) => {}
+                Err(_) => upstream.outage.failed(Instant::now()),
+            }
             return Poll::Ready(match connected {
                 Ok(connection) => Obtained::Connection(connection, true),
                 Err(ConnectError::Unresolved) => Obtained::Failed(LocalError::upstream_unresolved()),
@@ -252,7 +258,14 @@ struct Abandoned {
 }
 
 /// Lets an exchange without a client run to its end, or ends it, as `limit.on_abort` says.
-fn abandon(unseen: Abandoned, scratch: &mut Scratch, worker: &Rc<Worker>, live: &Live, body: &RequestBody) {
+fn abandon(
+    unseen: Abandoned,
+    scratch: &mut Scratch,
+    worker: &Rc<Worker>,
+    live: &Live,
+    exchange: &mut Exchange,
+    body: &RequestBody,
+) {
     let Abandoned { connection, permit, phase, kind, outcome } = unseen;
     let limit = &live.settings.limit;
     // A request that is not complete cannot be finished: the app waits for bytes that will not come.
@@ -263,6 +276,7 @@ fn abandon(unseen: Abandoned, scratch: &mut Scratch, worker: &Rc<Worker>, live: 
         }
         return;
     }
+    exchange.unseen = true;
     Ghost {
         connection,
         to_upstream: std::mem::take(&mut scratch.to_upstream),
@@ -274,6 +288,7 @@ fn abandon(unseen: Abandoned, scratch: &mut Scratch, worker: &Rc<Worker>, live: 
         upstream: Arc::clone(&live.upstream),
         permit,
         outcome,
+        waste: exchange.waste().zip(exchange.sent),
         until: Instant::now() + limit.abandon_timeout,
     }
     .release(worker);

@@ -1,28 +1,34 @@
 //! The settings in force, and what the request path needs of them in ready form.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use loadline_core as core;
 use loadline_core::Class;
 use loadline_h1::Limits;
-use loadline_http::classify::{RequestView, Rules};
+use loadline_http::classify::{RequestView, Rules, attempt};
 use loadline_http::deadline::DeadlineHeaders;
 use loadline_http::log::LogFormat;
 use loadline_http::rejection::{BodyFormat, StatusCodes};
 use loadline_http::syslog::LogTarget;
 
 use crate::access_log::{AccessLog, LogSettings};
+use crate::asked::DecidedBy;
 use crate::buffers::Scratch;
 use crate::client::Peer;
-use crate::config::settings::{self, Discipline, Reserve, Settings};
+use crate::config::settings::{self, Discipline, FairnessKey, Reserve, Settings};
+use crate::routes::{Route, Routes};
+use crate::shadow::{OPEN, ShadowRun};
 use crate::upstream::Upstream;
 
 /// Settings, resolved for the request path. Replaced as a whole by a reload.
 #[derive(Clone)]
 pub(crate) struct Live {
     pub(crate) settings: Settings,
-    /// For the admission core.
-    pub(crate) admission: core::Settings,
+    /// For the admission core, as configured.
+    pub(crate) configured: core::Settings,
+    /// The settings that are watched and not obeyed.
+    pub(crate) shadow: Option<ShadowRun>,
     /// For the codec.
     pub(crate) limits: Limits,
     /// `buffer.response`, in the machine's word.
@@ -38,12 +44,20 @@ pub(crate) struct Live {
     pub(crate) upstream: Arc<Upstream>,
     pub(crate) log: Arc<AccessLog>,
     pub(crate) rules: Rules,
+    pub(crate) routes: Routes,
     pub(crate) deadlines: DeadlineHeaders,
 }
 
 impl Live {
-    /// Resolves `settings`. `seed` varies the jitter of this process.
-    pub(crate) fn new(settings: Settings, seed: u64, upstream: Arc<Upstream>, log: Arc<AccessLog>) -> Self {
+    /// Resolves `settings`. `seed` varies the jitter of this process; `earlier` are the routes that theirs replace.
+    pub(crate) fn new(
+        settings: Settings,
+        seed: u64,
+        upstream: Arc<Upstream>,
+        log: Arc<AccessLog>,
+        earlier: Option<&Routes>,
+    ) -> Self {
+        let routes = Routes::new(&settings.route, earlier);
         let word = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
         let limits = Limits {
             head_bytes: word(settings.http.max_header_bytes),
@@ -52,14 +66,13 @@ impl Live {
             ..Limits::default()
         };
         Self {
-            admission: admission(&settings, seed),
+            configured: admission(&settings, seed, &routes),
+            shadow: None,
             limits,
             read_ahead: word(settings.buffer.response),
             buffer_total: word(settings.buffer.total),
             host: settings.upstream.to_string(),
-            connections_allowed: settings.limit.concurrency.get() as usize
-                + reserve(&settings) as usize
-                + settings.bypass.concurrency.get() as usize,
+            connections_allowed: connections_allowed(&settings),
             status_codes: StatusCodes {
                 shed: settings.response.status,
                 deadline: settings.response.deadline_status,
@@ -72,40 +85,94 @@ impl Live {
             upstream,
             log,
             rules: settings.priority.classifier(),
+            routes,
             deadlines: settings.deadline.reader(),
             settings,
         }
     }
 
-    /// Whether what this peer says about priority, age and origin is believed.
-    pub(crate) fn trusts(&self, peer: &Peer) -> bool {
-        self.settings.trust.proxies.iter().any(|network| network.contains(peer.client.ip()))
+    /// What the gate is set to: as configured, or in a dry run open to everybody.
+    pub(crate) fn admission(&self) -> core::Settings {
+        if !self.settings.dry_run {
+            return self.configured.clone();
+        }
+        let mut open = core::Settings::new(OPEN);
+        open.bypass_limit = OPEN;
+        open.predict = false;
+        open.queue.depth = 0;
+        open.seed = self.configured.seed;
+        open
     }
 
-    /// The class of the request in `scratch`, and the position of the rule that decided, if one did.
+    /// What the gate is asked: in a dry run without a deadline, which it would heed.
+    pub(crate) fn ask_gate(&self, mut request: core::Request) -> core::Request {
+        if self.settings.dry_run {
+            request.deadline = None;
+        }
+        request
+    }
+
+    /// The response header in which the upstream says how loaded it is, and the name of the number in it, if that counts.
+    pub(crate) fn load_report(&self) -> Option<(&str, Option<&str>)> {
+        let upstream = &self.settings.overload.upstream;
+        upstream.levels.is_on().then_some((upstream.header.as_str(), upstream.metric.as_deref()))
+    }
+
+    /// The route of the request in `scratch`.
+    pub(crate) fn route(&self, scratch: &Scratch) -> Option<&Route> {
+        let Scratch { head, inbox, .. } = scratch;
+        self.routes.of(head.method.of(inbox), head.path.of(inbox))
+    }
+
+    /// Which attempt the request in `scratch` is: 1 unless its headers say more, and are heeded.
+    pub(crate) fn attempt(&self, scratch: &Scratch) -> u32 {
+        if self.settings.retry.detect { attempt(scratch.head.iter(&scratch.inbox)) } else { 1 }
+    }
+
+    /// Whether what this peer says about priority, age and origin is believed.
+    pub(crate) fn trusts(&self, peer: &Peer) -> bool {
+        self.trusts_address(peer.client.ip())
+    }
+
+    /// The same for whoever has this address.
+    pub(crate) fn trusts_address(&self, address: IpAddr) -> bool {
+        self.settings.trust.proxies.iter().any(|network| network.contains(address))
+    }
+
+    /// The class of the request in `scratch`, which belongs to this `route`, and what decided: the path of a health check, the
+    /// word of a trusted hop, the route, the rules, in this order.
     ///
     /// Health checks are told by their path exactly as written: neither decoded nor normalised, for what looks like a
     /// health check only after decoding is no health check.
-    pub(crate) fn classify(&self, scratch: &Scratch, trusted: bool) -> (Class, Option<usize>) {
+    pub(crate) fn classify(
+        &self,
+        scratch: &Scratch,
+        trusted: bool,
+        route: Option<&Route>,
+    ) -> (Class, DecidedBy) {
         let Scratch { head, inbox, .. } = scratch;
         let path = head.path.of(inbox);
         if self.settings.bypass.path.iter().any(|bypass| bypass.as_bytes() == path) {
-            return (Class::Bypass, None);
+            return (Class::Bypass, DecidedBy::BypassPath);
         }
         let priority = &self.settings.priority;
         let said = priority.header.as_ref().filter(|_| trusted).and_then(|header| {
             head.field(inbox, &header.name).and_then(|value| header.class(value, trusted))
         });
         if let Some(class) = said {
-            return (class, None);
+            return (class, DecidedBy::Header);
+        }
+        if let Some(class) = route.and_then(|route| route.class(path, self.rules.default_class())) {
+            return (class, DecidedBy::Route);
         }
         let query = head.query.of(inbox);
-        self.rules.class(&RequestView {
+        let (class, rule) = self.rules.class(&RequestView {
             method: head.method.of(inbox),
             path,
             query: (!query.is_empty()).then_some(query),
             header: &|name| head.field(inbox, name),
-        })
+        });
+        (class, rule.map_or(DecidedBy::Default, DecidedBy::Rule))
     }
 }
 
@@ -137,12 +204,22 @@ fn log_settings(log: &settings::Log, access: &str) -> Result<LogSettings, String
     Ok(settings)
 }
 
+fn connections_allowed(settings: &Settings) -> usize {
+    if settings.dry_run {
+        return usize::MAX;
+    }
+    settings.limit.concurrency.get() as usize
+        + reserve(settings) as usize
+        + settings.bypass.concurrency.get() as usize
+}
+
 /// Slots above the limit for critical requests; none where no request can be critical.
 fn reserve(settings: &Settings) -> u32 {
     let priority = &settings.priority;
     let critical = priority.header.is_some()
         || priority.default == Class::Critical
-        || priority.rules.iter().any(|rule| rule.class == Class::Critical);
+        || priority.rules.iter().any(|rule| rule.class == Class::Critical)
+        || settings.route.iter().any(|route| route.class == Some(Class::Critical));
     match priority.reserve {
         _ if !critical => 0,
         Reserve::Auto => core::Settings::usual_reserve(settings.limit.concurrency),
@@ -150,7 +227,7 @@ fn reserve(settings: &Settings) -> u32 {
     }
 }
 
-fn admission(settings: &Settings, seed: u64) -> core::Settings {
+fn admission(settings: &Settings, seed: u64, routes: &Routes) -> core::Settings {
     let mut admission = core::Settings::new(settings.limit.concurrency);
     admission.bypass_limit = settings.bypass.concurrency;
     admission.reserve = reserve(settings);
@@ -161,6 +238,15 @@ fn admission(settings: &Settings, seed: u64) -> core::Settings {
     admission.shed_at.low = share(shed_at.low);
     admission.predict = settings.deadline.predict;
     admission.queue.aging = settings.priority.aging;
+    admission.routes = routes.settings();
+    admission.fairness = settings.fairness.key != FairnessKey::Off && !settings.fairness.cohorts;
+    admission.queue.held_bytes = settings.queue.max_bytes;
+    admission.warmup = settings.warmup.over.map(|over| core::Warmup {
+        from: core::Percent::new(settings.warmup.from).expect("a share that was read is 1 to 100 percent"),
+        over,
+    });
+    admission.queue.codel =
+        core::CodelSettings { target: settings.queue.codel.target, interval: settings.queue.codel.interval };
     admission.queue.depth = settings.queue.depth;
     admission.queue.timeout = settings.queue.timeout;
     admission.queue.discipline = match settings.queue.discipline {
@@ -181,12 +267,12 @@ mod tests {
     fn only_the_exact_path_bypasses() {
         let settings = Settings::default();
         let upstream = Upstream::new(settings.upstream.clone(), 1);
-        let live = Live::new(settings, 1, upstream, Arc::new(AccessLog::off()));
+        let live = Live::new(settings, 1, upstream, Arc::new(AccessLog::off()), None);
         let class = |path: &str| {
             let inbox = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").into_bytes();
             let mut scratch = Scratch { inbox, ..Scratch::default() };
             scratch.head.parse(&scratch.inbox, &live.limits).expect("it is well-formed");
-            live.classify(&scratch, false).0
+            live.classify(&scratch, false, None).0
         };
         assert_eq!(class("/healthcheck"), Class::Bypass);
         for other in ["/healthcheck/", "/HEALTHCHECK", "//healthcheck", "/a/../healthcheck", "/health%63heck"]

@@ -8,13 +8,16 @@ mod exposition;
 mod histogram;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use loadline_core::Class;
+use loadline_core::{Class, RouteId};
 use loadline_http::deadline::HeaderSet;
 
 pub(crate) use self::exposition::{Format, render};
 use self::histogram::Histogram;
-use crate::exchange::{Exchange, Gone, UpstreamResult};
+use crate::exchange::{Exchange, Gone, UpstreamResult, Waste};
+use crate::routes::Routes;
 
 /// Bounds of `http_queue_latency_seconds`, in seconds: the ones existing dashboards expect.
 pub(crate) const QUEUE_BOUNDS: &[f64] = &[0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -38,19 +41,60 @@ pub(crate) fn method_of(method: &[u8]) -> Method {
     known.unwrap_or(METHODS.len() - 1) as Method
 }
 
-/// Where a request went, for the label `path`: raw paths would let a client create series at will.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Route {
-    Healthcheck,
-    Other,
+/// The name of a method, as in labels.
+pub(crate) fn method_name(method: Method) -> &'static str {
+    METHODS[method as usize]
 }
 
-impl Route {
-    fn as_str(self) -> &'static str {
+/// Where a request went, for the label `path`: raw paths would let a client create series at will.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Place {
+    Healthcheck,
+    Route(RouteId),
+}
+
+impl Place {
+    fn of(exchange: &Exchange) -> Self {
+        if exchange.class == Class::Bypass && exchange.route == RouteId::OTHER {
+            Self::Healthcheck
+        } else {
+            Self::Route(exchange.route)
+        }
+    }
+
+    fn name(self, routes: &Routes) -> &str {
         match self {
             Self::Healthcheck => "healthcheck",
-            Self::Other => "other",
+            Self::Route(route) => routes.name(route),
         }
+    }
+}
+
+/// Requests whose client had tried before. Process-wide and counted at the decision, unlike the rest: what they ask for is no
+/// demand of its own, and is left out where demand is computed.
+#[derive(Debug, Default)]
+pub(crate) struct ClientRetries {
+    admitted: AtomicU64,
+    shed: AtomicU64,
+}
+
+impl ClientRetries {
+    /// Counts one that was admitted, or shed. Health checks have no retries.
+    pub(crate) fn decided(&self, exchange: &Exchange, admitted: bool) {
+        if exchange.attempt > 1 && exchange.class != Class::Bypass {
+            if admitted { &self.admitted } else { &self.shed }.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How many were admitted and shed, with the words for it.
+    pub(crate) fn by_decision(&self) -> [(&'static str, u64); 2] {
+        [("admitted", &self.admitted), ("shed", &self.shed)]
+            .map(|(decision, count)| (decision, count.load(Ordering::Relaxed)))
+    }
+
+    /// How many were admitted or shed.
+    pub(crate) fn total(&self) -> u64 {
+        self.by_decision().map(|(_, count)| count).iter().sum()
     }
 }
 
@@ -58,8 +102,8 @@ impl Route {
 #[derive(Clone)]
 pub(crate) struct WorkerMetrics {
     /// Responses by method, route and status.
-    requests: BTreeMap<(Method, Route, u16), u64>,
-    durations: BTreeMap<(Method, Route), Histogram>,
+    requests: BTreeMap<(Method, Place, u16), u64>,
+    durations: BTreeMap<(Method, Place), Histogram>,
     /// By [`UpstreamResult`].
     upstream: [Histogram; 4],
     queue: Histogram,
@@ -67,6 +111,8 @@ pub(crate) struct WorkerMetrics {
     budgets: Histogram,
     /// Ignored deadline headers, by their position in the settings.
     invalid_headers: [u64; HeaderSet::CAPACITY],
+    /// Seconds for which the upstream worked in vain, by [`Waste`].
+    wasted: [f64; 2],
     /// By [`Gone`].
     disconnects: [u64; 5],
     retries: u64,
@@ -84,6 +130,7 @@ impl Default for WorkerMetrics {
             queue: Histogram::new(QUEUE_BOUNDS),
             budgets: Histogram::new(BUDGET_BOUNDS),
             invalid_headers: [0; HeaderSet::CAPACITY],
+            wasted: [0.0; 2],
             disconnects: [0; 5],
             retries: 0,
             refused: BTreeMap::new(),
@@ -96,11 +143,11 @@ impl WorkerMetrics {
     /// Counts one request. `seconds`: from its first byte to the last of its response.
     pub(crate) fn record(&mut self, method: Method, exchange: &Exchange, seconds: f64) {
         self.requests_seen += 1;
-        let route = if exchange.class == Class::Bypass { Route::Healthcheck } else { Route::Other };
+        let place = Place::of(exchange);
         if exchange.status > 0 {
-            *self.requests.entry((method, route, exchange.status)).or_default() += 1;
+            *self.requests.entry((method, place, exchange.status)).or_default() += 1;
             self.durations
-                .entry((method, route))
+                .entry((method, place))
                 .or_insert_with(|| Histogram::new(DURATION_BOUNDS))
                 .observe(seconds);
         }
@@ -109,6 +156,11 @@ impl WorkerMetrics {
             let to = exchange.upstream_done.or(exchange.answered);
             let took = to.map_or(seconds, |to| to.saturating_duration_since(from).as_secs_f64());
             self.upstream[result as usize].observe(took);
+        }
+        if let Some(waste) = exchange.waste().filter(|_| !exchange.unseen) {
+            let from = exchange.sent.unwrap_or(exchange.began);
+            let until = exchange.upstream_done.map(|done| done.saturating_duration_since(from));
+            self.record_waste(waste, until.unwrap_or_else(|| from.elapsed()));
         }
         if let (Some(queued), false) = (exchange.queued, exchange.class == Class::Bypass) {
             self.queue.observe(queued.as_secs_f64());
@@ -124,6 +176,11 @@ impl WorkerMetrics {
             self.disconnects[gone as usize] += 1;
         }
         self.retries += u64::from(exchange.retries);
+    }
+
+    /// Counts time that the upstream spent in vain.
+    pub(crate) fn record_waste(&mut self, waste: Waste, time: Duration) {
+        self.wasted[waste as usize] += time.as_secs_f64();
     }
 
     /// Counts what could not be read as a request.
@@ -152,6 +209,9 @@ impl WorkerMetrics {
         for (own, other) in self.invalid_headers.iter_mut().zip(&other.invalid_headers) {
             *own += other;
         }
+        for (own, other) in self.wasted.iter_mut().zip(other.wasted) {
+            *own += other;
+        }
         for (own, other) in self.disconnects.iter_mut().zip(&other.disconnects) {
             *own += other;
         }
@@ -167,13 +227,24 @@ impl Gone {
     const ALL: [Self; 5] =
         [Self::InRequest, Self::InQueue, Self::BeforeUpstream, Self::InService, Self::InBody];
 
-    fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::InRequest => "request",
             Self::InQueue => "queue",
             Self::BeforeUpstream => "connect",
             Self::InService => "upstream",
             Self::InBody => "response",
+        }
+    }
+}
+
+impl Waste {
+    const ALL: [Self; 2] = [Self::ClientGone, Self::Late];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::ClientGone => "client_gone",
+            Self::Late => "late",
         }
     }
 }

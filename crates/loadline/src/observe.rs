@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use loadline_core::Class;
+use loadline_core::{Class, Reason, RouteId};
 use loadline_h1::{RequestHead, Version};
 use loadline_http::log::{Counters, HeaderLookup, Record, Timers};
 use tokio::time::Instant;
@@ -26,6 +26,7 @@ pub(crate) fn request(
     let method = metrics::method_of(scratch.head.method.of(&scratch.inbox));
     let seconds = now.saturating_duration_since(exchange.began).as_secs_f64();
     worker.shared.metrics_of(worker.id).record(method, exchange, seconds);
+    worker.shared.recent_of(worker.id).record(exchange, method, scratch.head.path.of(&scratch.inbox), now);
     if live.log.is_on() {
         log(worker, live, peer, Some(scratch), exchange, now);
     }
@@ -49,7 +50,7 @@ fn log(
     now: Instant,
 ) {
     let shared = &worker.shared;
-    let gate = shared.gate.snapshot();
+    let gate = shared.snapshot();
     let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let ago = |at: Instant| nanos(wall.saturating_sub(now.saturating_duration_since(at)));
     let connections = shared.connections.load(std::sync::atomic::Ordering::Relaxed) as u64;
@@ -89,11 +90,13 @@ fn log(
         hostname: &shared.process.hostname,
         pid: std::process::id(),
         decision: decision(exchange),
-        reason: exchange.reason,
+        reason: reason(exchange),
         class: exchange.class.as_str(),
+        route: if exchange.route == RouteId::OTHER { "" } else { live.routes.name(exchange.route) },
         limit: u64::from(if bypass { gate.bypass_limit } else { gate.limit }),
         in_flight: u64::from(if bypass { gate.bypass_in_flight } else { gate.in_flight }),
         deadline_left_ms: deadline_left(exchange),
+        attempt: exchange.attempt,
         entropy: shared.process.entropy(),
         ..Record::default()
     };
@@ -131,17 +134,24 @@ fn timers(exchange: &Exchange, now: Instant, read: bool) -> Timers {
     }
 }
 
+/// Why it was rejected or failed, or in a dry run would have been rejected.
+pub(crate) fn reason(exchange: &Exchange) -> Option<&'static str> {
+    exchange.reason.or_else(|| exchange.would_shed().map(Reason::as_str))
+}
+
 /// Milliseconds that were left at the decision; negative if the deadline had passed by then.
-fn deadline_left(exchange: &Exchange) -> Option<i64> {
+pub(crate) fn deadline_left(exchange: &Exchange) -> Option<i64> {
     let at = exchange.deadline?.at;
     let decided = exchange.head_done + exchange.queued.unwrap_or_default();
     let millis = |span: Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
     Some(millis(at.saturating_duration_since(decided)) - millis(decided.saturating_duration_since(at)))
 }
 
-fn decision(exchange: &Exchange) -> &'static str {
+/// The log's word for what was decided.
+pub(crate) fn decision(exchange: &Exchange) -> &'static str {
     match exchange {
         Exchange { was_shed: true, .. } => "shed",
+        exchange if exchange.would_shed().is_some() => "would_shed",
         Exchange { was_admitted: false, .. } => "",
         Exchange { class: Class::Bypass, .. } => "bypass",
         Exchange { depth: 0, .. } => "admitted",
@@ -158,7 +168,7 @@ struct Headers<'a> {
 impl HeaderLookup for Headers<'_> {
     fn last(&self, name: &str) -> Option<&[u8]> {
         let wanted = name.as_bytes();
-        self.head.iter(self.bytes).filter(|(name, _)| name.eq_ignore_ascii_case(wanted)).last().map(|at| at.1)
+        self.head.iter(self.bytes).rfind(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|at| at.1)
     }
 }
 

@@ -7,11 +7,11 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Poll, ready};
 
-use loadline_core::{Class, Reason, Rejection, Request};
+use loadline_core::{Class, Reason, Rejection};
 use loadline_tower::{Attempt, Permit, Waiting};
 use tokio::time::Instant;
 
-use crate::budget;
+use crate::asked::Asked;
 use crate::buffers::Scratch;
 use crate::client::{Client, ClientIo, RequestBody};
 use crate::exchange::{Exchange, Gone};
@@ -19,6 +19,7 @@ use crate::forward::{self, Forwarded};
 use crate::hold::{self, Held};
 use crate::live::Live;
 use crate::reply::{self, LocalError};
+use crate::shadow;
 use crate::worker::Worker;
 
 /// What becomes of the client's connection.
@@ -60,8 +61,10 @@ async fn stages<S: ClientIo>(
     body: &mut RequestBody,
 ) -> After {
     // 2. Classify: by rules, or by the word of a trusted hop. Health checks pass the limit by; they have a cap of their own.
-    let trusted = live.trusts(&client.peer);
-    (exchange.class, exchange.rule) = live.classify(scratch, trusted);
+    // And until when the client waits: what cannot be a deadline is counted, and otherwise ignored.
+    let asked =
+        Asked::read(scratch, live, client.peer.client.ip(), live.trusts(&client.peer), exchange.began);
+    exchange.asked(&asked);
 
     // 3. Door: what is refused before anything more is read of it. Connections beyond the limit are only there so that
     // health checks still get through.
@@ -69,11 +72,8 @@ async fn stages<S: ClientIo>(
         let rejection = worker.shared.gate.record_shed(exchange.class, Reason::ConnectionLimit);
         return shed(client, scratch, worker, live, exchange, body, &rejection).await;
     }
-    // Until when the client waits. What cannot be a deadline is counted, and otherwise ignored.
-    let budget = budget::read(scratch, live, exchange.began, trusted);
-    exchange.deadline = budget.deadline;
-    exchange.invalid_headers = budget.invalid;
-    if budget.too_old && exchange.class != Class::Bypass {
+    if asked.too_old && !live.settings.dry_run {
+        drop(shadow::follow(live, scratch, &client.peer, exchange, &asked, worker.shared.gate.now()));
         let rejection = worker.shared.gate.record_shed(exchange.class, Reason::QueueAge);
         return shed(client, scratch, worker, live, exchange, body, &rejection).await;
     }
@@ -90,11 +90,10 @@ async fn stages<S: ClientIo>(
 
     // 5. Admit: at once, after waiting, or not at all. Nothing has been asked of the upstream yet.
     let gate = &worker.shared.gate;
-    let mut request = Request::new(exchange.class);
-    if let Some(deadline) = exchange.deadline {
-        request = request.with_deadline(gate.now() + deadline.left(Instant::now()));
-    }
-    let permit = match gate.try_admit(request) {
+    let now = gate.now();
+    let mut followed = shadow::follow(live, scratch, &client.peer, exchange, &asked, now);
+    let request = asked.request(now, scratch.held.len());
+    let mut permit = match gate.try_admit(live.ask_gate(request)) {
         Attempt::Admitted(permit) => permit,
         Attempt::Shed(rejection) => {
             return shed(client, scratch, worker, live, exchange, body, &rejection).await;
@@ -107,6 +106,9 @@ async fn stages<S: ClientIo>(
                     return shed(client, scratch, worker, live, exchange, body, &rejection).await;
                 }
                 Waited::Gone { depth } => {
+                    if let Some(followed) = followed.take() {
+                        followed.left();
+                    }
                     exchange.left_queue(since.elapsed(), depth);
                     return After::Close;
                 }
@@ -114,6 +116,10 @@ async fn stages<S: ClientIo>(
         }
     };
     exchange.admitted(&permit);
+    if let Some(followed) = followed {
+        followed.starts(&mut permit);
+    }
+    worker.shared.client_retries.decided(exchange, true);
 
     // 6. Forward: a connection, the exchange, the answer. The slot is given back inside, at the moment when the
     // upstream is done, which is earlier than the client's last byte.
@@ -157,7 +163,9 @@ async fn shed<S: ClientIo>(
     rejection: &Rejection,
 ) -> After {
     let close = rejection.reason == Reason::ConnectionLimit || reply::must_close(scratch, body);
-    let status = reply::rejection(scratch, live, worker.rejections_under(live), rejection, close);
+    worker.shared.client_retries.decided(exchange, false);
+    let next = live.settings.retry.token.then_some(exchange.attempt.saturating_add(1));
+    let status = reply::rejection(scratch, live, worker.rejections_under(live), rejection, next, close);
     exchange.shed(rejection, status);
     send(client, scratch, live, exchange, body, close).await
 }

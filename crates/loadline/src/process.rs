@@ -37,6 +37,8 @@ struct Sample {
     offered: u64,
     admitted: u64,
     shed: u64,
+    /// Admitted or shed ones that had been tried before.
+    retries: u64,
     service: Duration,
     limit: u32,
 }
@@ -47,7 +49,8 @@ pub(crate) struct Rates {
     pub(crate) offered: f64,
     pub(crate) admitted: f64,
     pub(crate) shed: f64,
-    /// Work asked for, as a share of what the limit can do: (admitted + shed per second) × mean service time ÷ limit.
+    /// Work asked for, as a share of what the limit can do: (admitted + shed per second, retries excluded) × mean service
+    /// time ÷ limit.
     /// With a limit of 3 and a mean of 50 ms, 90 requests per second are a demand of 90 × 0.05 ÷ 3 = 1.5. Unlike
     /// utilisation it goes on rising above 1, so it tells an autoscaler how many replicas are missing.
     pub(crate) demand: f64,
@@ -77,13 +80,14 @@ impl Process {
         }
     }
 
-    /// Notes the ledger; called about once a second.
-    pub(crate) fn sample(&self, gate: &Snapshot) {
+    /// Notes the ledger, and how many of those admitted and shed were `retries`; called about once a second.
+    pub(crate) fn sample(&self, gate: &Snapshot, retries: u64) {
         let mut sample = Sample {
             at: Instant::now(),
             offered: 0,
             admitted: 0,
             shed: 0,
+            retries,
             service: gate.mean_service.unwrap_or_default(),
             limit: gate.limit,
         };
@@ -109,7 +113,8 @@ impl Process {
         }
         let per_second = |from: u64, to: u64| (to - from) as f64 / seconds;
         let (admitted, shed) = (per_second(first.admitted, last.admitted), per_second(first.shed, last.shed));
-        let demand = (admitted + shed) * last.service.as_secs_f64() / f64::from(last.limit);
+        let fresh = (admitted + shed - per_second(first.retries, last.retries)).max(0.0);
+        let demand = fresh * last.service.as_secs_f64() / f64::from(last.limit);
         Rates {
             offered: per_second(first.offered, last.offered),
             admitted,
@@ -202,7 +207,7 @@ mod tests {
             for _ in 0..if second < 20 { 2 } else { 0 } {
                 let _ = admission.record_shed(now, Class::Normal, Reason::QueueFull);
             }
-            process.sample(&admission.snapshot(now));
+            process.sample(&admission.snapshot(now), 0);
             if second == 19 {
                 assert!((process.rates().shed - 2.0).abs() < 0.21, "{:?}", process.rates());
                 assert!((process.shed_rate() - 1.0).abs() < 1e-9);
@@ -211,6 +216,29 @@ mod tests {
         }
         assert_eq!(process.rates().shed, 0.0);
         assert_eq!(process.shed_rate(), 0.0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn retries_are_no_demand() {
+        let process = Process::new();
+        let mut admission = Admission::new(Settings::new(std::num::NonZeroU32::MIN));
+        let at = |second: u64| loadline_core::Instant::from_nanos(second * 1_000_000_000);
+        for second in 0..10 {
+            // Half of what comes had been there before; each takes half a second.
+            for half in 0..2 {
+                let begin = at(second) + Duration::from_millis(500 * half);
+                let request = loadline_core::Request::new(Class::Normal);
+                let loadline_core::Decision::Admit(permit) = admission.on_arrival(begin, request) else {
+                    panic!("the slot is free")
+                };
+                let end = begin + Duration::from_millis(500);
+                admission.on_complete(end, permit, loadline_core::Outcome::Completed);
+            }
+            process.sample(&admission.snapshot(at(second + 1)), second + 1);
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        let Rates { admitted, demand, .. } = process.rates();
+        assert!((admitted - 2.0).abs() < 1e-9 && (demand - 0.5).abs() < 0.01, "{admitted} {demand}");
     }
 
     #[test]

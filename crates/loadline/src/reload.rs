@@ -81,7 +81,8 @@ impl Reloader {
         };
         self.current = settings.clone();
         settings.upstream = upstream.target().clone();
-        shared.replace(Live::new(settings, self.seed, upstream, log));
+        let live = Live::new(settings, self.seed, upstream, log, Some(&was.routes));
+        shared.replace(live, loaded.shadow);
         let mut said = String::from("configuration reloaded\n");
         for key in kept {
             said.push_str(&format!("{key} keeps its value until a restart\n"));

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 
-use loadline_core::{Class, Reason, Rejection};
+use loadline_core::{Class, Reason, Rejection, Remedy};
 use loadline_h1::{Refusal, Version};
 use loadline_http::rejection::{Description, Failure, RejectionView, describe, write_h1};
 
@@ -103,7 +103,10 @@ impl LocalError {
 /// Rejections as they were written before, for the usual kind of request: under overload the same few answers are
 /// sent over and over, and copying one costs a fraction of composing it.
 #[derive(Default)]
-pub(crate) struct Rejections(HashMap<(Reason, Class, u32), Written>);
+pub(crate) struct Rejections(HashMap<Kind, Written>);
+
+/// What tells one usual answer from another: reason, class, seconds, attempt, remedy.
+type Kind = (Reason, Class, u32, Option<u32>, Option<Remedy>);
 
 /// Answers that are kept; with computed seconds there are fewer than that many.
 const WRITTEN_AT_MOST: usize = 1024;
@@ -111,12 +114,14 @@ const WRITTEN_AT_MOST: usize = 1024;
 /// Status and bytes of a whole response.
 type Written = (u16, Box<[u8]>);
 
-/// Writes the answer to a shed request. `written`: what was written under the same settings.
+/// Writes the answer to a shed request. `written`: what was written under the same settings; `attempt`: what a retry should
+/// say of itself.
 pub(crate) fn rejection(
     scratch: &mut Scratch,
     live: &Live,
     written: Option<&RefCell<Rejections>>,
     rejection: &Rejection,
+    attempt: Option<u32>,
     close: bool,
 ) -> u16 {
     let retry_after = retry_after(live, rejection);
@@ -126,17 +131,23 @@ pub(crate) fn rejection(
         let view = RejectionView {
             class: Some(rejection.class),
             retry_after: Some(retry_after),
+            attempt,
+            remedy: rejection.remedy,
             ..view(&description, live)
         };
         write(scratch, view, close);
         description.status
     };
     let Scratch { head, inbox, .. } = scratch;
-    let usual =
-        !close && head.version == Version::Http11 && head.method.of(inbox) != b"HEAD" && !head.is_grpc(inbox);
+    // A budget is hardly ever the same twice.
+    let usual = !close
+        && !matches!(rejection.remedy, Some(Remedy::Budget(_)))
+        && head.version == Version::Http11
+        && head.method.of(inbox) != b"HEAD"
+        && !head.is_grpc(inbox);
     let Some(written) = written.filter(|_| usual) else { return compose(scratch) };
     let mut written = written.borrow_mut();
-    let key = (rejection.reason, rejection.class, retry_after);
+    let key = (rejection.reason, rejection.class, retry_after, attempt, rejection.remedy);
     if let Some((status, bytes)) = written.0.get(&key) {
         scratch.to_client.clear();
         scratch.to_client.bytes.extend_from_slice(bytes);

@@ -28,7 +28,7 @@ use crate::reload::Reloader;
 use crate::state_line::StateLine;
 use crate::upstream::Upstream;
 use crate::worker::{self, Phase, Shared};
-use crate::{listen, process};
+use crate::{listen, overload, process};
 
 /// How often the state is looked at: rates, the state line, the configuration file.
 const TICK: Duration = Duration::from_secs(1);
@@ -114,9 +114,9 @@ impl Proxy {
         let log = crate::live::start_log(&settings.log, None)?;
         let upstream = Upstream::new(settings.upstream.clone(), settings.workers.get());
         let seed = process::seed();
-        let live = Live::new(settings, seed, upstream, Arc::new(log));
-        let gate = Gate::new(live.admission.clone());
-        let (shared, handovers) = Shared::new(live, gate);
+        let live = Live::new(settings, seed, upstream, Arc::new(log), None);
+        let gate = Gate::new(live.admission());
+        let (shared, handovers) = Shared::new(live, loaded.shadow.clone(), gate);
         let (phase, told) = watch::channel(Phase::Serving);
         let mut workers = Vec::new();
         for (id, handover) in handovers.into_iter().enumerate() {
@@ -176,6 +176,7 @@ impl Control {
             let listener = TcpListener::from_std(listener).map_err(|error| error.to_string())?;
             tokio::spawn(admin::serve(listener, Arc::clone(&self.shared), commands.clone()));
         }
+        tokio::spawn(overload::watch(Arc::clone(&self.shared), self.style));
         self.reloader.resolve(&self.shared.live().upstream);
         let mut done = tokio::task::spawn_blocking(move || join(workers));
         let mut ticks = tokio::time::interval(TICK);
@@ -202,9 +203,14 @@ impl Control {
     }
 
     fn tick(&mut self) {
-        let gate = self.shared.gate.snapshot();
-        self.shared.process.sample(&gate);
-        if let Some(line) = self.state.next(&gate, &self.shared.process) {
+        let gate = self.shared.snapshot();
+        self.shared.process.sample(&gate, self.shared.client_retries.total());
+        let live = self.shared.live();
+        let line = match live.shadow.as_ref().filter(|run| run.is_dry_run()) {
+            Some(run) => self.state.next(&run.snapshot(), &self.shared.process, true),
+            None => self.state.next(&gate, &self.shared.process, false),
+        };
+        if let Some(line) = line {
             say(&line);
         }
         let trouble = self.shared.live().log.trouble();
@@ -310,6 +316,6 @@ fn at(address: SocketAddr) -> Target {
 }
 
 /// Writes to stderr; a closed one is no reason to stop serving.
-fn say(text: &str) {
+pub(crate) fn say(text: &str) {
     let _ = std::io::stderr().write_all(text.as_bytes());
 }

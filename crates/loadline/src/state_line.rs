@@ -38,8 +38,8 @@ impl StateLine {
         Self { style, overload: None, last_shed: None, last_line: None, seen: Totals::default() }
     }
 
-    /// The line to write now, if any; called about once a second.
-    pub(crate) fn next(&mut self, gate: &Snapshot, process: &Process) -> Option<String> {
+    /// The line to write now, if any; called about once a second. `dry_run`: `gate` is what would be, and nobody is rejected.
+    pub(crate) fn next(&mut self, gate: &Snapshot, process: &Process, dry_run: bool) -> Option<String> {
         let now = Instant::now();
         let total = gate.counters.total();
         let totals =
@@ -54,9 +54,10 @@ impl StateLine {
                 self.overload = None;
                 self.last_line = Some(now);
                 let text = format!(
-                    "after {}s: {} shed, {} critical",
+                    "after {}s: {} {}shed, {} critical",
                     (now - since).as_secs(),
                     totals.shed - at.shed,
+                    if dry_run { "would have been " } else { "" },
                     totals.critical - at.critical
                 );
                 Some(banner::state(State::Ok.as_str(), &text, self.style))
@@ -69,13 +70,16 @@ impl StateLine {
                 self.last_line = Some(now);
                 let rates = process.rates();
                 let leading = Reason::ALL.into_iter().max_by_key(|reason| total.shed[reason.index()]);
+                let leading = leading.map_or("", Reason::as_str);
+                if dry_run {
+                    let offered = rates.offered;
+                    let text =
+                        format!("{offered:.0}/s offered, all are served; some would be shed ({leading})");
+                    return Some(banner::state("DRY RUN", &text, self.style));
+                }
                 let text = format!(
-                    "{:.0}/s offered, {:.0}/s served, {:.0}/s shed ({}), queue {}",
-                    rates.offered,
-                    rates.admitted,
-                    rates.shed,
-                    leading.map_or("", Reason::as_str),
-                    gate.queued
+                    "{:.0}/s offered, {:.0}/s served, {:.0}/s shed ({leading}), queue {}",
+                    rates.offered, rates.admitted, rates.shed, gate.queued
                 );
                 Some(banner::state(State::Shedding.as_str(), &text, self.style))
             }

@@ -6,6 +6,7 @@ use loadline_core::{Class, Reason, Snapshot};
 use serde_json::{Map, Value, json};
 
 use crate::process::Rates;
+use crate::shadow::{Comparison, ShadowRun};
 use crate::worker::Shared;
 
 /// What the proxy is doing.
@@ -45,9 +46,31 @@ impl State {
     }
 }
 
+/// What the settings that are not obeyed would have done.
+fn shadow(run: &ShadowRun) -> Value {
+    let Comparison { shadow, since, real: [offered, admitted, shed] } = run.compare();
+    let total = shadow.counters.total();
+    let by_reason: Map<_, _> = Reason::ALL
+        .into_iter()
+        .map(|reason| (reason.as_str().to_owned(), total.shed(reason).into()))
+        .collect();
+    json!({
+        "since_seconds": since.elapsed().as_secs(),
+        "limit": shadow.limit,
+        "in_flight": shadow.in_flight,
+        "queued": shadow.queued,
+        "offered": total.offered,
+        "admitted": total.admitted,
+        "shed": total.shed_total(),
+        "abandoned": total.abandoned,
+        "shed_by_reason": by_reason,
+        "live": { "offered": offered, "admitted": admitted, "shed": shed },
+    })
+}
+
 /// The document of `/api/v1/status`.
 pub(crate) fn json(shared: &Shared) -> Value {
-    let gate = shared.gate.snapshot();
+    let gate = shared.snapshot();
     let live = shared.live();
     let Rates { offered, admitted, shed, demand } = shared.process.rates();
     let millis = |wait: std::time::Duration| (wait.as_secs_f64() * 1e6).round() / 1e3;
@@ -66,8 +89,21 @@ pub(crate) fn json(shared: &Shared) -> Value {
             "abandoned": counters.abandoned,
             "queued": gate.class(class).queued,
             "overloaded": gate.class(class).overloaded,
+            "tenants": gate.class(class).tenants,
+            "predicted_wait_ms": millis(gate.class(class).predicted_wait),
         });
         by_class.insert(class.as_str().to_owned(), row);
+    }
+    let mut by_route = Map::new();
+    for (id, name) in live.routes.iter() {
+        let predicted = gate.predicted_service.get(id.index()).copied().flatten();
+        by_route.insert(
+            name.to_owned(),
+            json!({
+                "in_flight": gate.in_flight_by_route.get(id.index()).copied().unwrap_or_default(),
+                "predicted_service_ms": predicted.map(millis),
+            }),
+        );
     }
     json!({
         "state": State::of(&gate, shared.process.shed_just_now()).as_str(),
@@ -75,6 +111,7 @@ pub(crate) fn json(shared: &Shared) -> Value {
         "uptime_seconds": shared.process.started.elapsed().as_secs(),
         "upstream": live.upstream.target().to_string(),
         "limit": gate.limit,
+        "effective_limit": gate.effective_limit,
         "in_flight": gate.in_flight,
         "peak_in_flight": gate.peak_in_flight,
         "bypass_limit": gate.bypass_limit,
@@ -98,11 +135,16 @@ pub(crate) fn json(shared: &Shared) -> Value {
         },
         "shed_by_reason": by_reason,
         "classes": by_class,
+        "routes": by_route,
+        "retries": { "in_flight": gate.retries_in_flight, "share": gate.retry_share },
         "connections": {
             "client": shared.connections.load(Ordering::Relaxed),
             "upstream": live.upstream.pool.open(),
             "tunnels": shared.tunnels.load(Ordering::Relaxed),
         },
+        "dry_run": live.settings.dry_run,
+        "shadow": live.shadow.as_ref().map(shadow),
+        "overload": shared.overload.json(&live.settings.overload),
         "abandoned_exchanges": shared.abandoned.load(Ordering::Relaxed),
         "buffer": { "used_bytes": shared.budget.used(), "limit_bytes": shared.budget.total() },
         "log": { "written": live.log.written(), "dropped": live.log.dropped() },

@@ -4,6 +4,7 @@
 //! does not resolve (yet) does not stop start-up: requests fail at once with the reason until it does.
 
 mod io;
+mod outage;
 mod pool;
 
 use std::future::poll_fn;
@@ -19,6 +20,7 @@ use tokio::time::{Instant, timeout};
 use crate::config::settings::Upstream as Target;
 
 use self::io::UpstreamIo;
+use self::outage::Outage;
 pub(crate) use self::pool::{Connection, Pool, Room};
 
 /// How often a name is resolved again. Short enough that a moved app is found within a client's patience, long
@@ -49,6 +51,7 @@ pub(crate) struct Upstream {
     resolve_now: Notify,
     resolved: Notify,
     pub(crate) pool: Pool,
+    pub(crate) outage: Outage,
     ever_reached: std::sync::atomic::AtomicBool,
 }
 
@@ -66,6 +69,7 @@ impl Upstream {
             resolve_now: Notify::new(),
             resolved: Notify::new(),
             pool: Pool::new(workers),
+            outage: Outage::default(),
             ever_reached: false.into(),
         })
     }

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use loadline_core::{Class, Reason};
+use loadline_core::{Class, OverloadLevel, Reason, Snapshot};
 use loadline_tower::Gate;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, LocalOptions};
@@ -27,12 +27,16 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::buffers::{Budget, Scratches};
 use crate::client::{Peer, Slot};
+use crate::config::settings::Settings;
 use crate::connection::{self, Place};
 use crate::http2;
 use crate::live::Live;
-use crate::metrics::WorkerMetrics;
+use crate::metrics::{ClientRetries, WorkerMetrics};
+use crate::overload::Overload;
 use crate::process::Process;
+use crate::recent::Recent;
 use crate::reply::Rejections;
+use crate::shadow::ShadowRun;
 
 /// Connections accepted beyond `max_connections`, so that a health check still gets an answer and others get a 503
 /// instead of silence.
@@ -49,13 +53,17 @@ pub(crate) struct Shared {
     pub(crate) gate: Gate,
     pub(crate) budget: Arc<Budget>,
     pub(crate) metrics: Box<[Mutex<WorkerMetrics>]>,
+    /// What was decided lately, per worker.
+    pub(crate) recent: Box<[Mutex<Recent>]>,
     /// Client connections that are open, the reserve included.
     pub(crate) connections: AtomicUsize,
     /// Exchanges that run on without a client.
     pub(crate) abandoned: AtomicUsize,
     /// Upgraded connections.
     pub(crate) tunnels: AtomicUsize,
+    pub(crate) client_retries: ClientRetries,
     pub(crate) process: Process,
+    pub(crate) overload: Overload,
     live: ArcSwap<Live>,
     version: AtomicU64,
     draining: AtomicBool,
@@ -70,17 +78,22 @@ type Accepted = (StdStream, SocketAddr);
 pub(crate) type Handovers = Vec<mpsc::UnboundedReceiver<Accepted>>;
 
 impl Shared {
-    pub(crate) fn new(live: Live, gate: Gate) -> (Arc<Self>, Handovers) {
+    /// `beside`: the settings of a shadow.
+    pub(crate) fn new(mut live: Live, beside: Option<Settings>, gate: Gate) -> (Arc<Self>, Handovers) {
+        live.shadow = ShadowRun::of(&live, beside, None, &gate);
         let workers = live.settings.workers.get();
         let (handovers, receivers) = (0..workers).map(|_| mpsc::unbounded_channel()).unzip();
         let shared = Self {
             gate,
             budget: Budget::new(live.buffer_total),
             metrics: (0..workers).map(|_| Mutex::default()).collect(),
+            recent: (0..workers).map(|_| Mutex::default()).collect(),
             connections: AtomicUsize::new(0),
             abandoned: AtomicUsize::new(0),
             tunnels: AtomicUsize::new(0),
+            client_retries: ClientRetries::default(),
             process: Process::new(),
+            overload: Overload::new(workers),
             live: ArcSwap::from_pointee(live),
             version: AtomicU64::new(0),
             draining: AtomicBool::new(false),
@@ -96,11 +109,30 @@ impl Shared {
     }
 
     /// Puts new settings in force: for each request that begins from now on.
-    pub(crate) fn replace(&self, live: Live) {
+    pub(crate) fn replace(&self, mut live: Live, beside: Option<Settings>) {
         self.budget.set_total(live.buffer_total);
-        self.gate.reconfigure(live.admission.clone());
+        self.gate.reconfigure(live.admission());
+        live.shadow = ShadowRun::of(&live, beside, self.live().shadow.as_ref(), &self.gate);
         self.live.store(Arc::new(live));
         self.version.fetch_add(1, Ordering::Release);
+        self.set_overload(self.overload.level());
+        self.set_draining(self.is_draining());
+    }
+
+    /// The gate's state; in a dry run with the limits that would hold, for the gate itself is open then.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let mut gate = self.gate.snapshot();
+        if let Some(run) = self.live().shadow.as_ref().filter(|run| run.is_dry_run()) {
+            let meant = run.snapshot();
+            gate.utilization *= f64::from(gate.limit) / f64::from(meant.limit);
+            gate.limit = meant.limit;
+            gate.effective_limit = meant.effective_limit;
+            gate.reserve = meant.reserve;
+            gate.bypass_limit = meant.bypass_limit;
+            gate.queue_depth = meant.queue_depth;
+            gate.overload = meant.overload;
+        }
+        gate
     }
 
     pub(crate) fn is_draining(&self) -> bool {
@@ -111,10 +143,26 @@ impl Shared {
     pub(crate) fn set_draining(&self, draining: bool) {
         self.draining.store(draining, Ordering::Relaxed);
         self.gate.set_draining(draining);
+        if let Some(run) = &self.live().shadow {
+            run.set_draining(draining);
+        }
+    }
+
+    /// How overloaded something other than the slots is.
+    pub(crate) fn set_overload(&self, level: OverloadLevel) {
+        let live = self.live();
+        self.gate.set_overload(if live.settings.dry_run { OverloadLevel::None } else { level });
+        if let Some(run) = &live.shadow {
+            run.set_overload(level);
+        }
     }
 
     pub(crate) fn metrics_of(&self, worker: usize) -> MutexGuard<'_, WorkerMetrics> {
         self.metrics[worker].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn recent_of(&self, worker: usize) -> MutexGuard<'_, Recent> {
+        self.recent[worker].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -272,6 +320,7 @@ pub(crate) fn run(
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     runtime.block_on(async move {
         let worker = Worker::new(id, shared);
+        worker.shared.overload.measure_worker(id);
         let mut accepting = Vec::new();
         for listener in listeners {
             let listener = TcpListener::from_std(listener)?;

@@ -6,9 +6,20 @@ use std::process::{Command, Output};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_loadline");
 
-/// Commands that the program has; each must be in the help, with an example.
-const COMMANDS: [&str; 9] =
-    ["run", "check", "config", "status", "reload", "drain", "healthcheck", "completions", "version"];
+/// Commands that the program has; each must be in the help, and have an example in its own.
+const COMMANDS: [&str; 11] = [
+    "run",
+    "check",
+    "config",
+    "explain",
+    "load",
+    "status",
+    "reload",
+    "drain",
+    "healthcheck",
+    "completions",
+    "version",
+];
 
 fn run(command: &mut Command) -> (i32, String, String) {
     let Output { status, stdout, stderr } = command.env_clear().output().unwrap();
@@ -31,16 +42,12 @@ fn file(name: &str, text: &str) -> PathBuf {
 }
 
 #[test]
-fn help_fits_a_screen_and_shows_every_command_with_an_example() {
+fn help_fits_a_screen_and_every_command_has_an_example() {
     let (code, help, _) = loadline(&["--help"]);
     assert_eq!(code, 0);
     assert!(help.lines().count() <= 40, "{} lines", help.lines().count());
     for command in COMMANDS {
         assert!(help.lines().any(|line| line.starts_with(&format!("  {command} "))), "{command} is listed");
-        assert!(
-            help.lines().any(|line| line.starts_with(&format!("  loadline {command}"))),
-            "{command} has an example"
-        );
         let (code, own, _) = loadline(&[command, "--help"]);
         assert!(code == 0 && own.contains("Example: "), "{command} --help has an example");
     }
@@ -143,7 +150,8 @@ fn printed_configurations_are_configurations() {
 
     let (code, effective, _) = loadline(&["config", "--effective", "app:8080", "3"]);
     assert_eq!(code, 0);
-    assert!(effective.contains("limit.concurrency = 3             # argument\n"), "{effective}");
+    let limit = effective.lines().find(|line| line.starts_with("limit.concurrency = 3 "));
+    assert!(limit.is_some_and(|limit| limit.ends_with(" # argument")), "{effective}");
     let path = file("effective.toml", &effective);
     assert_eq!(loadline(&["check", "-c", path.to_str().unwrap()]).0, 0);
 

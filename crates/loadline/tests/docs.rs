@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const SAFE: [&str; 4] = ["check", "config", "completions", "version"];
 
 /// Beginnings of commands that are not run here, and why.
-const NOT_RUN: [(&str, &str); 17] = [
+const NOT_RUN: [(&str, &str); 24] = [
     ("cargo run --release", "runs until it is stopped; `.ci/real-tools.sh` starts the same binary"),
     ("cargo test", "is what runs this test; `.ci/run` takes it from the README"),
     ("cargo fmt", "a step of `.ci/run`"),
@@ -40,6 +40,13 @@ const NOT_RUN: [(&str, &str); 17] = [
     ("mkdir -p fuzz/", "prepares fuzzing, which needs a nightly compiler"),
     ("loadline app:8080 3", "runs until it is stopped; started with other addresses by `rejection`"),
     ("loadline run ", "runs until it is stopped; its arguments are run with `check` instead"),
+    ("loadline status", "needs a running loadline; the end-to-end tests ask one"),
+    ("loadline explain ", "needs a running loadline; the end-to-end tests ask one"),
+    ("kubectl ", "needs a cluster; `.ci/manifests.sh` renders and validates what is applied"),
+    ("helm ", "needs a cluster; `.ci/manifests.sh` renders the chart"),
+    ("kind ", "needs a container engine and images from a registry"),
+    ("docker ", "needs a container engine and images from a registry"),
+    ("terraform ", "needs a cluster and providers from a registry"),
 ];
 
 /// One fenced block.
@@ -61,6 +68,11 @@ fn commands_do_what_the_documents_say() {
         }
         for (command, expected) in commands(&block) {
             let command = command.replace("target/release/loadline", "loadline");
+            if command.starts_with("loadline load ") {
+                check_load(&block.place, &command);
+                run += 1;
+                continue;
+            }
             if let Some(arguments) = safe(&command) {
                 check_output(&block.place, &command, &expected, &arguments);
                 run += 1;
@@ -86,7 +98,7 @@ fn commands_do_what_the_documents_say() {
 #[test]
 fn configurations_are_valid() {
     let mut seen = 0;
-    for block in blocks().into_iter().filter(|block| block.language == "toml") {
+    for block in blocks().into_iter().filter(|block| block.language == "toml" && block.test.is_none()) {
         seen += 1;
         let path = scratch(&format!("example-{seen}.toml"));
         std::fs::write(&path, &block.text).unwrap();
@@ -107,6 +119,13 @@ fn links_lead_somewhere() {
             }
         }
     }
+}
+
+#[test]
+fn scenario() {
+    let scenario = loadline_load::Scenario::parse(&named("scenario").text).unwrap();
+    assert_eq!(scenario.plan().unwrap().stages.len(), 5);
+    assert_eq!(scenario.expect.len(), 2);
 }
 
 /// The rejection in the README is what a client gets, but for the seconds in it.
@@ -149,6 +168,22 @@ fn banner() {
     assert!(proxy.ask("/").starts_with("HTTP/1.1 200 OK"));
 }
 
+/// The explanations in docs/explain.md are those of a proxy in the state that is told there.
+#[test]
+fn explanations() {
+    let rules = named("explain-rules").text;
+    let proxy = Running::start(&["--set", "limit.concurrency=1", "--set", rules.trim_end()]);
+    let occupied = proxy.send("/60");
+    proxy.wait_until_in_flight();
+    for (command, expected) in commands(&named("explain")) {
+        let words = shell_words(command.strip_prefix("loadline ").expect("a command of ours"));
+        let mut child = Command::new(BINARY);
+        let output = child.env_clear().args(&words).args(["--admin", &proxy.admin]).output().unwrap();
+        assert_eq!(both(&output), expected, "{command}");
+    }
+    drop(occupied);
+}
+
 /// In the tables of docs/life-of-a-request.md: status and reason of a log line belong together, and the client sees that status.
 #[test]
 fn statuses_and_reasons_belong_together() {
@@ -189,13 +224,25 @@ fn statuses_and_reasons_belong_together() {
 /// Crates depend on each other only as ARCHITECTURE.md draws it, and the pure ones on no runtime.
 #[test]
 fn dependencies_point_one_way() {
-    let allowed: [(&str, &[&str]); 6] = [
+    let allowed: [(&str, &[&str]); 8] = [
         ("loadline-core", &[]),
         ("loadline-http", &["loadline-core"]),
         ("loadline-h1", &[]),
         ("loadline-tower", &["loadline-core", "loadline-http"]),
         ("loadline-demo", &[]),
-        ("loadline", &["loadline-core", "loadline-demo", "loadline-h1", "loadline-http", "loadline-tower"]),
+        ("loadline-plot", &[]),
+        ("loadline-load", &["loadline-core", "loadline-h1", "loadline-http", "loadline-plot"]),
+        (
+            "loadline",
+            &[
+                "loadline-core",
+                "loadline-demo",
+                "loadline-h1",
+                "loadline-http",
+                "loadline-load",
+                "loadline-tower",
+            ],
+        ),
     ];
     for (name, expected) in allowed {
         let manifest = root().join("crates").join(name).join("Cargo.toml");
@@ -284,6 +331,15 @@ fn commands(block: &Block) -> Vec<(String, String)> {
     commands
 }
 
+/// Words between blanks, quoted ones as they are.
+fn shell_words(text: &str) -> Vec<String> {
+    let split = |(index, part): (usize, &str)| match index % 2 {
+        0 => part.split_whitespace().map(str::to_owned).collect(),
+        _ => vec![part.to_owned()],
+    };
+    text.split('\'').enumerate().flat_map(split).collect::<Vec<_>>()
+}
+
 /// Targets of `[text](target)`.
 fn links(text: &str) -> Vec<String> {
     text.split("](").skip(1).filter_map(|rest| Some(rest.split_once(')')?.0.to_owned())).collect()
@@ -308,12 +364,15 @@ fn safe(command: &str) -> Option<Vec<String>> {
     ours.then_some(words)
 }
 
-/// Runs `words` in a directory that has the README's configuration, with the variables of `command`.
+/// Runs `words` in a directory that has the documents' configuration files, with the variables of `command`.
 fn loadline(command: &str, words: &[String]) -> Output {
     let directory = scratch("documents");
     std::fs::create_dir_all(&directory).unwrap();
-    if let Some(file) = blocks().into_iter().find(|block| block.text.starts_with("# loadline.toml\n")) {
-        std::fs::write(directory.join("loadline.toml"), file.text).unwrap();
+    for name in ["loadline.toml", "next.toml"] {
+        let beginning = format!("# {name}\n");
+        if let Some(file) = blocks().into_iter().find(|block| block.text.starts_with(&beginning)) {
+            std::fs::write(directory.join(name), file.text).unwrap();
+        }
     }
     let (environment, _) = split_environment(command);
     // What a shell would redirect is not an argument.
@@ -325,6 +384,46 @@ fn loadline(command: &str, words: &[String]) -> Output {
         .args(arguments)
         .output()
         .unwrap()
+}
+
+/// Runs a load against a demo app, a hundred times shorter than the document says. What it measures is not the point.
+fn check_load(place: &str, command: &str) {
+    let app = loadline_demo::start().unwrap();
+    let quick = |text: &str| {
+        let mut quick = text.replace("127.0.0.1:8000", &app.addr().to_string());
+        let units = [
+            ("s@", "0ms@"),
+            ("s+", "0ms+"),
+            ("duration 10s", "duration 100ms"),
+            ("duration 30s", "duration 300ms"),
+        ];
+        for (long, short) in units {
+            quick = quick.replace(long, short);
+        }
+        quick
+    };
+    let directory = scratch("documents");
+    std::fs::create_dir_all(&directory).unwrap();
+    std::fs::write(directory.join("overload.toml"), quick(&named("scenario").text)).unwrap();
+    let (_, words) = split_environment(&quick(command));
+    let output = loadline(command, &unquoted(&words));
+    // Expectations need not hold here, and a busy machine may send too late: but every word must be understood.
+    let said = both(&output);
+    assert!(matches!(output.status.code(), Some(0 | 1 | 99)), "{place}: {command}: {said}");
+    assert!(said.contains("offered"), "{place}: {command}: {said}");
+}
+
+/// Words in single quotation marks are one, as for a shell.
+fn unquoted(words: &[String]) -> Vec<String> {
+    let line = words.join(" ");
+    let mut result = Vec::new();
+    for (index, part) in line.split('\'').enumerate() {
+        match index % 2 {
+            0 => result.extend(part.split(' ').filter(|word| !word.is_empty()).map(str::to_owned)),
+            _ => result.push(part.to_owned()),
+        }
+    }
+    result
 }
 
 fn check_output(place: &str, command: &str, expected: &str, words: &[String]) {
@@ -344,12 +443,10 @@ fn both(output: &Output) -> String {
 /// Every number after `retry`, and the length that depends on it, replaced.
 fn without_seconds(answer: &str) -> String {
     let lines = answer.lines().map(|line| {
-        let (start, end) = match line.find("retry") {
-            Some(at) => (at + line[at..].find(|c: char| c.is_ascii_digit()).unwrap(), line.len()),
-            None if line.starts_with("content-length") => (line.find(' ').unwrap() + 1, line.len()),
-            None => return line.to_owned(),
-        };
-        format!("{}N{}", &line[..start], line[start..end].trim_start_matches(|c: char| c.is_ascii_digit()))
+        // Whatever stands before them has digits that count, such as the status.
+        let varies = line.find("retry").or_else(|| line.find("content-length")).unwrap_or(line.len());
+        let (same, varying) = line.split_at(varies);
+        format!("{same}{}", varying.replace(|c: char| c.is_ascii_digit(), ""))
     });
     lines.collect::<Vec<_>>().join("\n")
 }

@@ -14,7 +14,7 @@ use super::wire::{content_length, head_end, status};
 pub(super) enum Outcome {
     /// Answered with 200 after so long.
     Served(Duration),
-    /// Refused with 503 or 429.
+    /// Refused with 503 or 429, or because of its deadline with 504 or 419.
     Shed,
     /// Given up.
     TimedOut,
@@ -28,7 +28,7 @@ pub(super) async fn request(address: SocketAddr, request: &[u8], limit: Duration
     match tokio::time::timeout(limit, exchange(address, request)).await {
         Err(_) => Outcome::TimedOut,
         Ok(Some(200)) => Outcome::Served(begun.elapsed()),
-        Ok(Some(503 | 429)) => Outcome::Shed,
+        Ok(Some(503 | 429 | 504 | 419)) => Outcome::Shed,
         Ok(_) => Outcome::Failed,
     }
 }

@@ -3,12 +3,15 @@
 //! * `proxy`: what a proxied request, a rejection and an idle connection cost, beside HAProxy and nginx.
 //! * `flash-crowd`: ten times more requests than the app can serve, from clients that give up and try again.
 //! * `slow-clients`: trickled uploads and non-reading downloads against a small limit.
+//! * `rust-service`: an axum service with tower's own limits and with loadline's layer.
+//! * `admission`: classes, deadlines, tenants and costs under overload, beside the same load without them.
 //!
-//! All three start every process themselves, use 127.0.0.1 alone, and end what they started, also on Ctrl-C.
+//! All of them start every process themselves, use 127.0.0.1 alone, and end what they started, also on Ctrl-C.
 //! The proxy under test runs on core 0, the load and the origin on core 1.
 //!
 //! Out of scope: TLS, HTTP/2, more than one worker, a real network.
 
+mod admission;
 mod client;
 mod counts;
 mod event_loop;
@@ -22,6 +25,7 @@ mod process;
 mod proxies;
 mod proxy;
 mod report;
+mod rust_service;
 mod slot_origin;
 mod slow_clients;
 mod wire;
@@ -48,6 +52,10 @@ pub(crate) enum Bench {
     FlashCrowd(flash_crowd::Options),
     /// Trickled uploads and non-reading downloads: are the requests beside them served?
     SlowClients(slow_clients::Options),
+    /// An axum service at 0.8 and 5 times its capacity: without a limit, with tower's, with loadline's layer.
+    RustService(rust_service::Options),
+    /// Who is served under overload: classes, deadlines, tenants, costs, each with and without.
+    Admission(admission::Options),
 }
 
 /// Runs one benchmark.
@@ -61,5 +69,7 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
         Bench::Proxy(options) => proxy::run(options),
         Bench::FlashCrowd(options) => flash_crowd::run(options),
         Bench::SlowClients(options) => slow_clients::run(options),
+        Bench::RustService(options) => rust_service::run(options),
+        Bench::Admission(options) => admission::run(options),
     }
 }

@@ -91,6 +91,8 @@ impl Loadline {
 pub(super) struct Setup {
     /// Where it will listen.
     pub(super) address: SocketAddr,
+    /// Where loadline's admin address will be; other proxies have none there.
+    pub(super) admin: SocketAddr,
     /// The command.
     pub(super) launch: Launch,
     /// The configuration file that the command names, if any.
@@ -119,7 +121,12 @@ impl Setup {
                 let line = ["nginx", "-p", &directory.to_string_lossy(), "-c", &path.to_string_lossy()]
                     .map(OsString::from);
                 let config = nginx(address, origin, directory);
-                Self { address, launch: launch(proxy.name(), line), config: Some((path, config)) }
+                Self {
+                    address,
+                    admin: address,
+                    launch: launch(proxy.name(), line),
+                    config: Some((path, config)),
+                }
             }
             Proxy::Loadline => {
                 let loadline = loadline.ok_or("no loadline to start")?;
@@ -163,7 +170,7 @@ impl Setup {
     fn haproxy(name: &str, address: SocketAddr, directory: &Path, config: &str) -> Self {
         let path = directory.join(format!("{name}.cfg"));
         let line = ["haproxy", "-db", "-q", "-f", &path.to_string_lossy()].map(OsString::from);
-        Self { address, launch: launch(name, line), config: Some((path, config.to_owned())) }
+        Self { address, admin: address, launch: launch(name, line), config: Some((path, config.to_owned())) }
     }
 
     fn loadline(
@@ -174,7 +181,8 @@ impl Setup {
         settings: &[String],
         max_connections: Option<usize>,
     ) -> Result<Self> {
-        let addresses = [format!("listen={address}"), format!("admin.listen={}", free_address()?)];
+        let admin = free_address()?;
+        let addresses = [format!("listen={address}"), format!("admin.listen={admin}")];
         let mut line =
             vec![OsString::from(&loadline.program), origin.to_string().into(), limit.to_string().into()];
         for setting in addresses.iter().chain(settings).chain(&loadline.settings) {
@@ -185,7 +193,7 @@ impl Setup {
             .map(|limit| ("MAX_CONNECTIONS".to_owned(), limit.to_string()))
             .into_iter()
             .collect();
-        Ok(Self { address, launch, config: None })
+        Ok(Self { address, admin, launch, config: None })
     }
 }
 
@@ -294,7 +302,7 @@ backend healthcheck
 }
 
 /// An address that was free a moment ago.
-fn free_address() -> Result<SocketAddr> {
+pub(super) fn free_address() -> Result<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
 

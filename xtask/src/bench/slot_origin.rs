@@ -2,11 +2,12 @@
 //!
 //! Like a threaded server: every request it was handed is worked on to the end, in order, for a fixed time, whether or not
 //! anybody still waits. It counts the requests that it holds, from the moment they are read until they are answered or
-//! their work was for nobody, so that a proxy that sends more than it should is found out.
+//! their work was for nobody, so that a proxy that sends more than it should is found out; and the time that its workers
+//! have worked, so that work for nobody is found out. A request may ask for a time of its own: `?us=` and microseconds.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -38,6 +39,8 @@ struct App {
     held: AtomicUsize,
     /// The most held at once since it was last asked.
     peak: AtomicUsize,
+    /// Microseconds.
+    worked: AtomicU64,
     download: Vec<u8>,
 }
 
@@ -52,6 +55,7 @@ impl SlotOrigin {
             service,
             held: AtomicUsize::new(0),
             peak: AtomicUsize::new(0),
+            worked: AtomicU64::new(0),
             download: answer(DOWNLOAD_BYTES),
         });
         let (stop, stopped) = oneshot::channel();
@@ -76,6 +80,11 @@ impl SlotOrigin {
     /// The most requests held at once since the last call.
     pub(super) fn take_peak(&self) -> usize {
         self.app.peak.swap(self.app.held.load(Ordering::Acquire), Ordering::AcqRel)
+    }
+
+    /// How long its workers have worked, all together.
+    pub(super) fn worked(&self) -> Duration {
+        Duration::from_micros(self.app.worked.load(Ordering::Acquire))
     }
 }
 
@@ -119,7 +128,9 @@ async fn serve(mut stream: TcpStream, app: &App) -> std::io::Result<()> {
             }
         };
         let _held = Held::new(app);
-        let download = input[..end].split(|byte| *byte == b' ').nth(1) == Some(DOWNLOAD.as_bytes());
+        let target = input[..end].split(|byte| *byte == b' ').nth(1).unwrap_or_default();
+        let download = target == DOWNLOAD.as_bytes();
+        let service = wanted(target).unwrap_or(app.service);
         let mut body = content_length(&input[..end]).unwrap_or(0).saturating_sub(input.len() - end);
         while body > 0 {
             match stream.read(&mut buffer).await? {
@@ -130,9 +141,17 @@ async fn serve(mut stream: TcpStream, app: &App) -> std::io::Result<()> {
         input.clear();
         // Closed never: the app outlives its connections.
         let Ok(_worker) = app.workers.acquire().await else { return Ok(()) };
-        work(app.service).await;
+        work(service).await;
+        let micros = u64::try_from(service.as_micros()).unwrap_or(u64::MAX);
+        app.worked.fetch_add(micros, Ordering::AcqRel);
         stream.write_all(if download { &app.download } else { &small }).await?;
     }
+}
+
+/// The time that a request's target asks for.
+fn wanted(target: &[u8]) -> Option<Duration> {
+    let (_, micros) = std::str::from_utf8(target).ok()?.split_once("?us=")?;
+    micros.parse().ok().map(Duration::from_micros)
 }
 
 /// A worker's time. On a thread: the runtime's timer rounds up to milliseconds, which would take 2 % of the capacity.

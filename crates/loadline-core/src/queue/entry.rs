@@ -2,6 +2,8 @@
 
 use crate::{Instant, Reason, Request};
 
+use super::slab::NIL;
+
 /// One waiter, or one that has given way and must still be told.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {
@@ -16,7 +18,21 @@ pub(super) struct Entry {
     pub(super) gave_way: Option<Reason>,
     /// Whether it was spared from giving way, to learn how long its client waits.
     pub(super) witness: bool,
-    /// Neighbours in the list that it is in.
+    /// The slot time that it was expected to need when it arrived, in nanoseconds: its slots × its predicted service time.
+    pub(super) work: u64,
+    /// The group in which it waits for its turn, unless it is a witness.
+    pub(super) group: u32,
+    /// Neighbours in the lists that it is in.
+    pub(super) links: [Link; 2],
+}
+
+/// The neighbours in one list.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Link {
     pub(super) older: u32,
     pub(super) newer: u32,
+}
+
+impl Link {
+    pub(super) const NONE: Self = Self { older: NIL, newer: NIL };
 }

@@ -22,6 +22,9 @@
 //! line true, yet no timer is needed: while slots complete, clients arrive or leave, there is a next call; when nothing
 //! happens at all, the waiter is told no later than its expiry.
 //!
+//! Where waiters are not all alike, `newer` means: those that are served before it, at least ([`Groups::before`]), and besides the
+//! oldest of all, the oldest of the dearest is asked.
+//!
 //! Worked number: limit 8, 50 ms each, so 160 per second; a waiter 0.2 s old that will leave at 1 s can be reached if at most
 //! 128 wait before it. A burst of 200 that may wait for 5 s is served to the end: 192 × 50 ms ÷ 8 = 1.2 s.
 //!
@@ -30,18 +33,22 @@
 //! # Witnesses
 //! If all gave way early, nobody would be left to show how long clients wait ([`Patience`]), and what is known would fade in the
 //! midst of the overload. So one waiter per [`WITNESS_INTERVAL`] whose turn it is stays instead: until it leaves, expires,
-//! or is served after all. Witnesses are older than all others, and are served and evicted after them.
+//! or is served after all. Witnesses are served and evicted after all others. There are never more than [`MAX_WITNESSES`].
 //!
 //! [`Reason::Codel`]: crate::Reason::Codel
 
-use crate::{Duration, Instant, time::nanos};
+use crate::{Duration, Instant, routes::Routes, time::nanos};
 
 use super::{
     codel::Codel,
+    cohorts::Cohorts,
     entry::Entry,
+    group::Order,
+    groups::{Groups, Place},
     list::List,
     overload::{self, Overload},
     patience::Patience,
+    shares::Shares,
     slab::Slab,
 };
 
@@ -49,6 +56,9 @@ use super::{
 const MIN_NEWER: u32 = 16;
 /// Ten witnesses per second: enough departures for an estimate within a second, and few beside those who give way.
 const WITNESS_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Six seconds' worth: longer than most clients wait. They may have to be searched for one whose route is not at its limit.
+const MAX_WITNESSES: u32 = 64;
 
 /// How fast the service is, as far as the queue must know.
 #[derive(Clone, Copy, Debug)]
@@ -69,6 +79,11 @@ impl Pace {
         u64::try_from(nanos).unwrap_or(u64::MAX)
     }
 
+    /// How many must be served before somebody at least, for it to wait in vain.
+    const fn least_newer(&self) -> u32 {
+        if self.limit > MIN_NEWER { self.limit } else { MIN_NEWER }
+    }
+
     /// Whether so many slots cannot all be given in so many nanoseconds. Not while the service time is unknown.
     fn cannot_serve(&self, slots: u64, within: u64) -> bool {
         let Some(service) = self.service_nanos else { return false };
@@ -77,10 +92,17 @@ impl Pace {
 }
 
 /// The waiters of one class; see the module.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Line {
     waiting: List,
     witnesses: List,
+    /// Those who wait, but for the witnesses, in the order of their turns.
+    groups: Groups,
+    /// Those who wait, by route.
+    shares: Shares,
+    cohorts: Cohorts,
+    /// The bytes that all hold.
+    held_bytes: u64,
     /// Not before this is another one made a witness.
     next_witness: Instant,
     overload: Overload,
@@ -89,14 +111,20 @@ pub(super) struct Line {
 }
 
 impl Line {
-    pub(super) const EMPTY: Self = Self {
-        waiting: List::EMPTY,
-        witnesses: List::EMPTY,
-        next_witness: Instant::ORIGIN,
-        overload: Overload::HEALTHY,
-        patience: Patience::UNKNOWN,
-        codel: Codel::QUIET,
-    };
+    pub(super) fn new() -> Self {
+        Self {
+            waiting: List::EMPTY,
+            witnesses: List::EMPTY,
+            groups: Groups::new(),
+            shares: Shares::NONE,
+            cohorts: Cohorts::UNKNOWN,
+            held_bytes: 0,
+            next_witness: Instant::ORIGIN,
+            overload: Overload::HEALTHY,
+            patience: Patience::UNKNOWN,
+            codel: Codel::QUIET,
+        }
+    }
 
     pub(super) const fn len(&self) -> u32 {
         self.waiting.len() + self.witnesses.len()
@@ -107,22 +135,91 @@ impl Line {
         self.waiting.cost() + self.witnesses.cost()
     }
 
-    pub(super) fn oldest(&self) -> Option<u32> {
-        self.witnesses.oldest().or_else(|| self.waiting.oldest())
+    /// The slots needed by those who wait for a slot, not for their route.
+    pub(super) fn ready_cost(&self, routes: &Routes) -> u64 {
+        self.cost() - routes.full().map(|route| self.shares.waiting(route).1).sum::<u64>()
     }
 
-    pub(super) fn newest(&self) -> Option<u32> {
-        self.waiting.newest().or_else(|| self.witnesses.newest())
+    /// Whether somebody waits for a slot, not for his route.
+    pub(super) fn has_ready(&self, routes: &Routes) -> bool {
+        let len = self.len();
+        len > 0 && len > routes.full().map(|route| self.shares.waiting(route).0).sum()
+    }
+
+    pub(super) const fn held_bytes(&self) -> u64 {
+        self.held_bytes
+    }
+
+    pub(super) const fn groups(&self) -> &Groups {
+        &self.groups
+    }
+
+    pub(super) const fn cohorts(&self) -> &Cohorts {
+        &self.cohorts
+    }
+
+    pub(super) fn oldest(&self, entries: &Slab<Entry>) -> Option<u32> {
+        match (self.witnesses.oldest(), self.waiting.oldest()) {
+            (Some(witness), Some(other))
+                if entries.ticket(other).serial() < entries.ticket(witness).serial() =>
+            {
+                Some(other)
+            }
+            (witness, other) => witness.or(other),
+        }
     }
 
     /// When the oldest arrived.
     pub(super) fn oldest_arrival(&self, entries: &Slab<Entry>) -> Option<Instant> {
-        self.oldest().map(|oldest| entries[oldest].arrived)
+        self.oldest(entries).map(|oldest| entries[oldest].arrived)
+    }
+
+    /// Whose turn it is, of those whose route is not at its limit.
+    pub(super) fn head(&self, entries: &Slab<Entry>, order: Order, routes: &Routes) -> Option<u32> {
+        let head = self.groups.head(entries, order, routes, &self.shares);
+        if self.witnesses.len() == 0 {
+            return head;
+        }
+        let witnesses = self.witnesses.iter(entries);
+        let mut ready = witnesses.filter(|(_, entry)| !routes.is_full(entry.request.route));
+        if order != Order::Oldest {
+            return head.or_else(|| ready.last().map(|(newest, _)| newest));
+        }
+        let witness = ready.next().map(|(oldest, _)| oldest);
+        witness.into_iter().chain(head).min_by_key(|index| entries.ticket(*index).serial())
     }
 
     /// Appends an entry that is in no list.
-    pub(super) fn push(&mut self, entries: &mut Slab<Entry>, index: u32) {
+    pub(super) fn push(
+        &mut self,
+        entries: &mut Slab<Entry>,
+        index: u32,
+        now: Instant,
+        place: Place,
+        routes: &Routes,
+    ) {
+        let Entry { request, work, .. } = entries[index];
+        self.held_bytes += u64::from(request.held_bytes);
+        self.shares.begin(now, request.route, request.cost.get(), work);
+        if let Some(cohort) = request.cohort {
+            self.cohorts.asked(now, cohort, work);
+        }
         self.waiting.push(entries, index);
+        self.groups.push(entries, index, place, routes);
+    }
+
+    /// An entry that is in this line is about to be served. `by_cost`: while cost decides.
+    pub(super) fn give(&mut self, entries: &Slab<Entry>, index: u32, by_cost: bool) {
+        let Entry { request, work, witness, .. } = entries[index];
+        if by_cost {
+            self.shares.give(request.route, work);
+        }
+        if request.cohort.is_some() {
+            self.cohorts.given(work);
+        }
+        if !witness {
+            self.groups.give(entries, index);
+        }
     }
 
     /// Takes out an entry that is in this line; `departed` if its client left, not if it is answered.
@@ -132,18 +229,36 @@ impl Line {
         index: u32,
         now: Instant,
         pace: &Pace,
+        routes: &Routes,
         departed: bool,
     ) {
-        let was_oldest = self.oldest() == Some(index);
+        let was_oldest = self.oldest(entries) == Some(index);
         if was_oldest {
             self.observe(entries, now, pace);
         }
-        let entry = &entries[index];
-        self.patience.record(now, now.nanos_since(entry.arrived), departed);
-        let list = if entry.witness { &mut self.witnesses } else { &mut self.waiting };
-        list.unlink(entries, index);
+        let Entry { arrived, request, witness, .. } = entries[index];
+        self.patience.record(now, now.nanos_since(arrived), departed);
+        self.held_bytes -= u64::from(request.held_bytes);
+        self.shares.end(request.route, request.cost.get());
+        if witness {
+            self.witnesses.unlink(entries, index);
+        } else {
+            self.waiting.unlink(entries, index);
+            self.groups.unlink(entries, index, routes);
+        }
         if was_oldest {
             self.observe(entries, now, pace);
+        }
+    }
+
+    /// Sorts everybody into groups anew.
+    pub(super) fn regroup(&mut self, entries: &mut Slab<Entry>, fair: bool, routes: &Routes) {
+        self.groups = Groups::new();
+        let mut next = self.waiting.oldest();
+        while let Some(index) = next {
+            let place = if fair { Place::OfTenant(entries[index].request.tenant) } else { Place::Common };
+            self.groups.push(entries, index, place, routes);
+            next = self.waiting.newer_than(entries, index);
         }
     }
 
@@ -157,38 +272,52 @@ impl Line {
     /// The median patience of the clients of this class, if known.
     pub(super) fn median_patience(&self, entries: &Slab<Entry>, now: Instant) -> Option<Duration> {
         // On a copy: looking changes nothing.
-        let mut line = *self;
-        line.learn_patience(entries, now)
+        let mut patience = self.patience;
+        patience.median_nanos(now, self.ages(entries, now)).map(Duration::from_nanos)
     }
 
     /// Who is to give way now because it waits in vain, if anybody.
-    pub(super) fn in_vain(&mut self, entries: &mut Slab<Entry>, now: Instant, pace: &Pace) -> Option<u32> {
+    pub(super) fn in_vain(
+        &mut self,
+        entries: &mut Slab<Entry>,
+        now: Instant,
+        pace: &Pace,
+        routes: &Routes,
+    ) -> Option<u32> {
         while self.is_crowded(pace) && self.is_overloaded(entries, now, pace) {
             let oldest = self.waiting.oldest()?;
-            let Entry { arrived, expires, request, .. } = entries[oldest];
-            if now.nanos_since(arrived) < nanos(2 * pace.target) {
-                return None;
+            let mut last = Some(oldest).filter(|index| self.is_in_vain(entries, *index, now, pace));
+            if last.is_none() {
+                let dearest = self.groups.oldest_of_dearest(entries).filter(|index| *index != oldest);
+                last = dearest.filter(|index| self.is_in_vain(entries, *index, now, pace));
             }
-            let leaves = self.learn_patience(entries, now).map(|patience| arrived + patience);
-            // Without both it waits for ever, and will be served.
-            let end = expires.into_iter().chain(leaves).min()?;
-            let newer = self.waiting.cost() - u64::from(request.cost.get());
-            if !pace.cannot_serve(newer, end.nanos_since(now)) {
-                return None;
-            }
-            if !self.spare(entries, now) {
-                return Some(oldest);
+            let index = last?;
+            if !self.spare(entries, index, now, routes) {
+                return Some(index);
             }
         }
         None
     }
 
     /// Who makes room for a newcomer in a full queue.
-    pub(super) fn makes_room(&mut self, entries: &mut Slab<Entry>, now: Instant, pace: &Pace) -> Option<u32> {
-        if self.is_crowded(pace) {
-            self.spare(entries, now);
+    pub(super) fn makes_room(
+        &mut self,
+        entries: &mut Slab<Entry>,
+        now: Instant,
+        pace: &Pace,
+        routes: &Routes,
+    ) -> Option<u32> {
+        if self.is_crowded(pace)
+            && let Some(first) = self.groups.first_to_give_way(entries)
+        {
+            self.spare(entries, first, now, routes);
         }
-        self.waiting.oldest().or_else(|| self.witnesses.oldest())
+        self.first_to_give_way(entries)
+    }
+
+    /// Who gives way first, witnesses last.
+    pub(super) fn first_to_give_way(&self, entries: &Slab<Entry>) -> Option<u32> {
+        self.groups.first_to_give_way(entries).or_else(|| self.witnesses.oldest())
     }
 
     /// Every entry, oldest first, with its index.
@@ -196,29 +325,54 @@ impl Line {
         self.witnesses.iter(entries).chain(self.waiting.iter(entries))
     }
 
-    /// Panics unless who is in the list of witnesses is one, and nobody else.
+    /// Panics unless who is in the list of witnesses is one, and nobody else, and groups and sums agree.
     pub(super) fn check(&self, entries: &Slab<Entry>) {
         assert!(self.witnesses.iter(entries).all(|(_, entry)| entry.witness), "witnesses are marked");
         assert!(!self.waiting.iter(entries).any(|(_, entry)| entry.witness), "only witnesses are");
+        assert!(self.witnesses.len() <= MAX_WITNESSES, "witnesses are few");
+        let held = self.iter(entries).map(|(_, entry)| u64::from(entry.request.held_bytes)).sum::<u64>();
+        assert_eq!(held, self.held_bytes, "held bytes");
+        self.groups.check(entries);
+    }
+
+    /// Whether this one, which is in a group, waits in vain.
+    fn is_in_vain(&mut self, entries: &Slab<Entry>, index: u32, now: Instant, pace: &Pace) -> bool {
+        let Entry { arrived, expires, .. } = entries[index];
+        if now.nanos_since(arrived) < nanos(2 * pace.target) {
+            return false;
+        }
+        let before = self.groups.before(entries, index, (self.waiting.len(), self.waiting.cost()));
+        if before.len < pace.least_newer() {
+            return false;
+        }
+        let leaves = self.learn_patience(entries, now).map(|patience| arrived + patience);
+        // Without both it waits for ever, and will be served.
+        let end = expires.into_iter().chain(leaves).min();
+        end.is_some_and(|end| pace.cannot_serve(before.cost, end.nanos_since(now)))
     }
 
     fn learn_patience(&mut self, entries: &Slab<Entry>, now: Instant) -> Option<Duration> {
-        let (witnesses, waiting) = (self.witnesses, self.waiting);
-        let still_here = witnesses.iter(entries).chain(waiting.iter(entries));
-        let ages = still_here.map(|(_, entry)| now.nanos_since(entry.arrived));
+        let ages = ages(&self.witnesses, entries, now).chain(ages(&self.waiting, entries, now));
         self.patience.median_nanos(now, ages).map(Duration::from_nanos)
     }
 
-    fn is_crowded(&self, pace: &Pace) -> bool {
-        self.waiting.len() > pace.limit.max(MIN_NEWER)
+    fn ages<'a>(&self, entries: &'a Slab<Entry>, now: Instant) -> impl Iterator<Item = u64> + 'a {
+        ages(&self.witnesses, entries, now).chain(ages(&self.waiting, entries, now))
     }
 
-    /// Makes the oldest a witness if it is time for one.
-    fn spare(&mut self, entries: &mut Slab<Entry>, now: Instant) -> bool {
-        let Some(oldest) = self.waiting.oldest().filter(|_| now >= self.next_witness) else { return false };
-        self.waiting.unlink(entries, oldest);
-        entries[oldest].witness = true;
-        self.witnesses.push(entries, oldest);
+    const fn is_crowded(&self, pace: &Pace) -> bool {
+        self.waiting.len() > pace.least_newer()
+    }
+
+    /// Makes this one, which is in a group, a witness if it is time for one.
+    fn spare(&mut self, entries: &mut Slab<Entry>, index: u32, now: Instant, routes: &Routes) -> bool {
+        if now < self.next_witness || self.witnesses.len() == MAX_WITNESSES {
+            return false;
+        }
+        self.waiting.unlink(entries, index);
+        self.groups.unlink(entries, index, routes);
+        entries[index].witness = true;
+        self.witnesses.insert(entries, index);
         self.next_witness = now + WITNESS_INTERVAL;
         true
     }
@@ -226,4 +380,8 @@ impl Line {
     fn observe(&mut self, entries: &Slab<Entry>, now: Instant, pace: &Pace) {
         self.overload.observe(now, self.oldest_arrival(entries), pace.target);
     }
+}
+
+fn ages<'a>(list: &List, entries: &'a Slab<Entry>, now: Instant) -> impl Iterator<Item = u64> + use<'a> {
+    list.iter(entries).map(move |(_, entry)| now.nanos_since(entry.arrived))
 }

@@ -1,47 +1,48 @@
 //! The queue: who waits, who is next, who gives way, who expires.
 //!
 //! One line per class, in order of arrival. Who of them is next is a matter of the classes and of the discipline, not of the
-//! lines ([`order`]), so a change of discipline moves nobody. Every operation is O(1), but for the expiry heap's O(log n),
-//! and for a look at all waiters of a class now and then under overload ([`patience`]).
+//! lines ([`order`]), so a change of discipline moves nobody. Where a class's waiters are not all alike, they are also kept by
+//! tenant and route ([`groups`]).
 //!
-//! A waiter gives way when it waits in vain ([`mod@line`]), or to a newcomer in a full queue. The latter leaves its line at
-//! once and is answered by the next `poll`: see [`Queue::push`]. The critical class never gives way.
+//! Every operation is O(1) for plain requests, but for the expiry heap's O(log n); O(log n + number of routes that wait) for those with
+//! tenants and routes. A look at all waiters of a class, to learn how long they wait, is taken so rarely that each pays for less
+//! than a thousandth of the time ([`patience`]).
+//!
+//! A waiter gives way when it waits in vain ([`mod@line`]), or to a newcomer in a full queue ([`mod@way_in`]). The latter leaves its
+//! line at once and is answered by the next `poll`. The critical class never gives way.
 
 mod codel;
+mod cohorts;
 mod entry;
 mod expiry;
+mod group;
+mod groups;
 mod line;
 mod list;
 mod order;
 mod overload;
 mod patience;
+mod shares;
 mod slab;
+mod way_in;
 
-use crate::{Class, Discipline, Duration, Instant, QueueSettings, Reason, Request, Ticket};
-use entry::Entry;
+use crate::{Class, Discipline, Duration, Instant, QueueSettings, Reason, Request, Ticket, routes::Routes};
+use entry::{Entry, Link};
 use expiry::Expiry;
 use line::Line;
 use list::List;
-use slab::{NIL, Slab};
+use slab::Slab;
 
 pub(crate) use line::Pace;
 pub(crate) use order::Room;
-
-/// How a newcomer gets its place.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Way {
-    /// There is one.
-    Free,
-    /// From this one, whose time is up.
-    InsteadOfExpired(u32),
-    /// From somebody of this class.
-    InsteadOf(Class),
-}
+pub(crate) use way_in::{Newcomer, Way};
 
 /// The waiters; see the module.
 #[derive(Debug)]
 pub(crate) struct Queue {
     settings: QueueSettings,
+    /// Whether tenants are treated alike.
+    fair: bool,
     entries: Slab<Entry>,
     lines: [Line; Class::QUEUED.len()],
     /// Entries that gave way and must still be told, in the order in which they did.
@@ -69,11 +70,12 @@ pub(crate) struct Left {
 }
 
 impl Queue {
-    pub(crate) const fn new(settings: QueueSettings) -> Self {
+    pub(crate) fn new(settings: QueueSettings, fair: bool) -> Self {
         Self {
             settings,
+            fair,
             entries: Slab::new(),
-            lines: [Line::EMPTY; Class::QUEUED.len()],
+            lines: std::array::from_fn(|_| Line::new()),
             giving_way: List::EMPTY,
             expiry: Expiry::new(),
             dispatched: 0,
@@ -87,9 +89,21 @@ impl Queue {
         self.settings = settings;
     }
 
-    /// Nobody of this class or of a higher one waits for a slot.
-    pub(crate) fn is_empty_from(&self, class: Class) -> bool {
-        self.waiting() == 0 || self.lines[..=class.index()].iter().all(|line| line.len() == 0)
+    /// Sorts everybody into tenants and routes anew, because these count in another way from now on.
+    pub(crate) fn regroup(&mut self, fair: bool, routes: &Routes) {
+        self.fair = fair;
+        self.lines.iter_mut().for_each(|line| line.regroup(&mut self.entries, fair, routes));
+    }
+
+    /// Nobody of this class or of a higher one waits for a slot; who waits for his route does not count.
+    #[inline]
+    pub(crate) fn is_clear_for(&self, class: Class, routes: &Routes) -> bool {
+        self.waiting() == 0 || !self.lines[..=class.index()].iter().any(|line| line.has_ready(routes))
+    }
+
+    /// The bytes that the waiters hold.
+    pub(crate) fn held_bytes(&self) -> u64 {
+        self.lines.iter().map(Line::held_bytes).sum()
     }
 
     /// Nobody waits, and nobody is to be told anything.
@@ -129,94 +143,62 @@ impl Queue {
         self.lines.get(class.index()).is_some_and(|line| line.is_overloaded(&self.entries, now, pace))
     }
 
+    /// How many tenants of this class wait; 0 where tenants do not count.
+    pub(crate) fn tenants(&self, class: Class) -> u32 {
+        let tenants = self.lines.get(class.index()).map_or(0, |line| line.groups().tenants());
+        u32::try_from(tenants).expect("no more tenants than waiters")
+    }
+
     /// How long half of the clients of this class would wait, as far as known.
     pub(crate) fn median_patience(&self, now: Instant, class: Class) -> Option<Duration> {
         self.lines.get(class.index())?.median_patience(&self.entries, now)
     }
 
-    /// The slots needed by those who would be served before a newcomer of this class.
-    pub(crate) fn slots_ahead(&self, now: Instant, class: Class, pace: &Pace) -> u64 {
-        let above = self.lines[..class.index()].iter().map(Line::cost).sum::<u64>();
-        let own = if self.newest_first(now, class, pace) { 0 } else { self.lines[class.index()].cost() };
-        above + own
-    }
-
-    /// How a newcomer gets a place in the queue, or why it gets none.
-    ///
-    /// In a full queue, one whose time is up gives way first. Then the oldest of the lowest class does, if that is below the
-    /// newcomer's: it has used up most of its time, and is told so while its client still listens. If the newcomer's own class is
-    /// the lowest, its oldest does with newest-first service: it would be the last to be served. Witnesses are spared as long as
-    /// there are others.
-    pub(crate) fn way_in(&self, now: Instant, class: Class, pace: &Pace) -> Result<Way, Reason> {
-        if self.settings.depth == 0 {
-            return Err(Reason::Concurrency);
+    /// The slots needed by those who would be served before this newcomer, at least.
+    pub(crate) fn slots_ahead(&self, now: Instant, request: &Request, pace: &Pace, routes: &Routes) -> u64 {
+        let class = request.class;
+        let above = self.lines[..class.index()].iter().map(|line| line.ready_cost(routes)).sum::<u64>();
+        let line = &self.lines[class.index()];
+        if self.newest_first(now, class, pace) {
+            return above;
         }
-        if !self.entries.has_room() {
-            return Err(Reason::QueueFull);
+        let all = line.ready_cost(routes);
+        if !self.fair {
+            return above + all;
         }
-        if self.waiting() < self.settings.depth {
-            return Ok(Way::Free);
-        }
-        if let Some((at, expired)) = self.expiry.first()
-            && at <= now
-        {
-            return Ok(Way::InsteadOfExpired(expired));
-        }
-        self.class_to_give_way(now, class, pace).map(Way::InsteadOf).ok_or(Reason::QueueFull)
-    }
-
-    /// Lets a newcomer wait, in the way that [`Self::way_in`] has just found.
-    pub(crate) fn push(&mut self, now: Instant, request: Request, way: Way, pace: &Pace) -> Ticket {
-        match way {
-            Way::Free => {}
-            Way::InsteadOfExpired(index) => {
-                let reason = self.why_expired(now, index);
-                self.give_way(now, index, reason, pace);
-            }
-            Way::InsteadOf(class) => {
-                let index = self.who_gives_way(now, class, pace);
-                self.give_way(now, index, Reason::QueueFull, pace);
-            }
-        }
-        let timeout = self.settings.timeout.map(|timeout| now + timeout);
-        let expires = timeout.into_iter().chain(request.deadline).min();
-        let ticket = self.entries.insert(Entry {
-            request,
-            arrived: now,
-            expires,
-            dispatched_before: self.dispatched,
-            gave_way: None,
-            witness: false,
-            older: NIL,
-            newer: NIL,
-        });
-        if request.retry {
-            self.retries += u64::from(request.cost.get());
-        }
-        self.lines[request.class.index()].push(&mut self.entries, ticket.slot());
-        if let Some(at) = expires {
-            self.expiry.insert(at, ticket);
-        }
-        ticket
+        // While its own tenant is served so much, each of the others is too, as far as it has waiters.
+        let own = line.groups().tenant(request.tenant).map_or(0, |tenant| tenant.cost);
+        above + all.min(own.saturating_mul(line.groups().tenants() as u64))
     }
 
     /// Takes a waiter out, wherever it is, unless it was answered already.
-    pub(crate) fn cancel(&mut self, now: Instant, ticket: Ticket, pace: &Pace) -> Option<Left> {
-        self.entries.contains(ticket).then(|| self.take(now, ticket.slot(), pace, true))
+    pub(crate) fn cancel(
+        &mut self,
+        now: Instant,
+        ticket: Ticket,
+        pace: &Pace,
+        routes: &Routes,
+    ) -> Option<Left> {
+        self.entries.contains(ticket).then(|| self.take(now, ticket.slot(), pace, routes, true))
     }
 
     /// Takes out the next whose wait is over without a slot, and says why.
-    pub(crate) fn pop_rejected(&mut self, now: Instant, pace: &Pace) -> Option<(Left, Reason)> {
+    pub(crate) fn pop_rejected(
+        &mut self,
+        now: Instant,
+        pace: &Pace,
+        routes: &Routes,
+    ) -> Option<(Left, Reason)> {
         if let Some(index) = self.giving_way.oldest() {
-            let left = self.take(now, index, pace, false);
+            let left = self.take(now, index, pace, routes, false);
             let reason = left.gave_way.expect("who gives way knows why");
             return Some((left, reason));
         }
         let (index, reason) = match self.expiry.first() {
             Some((at, expired)) if at <= now => (expired, self.why_expired(now, expired)),
-            _ => (self.in_vain(now, pace)?, Reason::Codel),
+            _ => (self.in_vain(now, pace, routes)?, Reason::Codel),
         };
-        Some((self.take(now, index, pace, false), reason))
+        Some((self.take(now, index, pace, routes, false), reason))
     }
 
     /// When the next expires.
@@ -246,8 +228,11 @@ impl Queue {
         for class in Class::QUEUED {
             let mut before = None;
             for (index, entry) in self.lines[class.index()].iter(&self.entries) {
-                let place = (entry.arrived, self.entries.ticket(index).serial());
-                assert!(before < Some(place), "class {class} is in order of arrival");
+                let place = (!entry.witness, entry.arrived, self.entries.ticket(index).serial());
+                assert!(
+                    before < Some(place),
+                    "class {class} is in order of arrival, the witnesses and the rest"
+                );
                 assert!(
                     entry.request.class == class && entry.gave_way.is_none(),
                     "{entry:?} waits in class {class}"
@@ -276,57 +261,28 @@ impl Queue {
     }
 
     /// Who waits in vain, under the discipline that cares; see [`mod@line`].
-    fn in_vain(&mut self, now: Instant, pace: &Pace) -> Option<u32> {
+    fn in_vain(&mut self, now: Instant, pace: &Pace, routes: &Routes) -> Option<u32> {
         if self.settings.discipline != Discipline::Adaptive {
             return None;
         }
         let exempt = Class::Critical.index();
         let lines = self.lines.iter_mut().enumerate().filter(|(row, _)| *row != exempt);
-        lines.map(|(_, line)| line).find_map(|line| line.in_vain(&mut self.entries, now, pace))
-    }
-
-    /// One entry stops waiting in favour of a newcomer.
-    fn give_way(&mut self, now: Instant, index: u32, reason: Reason, pace: &Pace) {
-        self.stop_waiting(now, index, pace, false);
-        self.entries[index].gave_way = Some(reason);
-        self.giving_way.push(&mut self.entries, index);
-    }
-
-    /// The class of which somebody gives way to a newcomer of `class`, if any does.
-    fn class_to_give_way(&self, now: Instant, class: Class, pace: &Pace) -> Option<Class> {
-        let present = |class: &Class| self.lines[class.index()].len() > 0;
-        let lowest = Class::QUEUED.into_iter().rev().find(present)?;
-        let gives_way = if lowest == class {
-            lowest != Class::Critical && self.newest_first(now, class, pace)
-        } else {
-            lowest.index() > class.index()
-        };
-        gives_way.then_some(lowest)
-    }
-
-    /// Who of this class, of which somebody waits.
-    fn who_gives_way(&mut self, now: Instant, class: Class, pace: &Pace) -> u32 {
-        let line = &mut self.lines[class.index()];
-        let index = match self.settings.discipline {
-            Discipline::Adaptive => line.makes_room(&mut self.entries, now, pace),
-            Discipline::Fifo | Discipline::Lifo | Discipline::Codel => line.oldest(),
-        };
-        index.expect("somebody of this class waits")
+        lines.map(|(_, line)| line).find_map(|line| line.in_vain(&mut self.entries, now, pace, routes))
     }
 
     /// Takes an entry out of its class and of the expiry heap; `departed` if its client left.
-    fn stop_waiting(&mut self, now: Instant, index: u32, pace: &Pace, departed: bool) {
+    fn stop_waiting(&mut self, now: Instant, index: u32, pace: &Pace, routes: &Routes, departed: bool) {
         let row = self.entries[index].request.class.index();
-        self.lines[row].unlink(&mut self.entries, index, now, pace, departed);
+        self.lines[row].unlink(&mut self.entries, index, now, pace, routes, departed);
         self.expiry.remove(index);
     }
 
     /// Takes an entry out altogether; `departed` if its client left.
-    fn take(&mut self, now: Instant, index: u32, pace: &Pace, departed: bool) -> Left {
+    fn take(&mut self, now: Instant, index: u32, pace: &Pace, routes: &Routes, departed: bool) -> Left {
         if self.entries[index].gave_way.is_some() {
             self.giving_way.unlink(&mut self.entries, index);
         } else {
-            self.stop_waiting(now, index, pace, departed);
+            self.stop_waiting(now, index, pace, routes, departed);
         }
         let ticket = self.entries.ticket(index);
         let entry = self.entries.remove(index);

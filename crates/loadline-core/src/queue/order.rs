@@ -1,7 +1,8 @@
 //! The order of service: whose turn it is, and whether there is room for him.
 //!
-//! Strict order of classes; in a class, the discipline says which end of the line is first. Who is next and does not fit is waited
-//! for: nobody of its class or below passes it.
+//! Strict order of classes; in a class, the discipline says which end of the line is first, and [`mod@super::groups`] what else counts:
+//! tenants, cost, cohorts. Who is next and does not fit is waited for: nobody of its class or below passes it. Whose route is at its
+//! own limit is not next: everybody passes it.
 //!
 //! # Aging
 //! Strict order alone would let a lower class wait for ever. Once its oldest waiter is older than
@@ -11,9 +12,9 @@
 
 use std::num::NonZeroU32;
 
-use crate::{Class, Discipline, Instant, Request};
+use crate::{Class, Discipline, Instant, Request, routes::Routes};
 
-use super::{Left, Pace, Queue};
+use super::{Left, Pace, Queue, group::Order};
 
 /// One dispatch in so many goes to a lower class that has waited too long: a share that the classes above hardly notice, and
 /// enough for a class to see that it is alive.
@@ -49,6 +50,7 @@ pub(crate) struct Room {
 
 impl Room {
     /// Whether there is room for this one.
+    #[inline]
     pub(crate) fn fits(&self, request: &Request) -> bool {
         let free = if request.class == Class::Critical { self.free_with_reserve } else { self.free };
         request.cost.min(self.limit).get() <= free
@@ -57,8 +59,11 @@ impl Room {
 
 impl Queue {
     /// Who is the next to be served, if it fits into the room that there is.
-    pub(crate) fn next(&self, now: Instant, pace: &Pace, room: &Room) -> Option<Next> {
-        let (index, turn) = self.who_is_next(now, pace, room)?;
+    pub(crate) fn next(&self, now: Instant, pace: &Pace, room: &Room, routes: &Routes) -> Option<Next> {
+        if room.free_with_reserve == 0 {
+            return None;
+        }
+        let (index, turn) = self.who_is_next(now, pace, room, routes)?;
         Some(Next { index, turn, request: self.entries[index].request })
     }
 
@@ -75,52 +80,64 @@ impl Queue {
     }
 
     /// Takes out who is next, because it is served.
-    pub(crate) fn serve(&mut self, now: Instant, next: &Next, pace: &Pace) -> Left {
+    pub(crate) fn serve(&mut self, now: Instant, next: &Next, pace: &Pace, routes: &Routes) -> Left {
         self.overtaken = match self.aged_below(now, next.request.class) {
             Some(_) if next.turn == Turn::Order => (self.overtaken + 1).min(AGED_TURN - 1),
             _ => 0,
         };
-        let left = self.take(now, next.index, pace, false);
+        let class = next.request.class;
+        let by_cost = self.order(now, class, pace) == Order::Cheapest;
+        self.lines[class.index()].give(&self.entries, next.index, by_cost);
+        let left = self.take(now, next.index, pace, routes, false);
         self.dispatched += 1;
         left
     }
 
     /// Takes out who is next, because it is not worth serving.
-    pub(crate) fn refuse(&mut self, now: Instant, next: &Next, pace: &Pace) -> Left {
-        self.take(now, next.index, pace, false)
+    pub(crate) fn refuse(&mut self, now: Instant, next: &Next, pace: &Pace, routes: &Routes) -> Left {
+        self.take(now, next.index, pace, routes, false)
     }
 
     /// Whether the newest of this class is the first to be served.
     pub(super) fn newest_first(&self, now: Instant, class: Class, pace: &Pace) -> bool {
+        self.order(now, class, pace) != Order::Oldest
+    }
+
+    /// Whose turn it is in this class.
+    pub(super) fn order(&self, now: Instant, class: Class, pace: &Pace) -> Order {
         match self.settings.discipline {
-            Discipline::Fifo | Discipline::Codel => false,
-            Discipline::Lifo => true,
-            Discipline::Adaptive => self.is_overloaded(now, class, pace),
+            Discipline::Fifo | Discipline::Codel => Order::Oldest,
+            Discipline::Lifo => Order::Newest,
+            Discipline::Adaptive if self.is_overloaded(now, class, pace) => Order::Cheapest,
+            Discipline::Adaptive => Order::Oldest,
         }
     }
 
     /// The next to be served, if it fits, and whose turn that is.
-    fn who_is_next(&self, now: Instant, pace: &Pace, room: &Room) -> Option<(u32, Turn)> {
-        let highest = Class::QUEUED.into_iter().find(|class| self.lines[class.index()].len() > 0)?;
+    fn who_is_next(&self, now: Instant, pace: &Pace, room: &Room, routes: &Routes) -> Option<(u32, Turn)> {
+        let mut heads = Class::QUEUED.into_iter();
+        let (highest, next) = heads.find_map(|class| Some((class, self.head(now, class, pace, routes)?)))?;
         if self.overtaken == AGED_TURN - 1
-            && let Some(class) = self.aged_below(now, highest)
-            && let Some(next) = self.head(now, class, pace)
+            && let Some(aged) = self.aged_below(now, highest)
+            && let Some(next) = self.head(now, aged, pace, routes)
         {
             if room.fits(&self.entries[next].request) {
                 return Some((next, Turn::Aged));
             }
             // It holds what is free until there is enough for it. Only critical may pass.
-            let next = self.head(now, Class::Critical, pace)?;
+            let next = self.head(now, Class::Critical, pace, routes)?;
             return room.fits(&self.entries[next].request).then_some((next, Turn::Order));
         }
-        let next = self.head(now, highest, pace)?;
         room.fits(&self.entries[next].request).then_some((next, Turn::Order))
     }
 
     /// Who of this class is the next to be served.
-    fn head(&self, now: Instant, class: Class, pace: &Pace) -> Option<u32> {
+    fn head(&self, now: Instant, class: Class, pace: &Pace, routes: &Routes) -> Option<u32> {
         let line = &self.lines[class.index()];
-        if self.newest_first(now, class, pace) { line.newest() } else { line.oldest() }
+        if line.len() == 0 {
+            return None;
+        }
+        line.head(&self.entries, self.order(now, class, pace), routes)
     }
 
     /// Which of the classes below this one has waited too long, the longest of them.

@@ -152,6 +152,7 @@ fn check_forwarded_response(data: &[u8], head: &ResponseHead, kind: RequestKind)
             framing,
             keep_alive,
             extra: b"",
+            drop: &[],
             head_request: kind == RequestKind::Head,
         };
         head.write_forward(data, &mut out, &opts);

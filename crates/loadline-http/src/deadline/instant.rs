@@ -15,13 +15,8 @@
 //! A time without zone that a change of the clocks skips or repeats means the later of the two instants it could be: a
 //! request is then rather served in vain than refused while its client waits.
 
-use jiff::{
-    civil::DateTime,
-    tz::{AmbiguousOffset, TimeZone},
-};
-
-use super::{calendar::Written, decimal, layout::Layout};
-use crate::date::NANOS_PER_SECOND;
+use super::{Zone, calendar::Written, decimal, layout::Layout};
+use crate::utc::NANOS_PER_SECOND;
 
 /// Ten digits: 2001-09-09 to 2286-11-20.
 const SECONDS_DIGITS: usize = 10;
@@ -30,7 +25,7 @@ const MILLIS_DIGITS: usize = 13;
 const NANOS_PER_MILLI: i64 = 1_000_000;
 
 /// `None` for what has none of the forms above, or lies outside the years 1678 to 2261.
-pub(super) fn parse(value: &[u8], zone: &TimeZone) -> Option<i64> {
+pub(super) fn parse(value: &[u8], zone: &Zone) -> Option<i64> {
     match *value {
         [_, _, _, _, b'-', ..] => iso(value, zone),
         [_, _, _, b',', ..] => imf_fixdate(value),
@@ -48,7 +43,7 @@ fn epoch(value: &[u8]) -> Option<i64> {
     }
 }
 
-fn iso(value: &[u8], zone: &TimeZone) -> Option<i64> {
+fn iso(value: &[u8], zone: &Zone) -> Option<i64> {
     let (text, rest) = value.split_first_chunk::<19>()?;
     let written = date_and_time(text)?;
     let seconds = written.seconds()?;
@@ -60,7 +55,7 @@ fn iso(value: &[u8], zone: &TimeZone) -> Option<i64> {
         _ => (0, rest),
     };
     let offset = match *rest {
-        [] => naive_offset(written, zone)?,
+        [] => zone.offset_of(written)?,
         [b'Z' | b'z'] => 0,
         [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] => {
             let (hours, minutes) = (pair(h1, h2)?, pair(m1, m2)?);
@@ -94,20 +89,6 @@ fn date_and_time(text: &[u8; 19]) -> Option<Written> {
         minute: number(time[3], time[4]),
         second: number(time[6], time[7]),
     })
-}
-
-/// Seconds east of UTC at which `zone` shows this date and time.
-fn naive_offset(written: Written, zone: &TimeZone) -> Option<i64> {
-    let Written { year, month, day, hour, minute, second } = written;
-    // The fields were checked, so each fits; the year has four digits.
-    let shown =
-        DateTime::new(year as i16, month as i8, day as i8, hour as i8, minute as i8, second as i8, 0).ok()?;
-    let offset = match zone.to_ambiguous_timestamp(shown).offset() {
-        AmbiguousOffset::Unambiguous { offset } => offset,
-        // Skipped or repeated, the smaller offset gives the later instant.
-        AmbiguousOffset::Gap { before, after } | AmbiguousOffset::Fold { before, after } => before.min(after),
-    };
-    Some(i64::from(offset.seconds()))
 }
 
 /// `Fri, 20 Nov 2026 15:27:23 GMT`: fixed length, case-sensitive.
@@ -145,5 +126,5 @@ fn join(seconds: i64, nanos: u32) -> Option<i64> {
     seconds.checked_mul(NANOS_PER_SECOND)?.checked_add(i64::from(nanos))
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "local-time"))]
 mod tests;

@@ -2,10 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use jiff::tz::TimeZone;
-
-use super::HeaderSet;
-use crate::date::local_zone;
+use super::{HeaderSet, Zone};
 
 /// A set of lengths must fit 64 bits.
 pub(super) const LONGEST_NAME: usize = 63;
@@ -69,18 +66,21 @@ pub enum AgeKind {
 /// The zone in which a date and time without offset is meant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum NaiveZone {
-    /// The machine's, as it was when first asked for.
-    #[default]
+    /// The machine's, as it was when first asked for. The default where the feature `local-time` is on.
+    #[cfg(feature = "local-time")]
+    #[cfg_attr(feature = "local-time", default)]
     Local,
-    /// UTC.
+    /// UTC. The default without that feature.
+    #[cfg_attr(not(feature = "local-time"), default)]
     Utc,
 }
 
 impl NaiveZone {
-    pub(super) fn resolve(self) -> TimeZone {
+    pub(super) fn resolve(self) -> Zone {
         match self {
-            Self::Local => local_zone().clone(),
-            Self::Utc => TimeZone::UTC,
+            #[cfg(feature = "local-time")]
+            Self::Local => Zone::Local(crate::zone::local_zone().clone()),
+            Self::Utc => Zone::Utc,
         }
     }
 }
@@ -90,7 +90,7 @@ impl NaiveZone {
 pub struct DeadlineSettings {
     /// Lower-case names and what they mean.
     pub headers: Vec<(String, HeaderKind)>,
-    /// Zone of dates that name none. Default: the machine's.
+    /// Zone of dates that name none. Default: see [`NaiveZone`].
     pub zone: NaiveZone,
     /// Tolerance for clocks that differ, added to instants. Default 50 ms, several times what NTP leaves between hosts.
     pub skew: Duration,

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::{DeadlineKind, nanos, relative::GRPC_UNITS};
-use crate::date::push_iso_utc_micros;
+use crate::utc::push_iso_utc_micros;
 
 const NANOS_PER_MILLI: u64 = 1_000_000;
 /// What eight digits can hold.

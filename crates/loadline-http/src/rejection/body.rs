@@ -1,7 +1,7 @@
 //! The body of a rejection in each format.
 
 use super::describe::phrase;
-use super::{BodyFormat, RejectionView};
+use super::{BodyFormat, RejectionView, hint};
 use crate::escape::push_json_string;
 
 pub(super) fn content_type(format: BodyFormat) -> &'static [u8] {
@@ -51,6 +51,11 @@ fn push_problem(view: &RejectionView<'_>, out: &mut Vec<u8>) {
     if let Some(seconds) = view.retry_after {
         out.extend_from_slice(b",\"retry_after\":");
         out.extend_from_slice(itoa::Buffer::new().format(seconds).as_bytes());
+    }
+    if view.remedy.is_some() || view.retry_after.is_some() {
+        out.extend_from_slice(b",\"hint\":\"");
+        hint::push(view.remedy, view.retry_after, out);
+        out.push(b'"');
     }
     out.extend_from_slice(b"}\n");
 }

@@ -90,7 +90,7 @@ pub fn describe(reason: Reason, codes: &StatusCodes) -> Description {
         }
         Reason::NoEndpoint => (false, "No server is available.", DESTINATION_UNAVAILABLE),
         Reason::ConnectionLimit => (false, "Too many connections are open.", CONNECTION_LIMIT_REACHED),
-        Reason::Draining => (false, "The proxy is shutting down.", REQUEST_DENIED),
+        Reason::Draining => (false, "The service is shutting down.", REQUEST_DENIED),
     };
     let status = if deadline { codes.deadline } else { codes.shed };
     let proxy_error = if status == TOO_MANY_REQUESTS { REQUEST_ERROR } else { proxy_error };

@@ -4,13 +4,17 @@ use std::{
     fmt,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use http_body::Body;
-use loadline_core::Class;
+use loadline_core::Reason;
 use tower_service::Service;
 
-use crate::{AdmitFuture, Error, Gate, Observer, PermitBody};
+use super::{Outgoing, Throttle};
+use crate::{
+    AdmitFuture, Budget, Classify, Deadlines, Error, Gate, Inherited, Observer, PermitBody, admit::Arrival,
+};
 
 /// A client behind a gate. Made by [`ClientLayer`](super::ClientLayer).
 ///
@@ -18,15 +22,19 @@ use crate::{AdmitFuture, Error, Gate, Observer, PermitBody};
 /// connection to spare uses up the limit instead of letting callers wait unseen. It must be `Clone`, for each request is
 /// sent by a clone.
 #[derive(Clone)]
-pub struct ClientService<S> {
+pub struct ClientService<S, C = Inherited> {
     pub(super) inner: S,
     pub(super) gate: Gate,
+    pub(super) classify: C,
+    pub(super) deadlines: Deadlines,
+    pub(super) outgoing: Arc<Outgoing>,
     pub(super) observer: Option<Arc<dyn Observer>>,
 }
 
-impl<S, B, R> Service<http::Request<B>> for ClientService<S>
+impl<S, C, B, R> Service<http::Request<B>> for ClientService<S, C>
 where
     S: Service<http::Request<B>, Response = http::Response<R>> + Clone,
+    C: Classify<B>,
     R: Body,
 {
     type Response = http::Response<PermitBody<R>>;
@@ -38,11 +46,20 @@ where
     }
 
     fn call(&mut self, request: http::Request<B>) -> Self::Future {
-        AdmitFuture::new(&self.gate, Class::Normal, self.observer.as_ref(), &self.inner, request)
+        let observer = self.observer.as_ref();
+        let asked = self.classify.classify(&request);
+        let time = self.deadlines.read(request.headers(), observer);
+        let inherited = Budget::current().and_then(|budget| budget.remaining());
+        let mut arrival =
+            Arrival::new(&self.gate, asked, &time).within(&self.gate, inherited, Duration::ZERO);
+        if self.outgoing.throttle.as_ref().is_some_and(Throttle::keeps_back) {
+            arrival = arrival.refused(Reason::Overload);
+        }
+        AdmitFuture::new(&self.gate, &arrival, observer, Some(&self.outgoing), &self.inner, request)
     }
 }
 
-impl<S: fmt::Debug> fmt::Debug for ClientService<S> {
+impl<S: fmt::Debug, C> fmt::Debug for ClientService<S, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientService")
             .field("inner", &self.inner)

@@ -128,6 +128,27 @@ impl Gate {
         self.shared.update(now, |state| state.admission.restart_warmup(now));
     }
 
+    /// What to ask for on behalf of the request that this task works on: of its [class](crate::Budget::class), before its
+    /// deadline. Plain [`Class::Normal`] outside of one.
+    ///
+    /// ```
+    /// # async fn query(gate: loadline_tower::Gate) -> Result<(), loadline_tower::Rejection> {
+    /// let permit = gate.admit(gate.inherited()).await?;
+    /// // ... ask the database ...
+    /// permit.complete(loadline_tower::Outcome::Completed);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn inherited(&self) -> Request {
+        let Some(budget) = crate::Budget::current() else { return Request::new(Class::Normal) };
+        let request = Request::new(crate::classify::inherited(budget.class()));
+        match budget.remaining() {
+            Some(remaining) => request.with_deadline(self.now() + remaining),
+            None => request,
+        }
+    }
+
     /// The time on this gate's clock: nanoseconds since it was made.
     #[must_use]
     pub fn now(&self) -> Instant {
@@ -139,6 +160,12 @@ impl Gate {
     pub fn tick(&self) {
         let now = self.now();
         self.shared.update(now, |_| ());
+    }
+}
+
+impl Gate {
+    pub(crate) fn to_tokio(&self, at: Instant) -> tokio::time::Instant {
+        self.shared.to_tokio(at)
     }
 }
 

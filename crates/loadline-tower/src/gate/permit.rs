@@ -1,6 +1,6 @@
 //! The slot, held by a value: it comes free exactly once, whatever happens to its holder.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use loadline_core::{self as core, Class, Duration, Outcome};
 
@@ -18,17 +18,26 @@ use super::Shared;
 /// permit.complete(Outcome::Completed); // error: use of moved value
 /// # }
 /// ```
-#[derive(Debug)]
 #[must_use = "dropping the permit frees its slot"]
 pub struct Permit {
     shared: Arc<Shared>,
     /// `None` once it was handed back.
     permit: Option<core::Permit>,
+    on_end: Option<OnEnd>,
 }
+
+/// Told how the work ended.
+type OnEnd = Box<dyn FnOnce(Outcome) + Send + Sync>;
 
 impl Permit {
     pub(super) const fn new(shared: Arc<Shared>, permit: core::Permit) -> Self {
-        Self { shared, permit: Some(permit) }
+        Self { shared, permit: Some(permit), on_end: None }
+    }
+
+    /// Calls `told` when the slot has been handed back, with how the work ended: also when the permit is dropped. For
+    /// observers that must not miss one; a later call replaces an earlier one's.
+    pub fn on_end(&mut self, told: impl FnOnce(Outcome) + Send + Sync + 'static) {
+        self.on_end = Some(Box::new(told));
     }
 
     /// Frees the slot and says how the work ended. Dropping the permit instead is [`Outcome::Aborted`].
@@ -67,7 +76,16 @@ impl Permit {
     fn hand_back(&mut self, outcome: Outcome) {
         if let Some(permit) = self.permit.take() {
             self.shared.complete(permit, outcome);
+            if let Some(told) = self.on_end.take() {
+                told(outcome);
+            }
         }
+    }
+}
+
+impl fmt::Debug for Permit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Permit").field("permit", &self.permit).finish_non_exhaustive()
     }
 }
 

@@ -3,11 +3,14 @@
 use std::{fmt, sync::Arc};
 
 use http::StatusCode;
-use loadline_http::rejection::{BodyFormat, StatusCodes};
+use loadline_http::{
+    classify::Rules,
+    rejection::{BodyFormat, StatusCodes},
+};
 use tower_layer::Layer;
 
-use super::{AllNormal, AsError, AsResponse, Classify, LoadlineService};
-use crate::{Gate, Observer};
+use super::{AsError, AsResponse, LoadlineService};
+use crate::{AllNormal, ByRules, Classify, Deadlines, Gate, Observer, observer};
 
 /// Puts a gate before a service.
 ///
@@ -19,18 +22,27 @@ pub struct LoadlineLayer<C = AllNormal, A = AsResponse> {
     gate: Gate,
     classify: C,
     answer: A,
+    deadlines: Deadlines,
     observer: Option<Arc<dyn Observer>>,
 }
 
 impl LoadlineLayer {
-    /// Admits requests through this gate, all with class `normal`, and answers those that it rejects with a response.
+    /// Admits requests through this gate, all with class `normal` and the deadlines that their headers name, and answers those
+    /// that it rejects with a response.
     pub fn new(gate: Gate) -> Self {
-        Self { gate, classify: AllNormal, answer: AsResponse::default(), observer: None }
+        Self {
+            gate,
+            classify: AllNormal,
+            answer: AsResponse::default(),
+            deadlines: Deadlines::default(),
+            observer: None,
+        }
     }
 }
 
 impl<C, A> LoadlineLayer<C, A> {
-    /// Classifies each request with a closure, or another [`Classify`]. Name the request's type in the closure, as here axum's:
+    /// Classifies each request with a closure that returns its class, or, with a cost and a route, a whole
+    /// [`Request`](crate::Request); or with another [`Classify`]. Name the request's type in the closure, as here axum's:
     ///
     /// ```
     /// use axum::extract::Request;
@@ -48,20 +60,43 @@ impl<C, A> LoadlineLayer<C, A> {
     where
         F: Classify<B>,
     {
-        let Self { gate, classify: _, answer, observer } = self;
-        LoadlineLayer { gate, classify, answer, observer }
+        let Self { gate, classify: _, answer, deadlines, observer } = self;
+        LoadlineLayer { gate, classify, answer, deadlines, observer }
     }
 
-    /// Tells `observer` what becomes of each request.
+    /// Classifies each request by rules, as the proxy does.
+    ///
+    /// ```
+    /// use loadline_tower::{Class, Gate, server::LoadlineLayer};
+    /// use loadline_tower::loadline_http::classify::{Condition, PathGlob, Rule, Rules};
+    ///
+    /// # let gate = Gate::builder(std::num::NonZeroU32::MIN).build();
+    /// let checkout = Rule { conditions: vec![Condition::Path(PathGlob::parse("/checkout/*")?)], class: Class::High };
+    /// let layer = LoadlineLayer::new(gate).rules(Rules::new(vec![checkout], Class::Normal)?);
+    /// # let _: axum::Router = axum::Router::new().layer(layer);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn rules(self, rules: Rules) -> LoadlineLayer<ByRules, A> {
+        let Self { gate, classify: _, answer, deadlines, observer } = self;
+        LoadlineLayer { gate, classify: ByRules::from(rules), answer, deadlines, observer }
+    }
+
+    /// Which deadlines are heeded, and what those get that name none.
+    pub fn deadlines(mut self, deadlines: Deadlines) -> Self {
+        self.deadlines = deadlines;
+        self
+    }
+
+    /// Tells `observer` what becomes of each request. Several may be told.
     pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
-        self.observer = Some(observer);
+        self.observer = Some(observer::and(self.observer, observer));
         self
     }
 
     /// Rejections become [`Error::Shed`](crate::Error::Shed), for stacks that turn errors into responses themselves.
     pub fn shed_as_error(self) -> LoadlineLayer<C, AsError> {
-        let Self { gate, classify, answer: _, observer } = self;
-        LoadlineLayer { gate, classify, answer: AsError, observer }
+        let Self { gate, classify, answer: _, deadlines, observer } = self;
+        LoadlineLayer { gate, classify, answer: AsError, deadlines, observer }
     }
 }
 
@@ -69,14 +104,16 @@ impl<C> LoadlineLayer<C, AsResponse> {
     /// The status of rejections: `shed` in general (503 unless said otherwise; 429 is usual too), `deadline` if it was about
     /// the request's deadline (504). gRPC requests get gRPC's own status instead.
     ///
-    /// # Panics
+    /// # Errors
     /// If one of them is no client or server error: a rejection must not look like an answer.
-    pub fn status(mut self, shed: StatusCode, deadline: StatusCode) -> Self {
+    pub fn status(mut self, shed: StatusCode, deadline: StatusCode) -> Result<Self, NoErrorStatus> {
         for status in [shed, deadline] {
-            assert!(status.is_client_error() || status.is_server_error(), "{status} is no 4xx or 5xx");
+            if !status.is_client_error() && !status.is_server_error() {
+                return Err(NoErrorStatus(status));
+            }
         }
         self.answer.codes = StatusCodes { shed: shed.as_u16(), deadline: deadline.as_u16() };
-        self
+        Ok(self)
     }
 
     /// What the body of a rejection is written in; problem+json unless said otherwise.
@@ -86,12 +123,24 @@ impl<C> LoadlineLayer<C, AsResponse> {
     }
 }
 
+/// A status for rejections that is no 4xx or 5xx.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NoErrorStatus(pub StatusCode);
+
+impl fmt::Display for NoErrorStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is no 4xx or 5xx, and a rejection must not look like an answer", self.0)
+    }
+}
+
+impl std::error::Error for NoErrorStatus {}
+
 impl<S, C: Clone, A: Clone> Layer<S> for LoadlineLayer<C, A> {
     type Service = LoadlineService<S, C, A>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        let Self { gate, classify, answer, observer } = self.clone();
-        LoadlineService { inner, gate, classify, answer, observer }
+        let Self { gate, classify, answer, deadlines, observer } = self.clone();
+        LoadlineService { inner, gate, classify, answer, deadlines, observer }
     }
 }
 

@@ -7,11 +7,13 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::Body;
+use loadline_http::classify::attempt;
 use tower_service::Service;
 
-use super::{AsError, AsResponse, Classify, ResponseBody, ResponseFuture, reject::Protocol};
-use crate::{AdmitFuture, Error, Gate, Observer, PermitBody};
+use super::{AsError, AsResponse, ResponseBody, ResponseFuture, reject::Protocol};
+use crate::{AdmitFuture, Classify, Deadlines, Error, Gate, Observer, PermitBody, admit::Arrival};
 
 /// A service behind a gate. Made by [`LoadlineLayer`](super::LoadlineLayer).
 ///
@@ -23,17 +25,22 @@ pub struct LoadlineService<S, C, A> {
     pub(super) gate: Gate,
     pub(super) classify: C,
     pub(super) answer: A,
+    pub(super) deadlines: Deadlines,
     pub(super) observer: Option<Arc<dyn Observer>>,
 }
 
 impl<S, C, A> LoadlineService<S, C, A> {
-    fn admit<B>(&self, request: http::Request<B>) -> AdmitFuture<S, B>
+    fn admit<B>(&self, request: http::Request<B>, attempt: u32) -> AdmitFuture<S, B>
     where
         S: Service<http::Request<B>> + Clone,
         C: Classify<B>,
     {
-        let class = self.classify.classify(&request);
-        AdmitFuture::new(&self.gate, class, self.observer.as_ref(), &self.inner, request)
+        let observer = self.observer.as_ref();
+        let mut asked = self.classify.classify(&request);
+        asked.retry |= attempt > 1;
+        let time = self.deadlines.read(request.headers(), observer);
+        let arrival = Arrival::new(&self.gate, asked, &time);
+        AdmitFuture::new(&self.gate, &arrival, observer, None, &self.inner, request)
     }
 }
 
@@ -52,8 +59,9 @@ where
     }
 
     fn call(&mut self, request: http::Request<B>) -> Self::Future {
-        let protocol = Protocol::of(&request);
-        ResponseFuture::new(self.admit(request), self.answer, protocol)
+        let attempt = attempt_of(request.headers());
+        let protocol = Protocol::of(&request, attempt);
+        ResponseFuture::new(self.admit(request, attempt), self.answer, protocol)
     }
 }
 
@@ -72,8 +80,14 @@ where
     }
 
     fn call(&mut self, request: http::Request<B>) -> Self::Future {
-        self.admit(request)
+        let attempt = attempt_of(request.headers());
+        self.admit(request, attempt)
     }
+}
+
+/// By the attempt headers of clients; see [`attempt`].
+fn attempt_of(headers: &HeaderMap) -> u32 {
+    attempt(headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())))
 }
 
 impl<S: fmt::Debug, C, A: fmt::Debug> fmt::Debug for LoadlineService<S, C, A> {

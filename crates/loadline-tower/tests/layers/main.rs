@@ -2,6 +2,7 @@
 
 mod axum_server;
 mod beside_tower;
+mod budgets;
 mod client;
 mod server;
 mod support;

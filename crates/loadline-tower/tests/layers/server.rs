@@ -120,6 +120,7 @@ async fn status_and_format_can_be_chosen_and_rejections_can_be_errors() {
     let gate = limit(1).no_queue().build();
     let layer = LoadlineLayer::new(gate.clone())
         .status(StatusCode::TOO_MANY_REQUESTS, StatusCode::GATEWAY_TIMEOUT)
+        .unwrap()
         .body_format(BodyFormat::Text);
     let first = tokio::spawn(layer.layer(service_fn(slow)).oneshot(get()));
     settle().await;
@@ -135,9 +136,16 @@ async fn status_and_format_can_be_chosen_and_rejections_can_be_errors() {
 }
 
 #[test]
-#[should_panic(expected = "200 OK is no 4xx or 5xx")]
 fn a_rejection_cannot_look_like_an_answer() {
-    let _layer = LoadlineLayer::new(limit(1).build()).status(StatusCode::OK, StatusCode::GATEWAY_TIMEOUT);
+    let layer = LoadlineLayer::new(limit(1).build()).status(StatusCode::OK, StatusCode::GATEWAY_TIMEOUT);
+    let error = layer.unwrap_err().to_string();
+    assert_eq!(error, "200 OK is no 4xx or 5xx, and a rejection must not look like an answer");
+}
+
+#[test]
+#[should_panic(expected = "nobody can wait in a queue of 0 for 1s: say `no_queue()`")]
+fn a_queue_of_nobody_is_refused_with_a_reason() {
+    let _gate = limit(1).queue(0, ms(1_000));
 }
 
 /// What a path does: how a response can end.

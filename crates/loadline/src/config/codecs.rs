@@ -1,6 +1,7 @@
 //! The kinds of settings that need no knowledge of their own: numbers, durations, sizes, switches and closed lists.
 
 use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
@@ -214,6 +215,30 @@ impl<C: Codec> Codec for Optional<C> {
 
     fn schema(&self) -> Json {
         json!({ "anyOf": [{ "const": self.word }, self.of.schema()] })
+    }
+}
+
+/// The path of a file.
+pub(super) struct FilePath;
+
+impl Codec for FilePath {
+    type Target = PathBuf;
+
+    fn parse(&self, raw: &Raw) -> Result<PathBuf, String> {
+        let text = raw.text().filter(|text| !text.is_empty());
+        text.map(PathBuf::from).ok_or_else(|| format!("{raw} is not {}", self.accepts()))
+    }
+
+    fn literal(&self, value: &PathBuf) -> String {
+        quoted(&value.to_string_lossy())
+    }
+
+    fn accepts(&self) -> String {
+        "the path of a file".to_owned()
+    }
+
+    fn schema(&self) -> Json {
+        json!({ "type": "string", "minLength": 1 })
     }
 }
 

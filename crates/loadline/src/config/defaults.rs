@@ -4,14 +4,14 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use loadline_core::Class;
+use loadline_core::{Class, CodelSettings};
 use loadline_http::deadline::DeadlineSettings;
 use loadline_http::syslog::{Facility, HeaderFormat};
 
 use super::settings::{
-    Admin, BodyFormat, Buffer, Bypass, DEMO_CONCURRENCY, Deadline, Discipline, Http, KIB, Limit, Log, MIB,
-    OnAbort, Priority, Queue, Release, Reserve, Response, RetryAfter, Settings, ShedAt, Timeouts, Trust,
-    Upstream, available_cores,
+    Admin, BodyFormat, Buffer, Bypass, Codel, DEMO_CONCURRENCY, Deadline, Discipline, Fairness, FairnessKey,
+    Http, KIB, Limit, Log, MIB, OnAbort, Overload, Priority, Queue, Release, Reserve, Response, Retry,
+    RetryAfter, Settings, ShedAt, Timeouts, Trust, Upstream, Warmup, available_cores,
 };
 
 impl Default for Settings {
@@ -22,11 +22,18 @@ impl Default for Settings {
             upstream: Upstream::Demo,
             max_connections: 2000,
             workers: available_cores(),
+            dry_run: false,
+            shadow: None,
+            route: Vec::new(),
             limit: Limit::default(),
             queue: Queue::default(),
             bypass: Bypass::default(),
             priority: Priority::default(),
             deadline: Deadline::default(),
+            fairness: Fairness::default(),
+            retry: Retry::default(),
+            warmup: Warmup::default(),
+            overload: Overload::default(),
             timeouts: Timeouts::default(),
             buffer: Buffer::default(),
             http: Http::default(),
@@ -51,7 +58,14 @@ impl Default for Limit {
 
 impl Default for Queue {
     fn default() -> Self {
-        Self { timeout: Some(Duration::from_secs(5)), depth: 2000, discipline: Discipline::Adaptive }
+        Self {
+            timeout: Some(Duration::from_secs(5)),
+            depth: 2000,
+            discipline: Discipline::Adaptive,
+            // buffer.total bounds them already, together with everything else.
+            max_bytes: None,
+            codel: Codel::default(),
+        }
     }
 }
 
@@ -93,6 +107,32 @@ impl Default for Deadline {
             default_budget: None,
             propagate: true,
         }
+    }
+}
+
+impl Default for Codel {
+    fn default() -> Self {
+        let CodelSettings { target, interval } = CodelSettings::default();
+        Self { target, interval }
+    }
+}
+
+impl Default for Fairness {
+    fn default() -> Self {
+        Self { key: FairnessKey::Off, cohorts: false }
+    }
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self { detect: true, token: true }
+    }
+}
+
+impl Default for Warmup {
+    fn default() -> Self {
+        // Off until somebody says how long: a limit of 3 is a limit of 3 from the first second.
+        Self { from: 20, over: None }
     }
 }
 

@@ -153,7 +153,10 @@ impl Walk<'_> {
 }
 
 fn is_section(name: &str) -> bool {
-    KEYS.iter().any(|key| key.split().0 == name)
+    KEYS.iter().any(|key| {
+        let rest = key.split().0.strip_prefix(name);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    })
 }
 
 /// Kubernetes announces a Service named `loadline` by such variables, in every pod of its namespace.

@@ -15,14 +15,18 @@ mod defaults;
 mod document;
 mod endpoints;
 mod error;
+mod fairness;
 mod key;
 mod layers;
 mod logging;
+mod overload;
 mod priority;
 pub mod render;
+mod routes;
 mod rules;
 pub mod settings;
 mod table;
+mod tables;
 pub mod units;
 mod value;
 
@@ -61,6 +65,8 @@ pub struct Sources {
 pub struct Loaded {
     /// The values.
     pub settings: Settings,
+    /// Those of the file named by `shadow`, over the values.
+    pub shadow: Option<Settings>,
     /// Where each value came from.
     pub origins: Origins,
     /// What is odd but harmless, one sentence each.
@@ -95,7 +101,14 @@ impl Origins {
 /// # Errors
 /// Every mistake that was found, never an empty list.
 pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
-    resolve(sources, read(sources), Need::Everything)
+    let mut loaded = resolve(sources, read(sources.file.as_deref()), Need::Everything)?;
+    if let Some(path) = &loaded.settings.shadow {
+        let text = std::fs::read_to_string(path);
+        let over =
+            resolve_over(sources, read(sources.file.as_deref()), Some((path, text)), Need::Everything)?;
+        loaded.shadow = Some(over.settings);
+    }
+    Ok(loaded)
 }
 
 /// Like [`load`], for commands that only need to find a running loadline: upstream and limit may be missing.
@@ -103,13 +116,18 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
 /// # Errors
 /// Every mistake that was found, never an empty list.
 pub fn load_partial(sources: &Sources) -> Result<Loaded, ConfigErrors> {
-    resolve(sources, read(sources), Need::Anything)
+    resolve(sources, read(sources.file.as_deref()), Need::Anything)
 }
 
 /// Settings that differ and cannot change in a running process, by dotted name.
 pub fn needs_restart(old: &Settings, new: &Settings) -> Vec<&'static str> {
     let changed = KEYS.iter().filter(|key| key.restart && key.literal(old) != key.literal(new));
     changed.map(|key| key.name).collect()
+}
+
+/// A rule of `priority.rules` as it is written in a file.
+pub fn rule_text(rule: &loadline_http::classify::Rule) -> String {
+    class_rules::rule_literal(rule)
 }
 
 /// A number that tells one file content from another, to notice later that it has changed.
@@ -122,8 +140,8 @@ pub fn fingerprint(content: &[u8]) -> u64 {
 /// What became of reading the file, if there is one.
 type FileText = Option<io::Result<String>>;
 
-fn read(sources: &Sources) -> FileText {
-    sources.file.as_ref().map(std::fs::read_to_string)
+fn read(file: Option<&Path>) -> FileText {
+    file.map(std::fs::read_to_string)
 }
 
 /// What a command cannot do without.
@@ -136,6 +154,16 @@ enum Need {
 }
 
 fn resolve(sources: &Sources, text: FileText, need: Need) -> Result<Loaded, ConfigErrors> {
+    resolve_over(sources, text, None, need)
+}
+
+/// Like [`resolve`], with a file over everything else: a shadow's.
+fn resolve_over(
+    sources: &Sources,
+    text: FileText,
+    over: Option<(&Path, io::Result<String>)>,
+    need: Need,
+) -> Result<Loaded, ConfigErrors> {
     let content = text.as_ref().and_then(|text| text.as_deref().ok());
     let fingerprint = content.map(|content| fingerprint(content.as_bytes()));
     let mut layers = Layers::default();
@@ -151,9 +179,20 @@ fn resolve(sources: &Sources, text: FileText, need: Need) -> Result<Loaded, Conf
     if let Some(text) = &sources.concurrency {
         layers.argument("limit.concurrency", text);
     }
+    if let Some((path, text)) = &over {
+        add_file(&mut layers, path, text);
+    }
+    let texts: Vec<_> = [
+        sources.file.as_deref().zip(content),
+        over.as_ref().and_then(|(path, text)| Some((*path, text.as_deref().ok()?))),
+    ]
+    .into_iter()
+    .flatten()
+    .map(|(path, text)| (path.display().to_string(), text))
+    .collect();
 
     let Layers { assignments, mut errors, mut warnings } = layers;
-    let (mut settings, mut origins) = apply(&assignments, content.unwrap_or_default(), &mut errors);
+    let (mut settings, mut origins) = apply(&assignments, &texts, &mut errors);
     if is_lone_log_format(&assignments) {
         settings.log.access = None;
         origins.0.remove("log.access");
@@ -169,14 +208,19 @@ fn resolve(sources: &Sources, text: FileText, need: Need) -> Result<Loaded, Conf
         errors.extend(rules::missing(&settings, &origins, sources.file.as_deref()));
     }
     if errors.is_empty() {
-        Ok(Loaded { settings, origins, warnings, fingerprint })
+        Ok(Loaded { settings, shadow: None, origins, warnings, fingerprint })
     } else {
         Err(ConfigErrors::new(errors))
     }
 }
 
-/// Reads every assignment in the table's order, lower layers first. `file` is the file's text, in which mistakes have places.
-fn apply(assignments: &[Assignment], file: &str, errors: &mut Vec<ConfigError>) -> (Settings, Origins) {
+/// Reads every assignment in the table's order, lower layers first. `texts` are the files' texts by name, in which
+/// mistakes have places.
+fn apply(
+    assignments: &[Assignment],
+    texts: &[(String, &str)],
+    errors: &mut Vec<ConfigError>,
+) -> (Settings, Origins) {
     let mut settings = Settings::default();
     let mut origins = Origins::default();
     for key in KEYS.iter() {
@@ -190,13 +234,19 @@ fn apply(assignments: &[Assignment], file: &str, errors: &mut Vec<ConfigError>) 
                 None => key.set(&mut settings, raw),
             };
             if let Err(Mistakes(mistakes)) = read {
-                let text = raw.text().unwrap_or(file);
+                let text = raw.text().unwrap_or_else(|| text_of(origin, texts));
                 errors.extend(mistakes.iter().map(|mistake| located(mistake, origin, key.name, text)));
             }
             origins.0.insert(key.name, origin.clone());
         }
     }
     (settings, origins)
+}
+
+/// The text of the file that a value came from.
+fn text_of<'t>(origin: &Origin, texts: &[(String, &'t str)]) -> &'t str {
+    let Origin::File { path, .. } = origin else { return "" };
+    texts.iter().find(|(name, _)| **name == **path).map_or("", |(_, text)| text)
 }
 
 /// A mistake in a value from `origin`: with its own place in `text`, which is the file or, elsewhere, the value.

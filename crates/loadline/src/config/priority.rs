@@ -9,7 +9,7 @@ use super::settings::Reserve;
 use super::value::{Codec, Raw, quoted};
 
 /// RFC 9110 section 5.6.2.
-const TOKEN: &str = "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$";
+pub(super) const TOKEN: &str = "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$";
 /// The header of RFC 9218, which has words of its own.
 const URGENCY: &str = "priority";
 

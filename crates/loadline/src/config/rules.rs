@@ -6,7 +6,7 @@ use std::path::Path;
 use loadline_http::syslog::LogTarget;
 
 use super::error::{ConfigError, Origin};
-use super::settings::{DEMO_QUEUE_TIMEOUT, Settings, Upstream};
+use super::settings::{Cost, DEMO_QUEUE_TIMEOUT, FairnessKey, Settings, Upstream};
 use super::{Origins, units};
 
 /// Fills in what nobody set and what follows from other settings.
@@ -99,6 +99,25 @@ pub(super) fn contradictions(settings: &Settings, origins: &Origins) -> Vec<Conf
         let [budget, max] = [budget, settings.deadline.max].map(units::format_duration);
         refuse("deadline.default_budget", format!("{budget} is more than deadline.max ({max})"));
     }
+    let overload = &settings.overload;
+    for (key, levels) in [
+        ("overload.lag.severe", overload.lag.map(|lag| lag.as_micros())),
+        ("overload.cpu_pressure.severe", overload.cpu_pressure.map(u128::from)),
+        ("overload.memory_pressure.severe", overload.memory_pressure.map(u128::from)),
+        ("overload.io_pressure.severe", overload.io_pressure.map(u128::from)),
+        ("overload.cgroup_memory.severe", overload.cgroup_memory.map(u128::from)),
+        ("overload.upstream.severe", overload.upstream.levels.map(u128::from)),
+    ] {
+        if levels.severe.zip(levels.moderate).is_some_and(|(severe, moderate)| severe < moderate) {
+            refuse(key, "is less than the threshold of moderate".to_owned());
+        }
+    }
+    if settings.dry_run && settings.shadow.is_some() {
+        refuse(
+            "shadow",
+            "is one shadow too many: dry_run watches the settings of this configuration".to_owned(),
+        );
+    }
     if points_at_itself(settings) {
         refuse(
             "upstream",
@@ -128,6 +147,24 @@ pub(super) fn doubts(settings: &Settings) -> Vec<String> {
     if settings.priority.header.is_some() && settings.trust.proxies.is_empty() {
         warnings
             .push("priority.header has no effect: trust.proxies is empty, so nobody is believed".to_owned());
+    }
+    for route in &settings.route {
+        let limit = settings.limit.concurrency;
+        if route.concurrency.is_some_and(|concurrency| concurrency > limit) {
+            warnings.push(format!(
+                "the concurrency of route {} is more than limit.concurrency ({limit})",
+                route.name
+            ));
+        }
+        if matches!(route.cost, Cost::Slots(slots) if slots > limit) {
+            warnings.push(format!(
+                "a request of route {} takes all slots: limit.concurrency is {limit}",
+                route.name
+            ));
+        }
+    }
+    if settings.fairness.cohorts && settings.fairness.key == FairnessKey::Off {
+        warnings.push("fairness.cohorts has no effect: fairness.key is off".to_owned());
     }
     let shed_at = &settings.priority.shed_at;
     for (higher, share, lower, lower_share) in

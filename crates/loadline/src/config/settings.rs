@@ -7,8 +7,11 @@
 //!
 //! Out of scope: parsing (`value.rs`, `address.rs`), precedence (`layers.rs`), and anything that touches the network.
 
+mod admission;
 mod deadline;
+mod overload;
 mod priority;
+mod route;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -18,8 +21,11 @@ use std::time::Duration;
 
 use loadline_http::syslog::{Facility, HeaderFormat, HeaderWord};
 
+pub use admission::{Codel, Fairness, FairnessKey, Retry, Warmup};
 pub use deadline::Deadline;
+pub use overload::{Levels, Overload, UpstreamLoad};
 pub use priority::{Priority, Reserve, ShedAt};
+pub use route::{Cost, Route, is_route_name};
 
 /// One kibibyte, in bytes.
 pub const KIB: u64 = 1024;
@@ -49,6 +55,12 @@ pub struct Settings {
     pub max_connections: u32,
     /// Worker threads, one listener and upstream pool each. Default: the number of available cores.
     pub workers: NonZeroUsize,
+    /// Whether everybody is forwarded at once, whatever is decided. Default false.
+    pub dry_run: bool,
+    /// A file with settings that are tried out beside these. Default none.
+    pub shadow: Option<PathBuf>,
+    /// Kinds of requests, in their order: the first that matches is a request's route. Default none.
+    pub route: Vec<Route>,
     /// How many requests the upstream is asked for at once.
     pub limit: Limit,
     /// Where requests wait for a free slot.
@@ -59,6 +71,14 @@ pub struct Settings {
     pub priority: Priority,
     /// How long clients wait.
     pub deadline: Deadline,
+    /// Who shares with whom.
+    pub fairness: Fairness,
+    /// Who has tried before.
+    pub retry: Retry,
+    /// How the limit rises.
+    pub warmup: Warmup,
+    /// Which signals tighten the door.
+    pub overload: Overload,
     /// How long each phase may take.
     pub timeouts: Timeouts,
     /// How much of a message may be held so that a slow peer holds no slot.
@@ -143,6 +163,10 @@ pub struct Queue {
     pub depth: u32,
     /// Who is next. Default [`Discipline::Adaptive`].
     pub discipline: Discipline,
+    /// Most bytes of request bodies that are held for waiting requests, all together; `None` is any. Default none.
+    pub max_bytes: Option<u64>,
+    /// What [`Discipline::Codel`] goes by.
+    pub codel: Codel,
 }
 
 /// The order in which waiting requests are served.
@@ -154,7 +178,7 @@ pub enum Discipline {
     Fifo,
     /// Newest first, always.
     Lifo,
-    /// Oldest first; drops at a rising rate while waits stay above 50 ms (RFC 8289).
+    /// Oldest first; drops at a rising rate while waits stay above [`Codel::target`] (RFC 8289).
     Codel,
 }
 

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use super::address::{Networks, Paths, Token};
 use super::codecs::{
-    Concurrency, Seconds, Size, Span, Status, Switch, Wait, Words, Workers, positive, whole,
+    Concurrency, FilePath, Optional, Seconds, Size, Span, Status, Switch, Wait, Words, Workers, positive,
+    whole,
 };
 use super::endpoints::{AdminListen, ListenField, UpstreamField};
 use super::key::{Key, key, with_field};
@@ -33,9 +34,14 @@ pub(super) static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
     [
         general(),
         limit_and_queue(),
+        admission::codel(),
         bypass(),
         decision::priority(),
         decision::deadline(),
+        admission::fairness(),
+        admission::retry(),
+        admission::warmup(),
+        overload::overload(),
         timeouts(),
         buffers(),
         http(),
@@ -56,7 +62,9 @@ macro_rules! at {
     };
 }
 
+mod admission;
 mod decision;
+mod overload;
 
 fn general() -> Vec<Key> {
     vec![
@@ -72,7 +80,22 @@ fn general() -> Vec<Key> {
         .follows("required; the embedded demo app when nothing at all is given"),
         key("max_connections", "Open client connections at one time.", whole(1, MOST), at!(max_connections))
             .spillway("MAX_CONNECTIONS"),
+        key(
+            "dry_run",
+            "Whether everybody is forwarded at once, whatever is decided: decisions are counted and logged, nobody is rejected and \
+             nobody waits.",
+            Switch,
+            at!(dry_run),
+        ),
+        key(
+            "shadow",
+            "A file with settings that are tried out beside these: they decide about the same requests, are counted, and not \
+             obeyed. What the file does not mention is as here. Read again at each reload.",
+            Optional { word: "none", of: FilePath },
+            at!(shadow),
+        ),
         key("workers", "Worker threads.", Workers { max: 1024 }, at!(workers)).follows("0, one per available core").restart(),
+        admission::routes(),
     ]
 }
 
@@ -117,7 +140,7 @@ fn limit_and_queue() -> Vec<Key> {
         .follows("the same as max_connections"),
         key(
             "queue.discipline",
-            "Who is next: fifo the oldest, lifo the newest, adaptive the oldest while healthy and the newest while overloaded. Under overload, adaptive also rejects early who would leave before being served. codel is RFC 8289's law (target 50 ms, interval 1 s) over oldest first.",
+            "Who is next: fifo the oldest, lifo the newest, adaptive the oldest while healthy and the newest while overloaded. Under overload, adaptive also rejects early who would leave before being served. codel is RFC 8289's law over oldest first, by queue.codel.",
             Words(&[
                 ("adaptive", Discipline::Adaptive),
                 ("fifo", Discipline::Fifo),
@@ -125,6 +148,12 @@ fn limit_and_queue() -> Vec<Key> {
                 ("codel", Discipline::Codel),
             ]),
             at!(queue.discipline),
+        ),
+        key(
+            "queue.max_bytes",
+            "Most bytes of request bodies that waiting requests may hold, all together; none leaves it to buffer.total.",
+            Optional { word: "none", of: Size { min: 0, max: 1024 * 1024 * MIB } },
+            at!(queue.max_bytes),
         ),
     ]
 }

@@ -1,6 +1,9 @@
 //! Files, variables, flags and arguments together: precedence, origins, exact error texts, generated documents.
 
+mod admission;
 mod decision;
+mod overload;
+mod shadow;
 
 use std::time::Duration;
 

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use super::response::Phase;
 use crate::buffers::{BUFFER, Outbox, poll_read_into};
+use crate::exchange::Waste;
 use crate::upstream::{Connection, Upstream};
 use crate::watchdog::Watchdog;
 use crate::worker::Worker;
@@ -38,6 +39,8 @@ pub(crate) struct Ghost {
     pub(crate) permit: Option<Permit>,
     /// How the exchange is counted when it has run to its end.
     pub(crate) outcome: Outcome,
+    /// Why it works in vain, and since when.
+    pub(crate) waste: Option<(Waste, Instant)>,
     pub(crate) until: Instant,
 }
 
@@ -49,6 +52,9 @@ impl Ghost {
         tokio::task::spawn_local(async move {
             let reusable = self.finish().await;
             worker.shared.abandoned.fetch_sub(1, Ordering::Relaxed);
+            if let Some((waste, since)) = self.waste {
+                worker.shared.metrics_of(worker.id).record_waste(waste, since.elapsed());
+            }
             // The connection first: whoever gets the slot must find it, not open one more.
             if reusable {
                 self.upstream.pool.give(worker.id, self.connection);

@@ -6,11 +6,12 @@
 use std::fmt::{Display, Write as _};
 use std::sync::atomic::Ordering;
 
-use loadline_core::{Class, Reason};
+use loadline_core::{Class, Reason, RouteId};
 
-use super::{Gone, Histogram, METHODS, UpstreamResult, WorkerMetrics};
+use super::{Gone, Histogram, METHODS, UpstreamResult, Waste, WorkerMetrics};
 use crate::live::Live;
 use crate::process::{self, Process};
+use crate::routes::Routes;
 use crate::worker::Shared;
 
 /// Which of the two text formats.
@@ -42,8 +43,9 @@ pub(crate) fn render(shared: &Shared, format: Format) -> String {
         total.add(&shared.metrics_of(worker));
     }
     let mut page = Page { text: String::with_capacity(16 * 1024), format, family: "" };
-    requests(&mut page, &total);
-    admission(&mut page, shared, process, &total);
+    requests(&mut page, &total, &live.routes);
+    admission(&mut page, shared, &live, process, &total);
+    shadow(&mut page, &live);
     connections(&mut page, shared, &live);
     own(&mut page, process, &live);
     if format == Format::OpenMetrics {
@@ -52,18 +54,21 @@ pub(crate) fn render(shared: &Shared, format: Format) -> String {
     page.text
 }
 
-fn requests(page: &mut Page, total: &WorkerMetrics) {
+fn requests(page: &mut Page, total: &WorkerMetrics, routes: &Routes) {
     page.counter("http_requests_total", "Responses sent, rejections included, by method, route and status.");
-    for ((method, route, status), count) in &total.requests {
+    for ((method, place, status), count) in &total.requests {
         let method = METHODS[*method as usize];
-        page.sample(&[("method", method), ("path", route.as_str()), ("status", &status.to_string())], count);
+        page.sample(
+            &[("method", method), ("path", place.name(routes)), ("status", &status.to_string())],
+            count,
+        );
     }
     page.histogram(
         "http_request_duration_seconds",
         "From the first byte of a request to the last byte of its response, waiting included.",
     );
-    for ((method, route), histogram) in &total.durations {
-        page.buckets(&[("method", METHODS[*method as usize]), ("path", route.as_str())], histogram);
+    for ((method, place), histogram) in &total.durations {
+        page.buckets(&[("method", METHODS[*method as usize]), ("path", place.name(routes))], histogram);
     }
     page.counter("upstream_requests_total", "Exchanges with the upstream, by how they ended.");
     for result in UpstreamResult::ALL {
@@ -91,8 +96,8 @@ fn requests(page: &mut Page, total: &WorkerMetrics) {
     }
 }
 
-fn admission(page: &mut Page, shared: &Shared, process: &Process, total: &WorkerMetrics) {
-    let gate = shared.gate.snapshot();
+fn admission(page: &mut Page, shared: &Shared, live: &Live, process: &Process, total: &WorkerMetrics) {
+    let gate = shared.snapshot();
     page.counter("http_requests_shed_total", "Rejected requests, by class and reason.");
     for class in Class::ALL {
         let counters = gate.counters.of(class);
@@ -147,6 +152,43 @@ fn admission(page: &mut Page, shared: &Shared, process: &Process, total: &Worker
     }
     page.gauge("loadline_concurrency_limit", "Requests that may hold a slot at once.");
     page.sample(&[], gate.limit);
+    page.gauge("loadline_effective_limit", "Slots there are by now: fewer than the limit while warming up.");
+    page.sample(&[], gate.effective_limit);
+    page.gauge("loadline_predicted_wait_seconds", "How long a request that comes now would wait for a slot.");
+    for class in Class::QUEUED {
+        page.sample(&[("priority", class.as_str())], gate.class(class).predicted_wait.as_secs_f64());
+    }
+    page.counter(
+        "loadline_client_retries_total",
+        "Requests that came again after they had been refused or had failed, by what was decided.",
+    );
+    for (decision, count) in shared.client_retries.by_decision() {
+        page.sample(&[("decision", decision)], count);
+    }
+    page.gauge("loadline_retries_active", "Slots held by requests that came again.");
+    page.sample(&[], gate.retries_in_flight);
+    page.counter(
+        "loadline_wasted_seconds_total",
+        "Slot time spent on answers that nobody took: the client had left, or the answer was late.",
+    );
+    for waste in Waste::ALL {
+        page.sample(&[("cause", waste.as_str())], total.wasted[waste as usize]);
+    }
+    page.gauge("loadline_route_active", "Requests in service, by route; health checks excluded.");
+    let in_flight = |id: RouteId| gate.in_flight_by_route.get(id.index()).copied().unwrap_or_default();
+    let routes = [(RouteId::OTHER, "other")].into_iter().chain(live.routes.iter());
+    for (id, name) in routes {
+        page.sample(&[("path", name)], in_flight(id));
+    }
+    page.gauge(
+        "loadline_tenants_active",
+        "Tenants that wait for a slot; 0 unless they share by fairness.key.",
+    );
+    for class in Class::QUEUED {
+        page.sample(&[("priority", class.as_str())], gate.class(class).tenants);
+    }
+    page.gauge("loadline_queue_held_bytes", "Bytes of request bodies that waiting requests hold.");
+    page.sample(&[], gate.held_bytes);
     page.gauge("loadline_bypass_active", "Health checks in service.");
     page.sample(&[], gate.bypass_in_flight);
     page.gauge("loadline_queue_depth", "Requests that wait for a slot.");
@@ -159,7 +201,7 @@ fn admission(page: &mut Page, shared: &Shared, process: &Process, total: &Worker
     page.sample(&[], gate.utilization);
     page.gauge(
         "loadline_demand_ratio",
-        "Work asked for in the last 10 seconds, as a share of what the limit can do.",
+        "Work asked for in the last 10 seconds, retries excluded, as a share of what the limit can do.",
     );
     page.sample(&[], process.rates().demand);
     page.histogram(
@@ -171,7 +213,7 @@ fn admission(page: &mut Page, shared: &Shared, process: &Process, total: &Worker
         "loadline_headers_invalid_total",
         "Deadline headers that were ignored: malformed, or no time that can be meant.",
     );
-    for (id, name, _) in shared.live().deadlines.headers() {
+    for (id, name, _) in live.deadlines.headers() {
         page.sample(&[("header", name)], total.invalid_headers[id.index()]);
     }
     page.counter(
@@ -184,11 +226,70 @@ fn admission(page: &mut Page, shared: &Shared, process: &Process, total: &Worker
         "Requests started against the prediction, so that it can be corrected.",
     );
     page.sample(&[], gate.probes_started);
+    overload(page, shared);
     page.gauge(
         "loadline_abandoned_exchanges",
         "Exchanges that run to their end without a client, and hold a slot.",
     );
     page.sample(&[], shared.abandoned.load(Ordering::Relaxed));
+}
+
+/// What the settings that are not obeyed would have done.
+fn shadow(page: &mut Page, live: &Live) {
+    page.gauge("loadline_dry_run", "1 while everybody is forwarded at once, whatever is decided.");
+    page.sample(&[], u8::from(live.settings.dry_run));
+    let Some(run) = &live.shadow else { return };
+    let shadow = run.snapshot();
+    let rejected = |page: &mut Page| {
+        for class in Class::ALL {
+            for reason in Reason::ALL {
+                let labels = [("priority", class.as_str()), ("reason", reason.as_str())];
+                page.sample(&labels, shadow.counters.of(class).shed(reason));
+            }
+        }
+    };
+    if run.is_dry_run() {
+        page.counter(
+            "loadline_dry_run_shed_total",
+            "Requests that would have been rejected and were forwarded.",
+        );
+        rejected(page);
+    }
+    page.counter("loadline_shadow_shed_total", "Requests that the shadow's settings would have rejected.");
+    rejected(page);
+    page.counter("loadline_shadow_offered_total", "Requests that the shadow has seen.");
+    for class in Class::ALL {
+        page.sample(&[("priority", class.as_str())], shadow.counters.of(class).offered);
+    }
+    page.counter("loadline_shadow_admitted_total", "Requests that the shadow's settings would have let in.");
+    for class in Class::ALL {
+        page.sample(&[("priority", class.as_str())], shadow.counters.of(class).admitted);
+    }
+    page.gauge("loadline_shadow_concurrency_limit", "The shadow's limit.");
+    page.sample(&[], shadow.limit);
+    page.gauge("loadline_shadow_active", "Requests that would hold a slot by the shadow's settings.");
+    page.sample(&[], shadow.in_flight);
+    page.gauge("loadline_shadow_queue_depth", "Requests that would wait by the shadow's settings.");
+    page.sample(&[], shadow.queued);
+}
+
+fn overload(page: &mut Page, shared: &Shared) {
+    page.gauge(
+        "loadline_overload_level",
+        "What each overload signal says: 0 nothing, 1 moderate, 2 severe; 0 while it is off.",
+    );
+    for (signal, level) in shared.overload.levels() {
+        page.sample(&[("signal", signal.as_str())], level as u8);
+    }
+    page.gauge(
+        "loadline_runtime_lag_seconds",
+        "How late each worker's thread ran in the last half second: the median of its time (0.5), and the longest (1).",
+    );
+    for (worker, median, longest) in shared.overload.lag() {
+        let worker = worker.to_string();
+        page.sample(&[("worker", &worker), ("quantile", "0.5")], median);
+        page.sample(&[("worker", &worker), ("quantile", "1")], longest);
+    }
 }
 
 enum Count {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::support::{Client, Gate, H2, Setup, Upstream, eventually};
+use crate::support::{Client, Gate, H2, Proxy, Setup, Upstream, eventually};
 
 /// Far below the drain's bound of these tests (10 s), with room for a busy machine.
 const AT_ONCE: Duration = Duration::from_secs(3);
@@ -175,4 +175,26 @@ fn started_under_the_name_spillway_it_takes_spillways_arguments() {
     let proxy = Setup::to(&upstream, 1).named("spillway").env("LOG_ADDRESS", "stdout").start();
     assert_eq!(proxy.get("/").status, 200);
     assert!(proxy.wait_stdout(1)[0].starts_with("app 200 0 0/"));
+}
+
+#[test]
+fn drain_waits_until_nothing_is_in_service() {
+    let drain = |proxy: &Proxy, wait: &str| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_loadline"));
+        command.args(["drain", "--wait", wait, "--admin", &proxy.admin_addr().to_string()]);
+        command.output().expect("the binary can be started")
+    };
+    let gate = Gate::new();
+    let upstream = Upstream::gated(&gate);
+    let proxy = Setup::to(&upstream, 1).start();
+    let mut busy = proxy.send_get("/held");
+    proxy.wait_load(1, 0);
+    let output = drain(&proxy, "300ms");
+    assert_eq!(output.status.code(), Some(1), "a request is in service: {output:?}");
+    assert_eq!(proxy.admin("/readyz").status, 503);
+    gate.open();
+    assert_eq!(busy.read().status, 200);
+    let output = drain(&proxy, "2s");
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "drained: no request for 1 s\n");
 }

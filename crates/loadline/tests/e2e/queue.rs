@@ -154,3 +154,29 @@ fn pipelined_requests_behind_a_queued_one_keep_their_order() {
     let targets: Vec<_> = upstream.requests().iter().map(|request| request.target()).collect();
     assert_eq!(targets, ["/first", "/a", "/b"]);
 }
+
+#[test]
+fn what_waits_holds_a_bounded_number_of_bytes() {
+    let gate = Gate::new();
+    let upstream = Upstream::gated(&gate);
+    let proxy = Setup::to(&upstream, 1).set("queue.max_bytes", 100).set("queue.discipline", "fifo").start();
+    let post = || {
+        let mut client = proxy.connect();
+        client.send(format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 80\r\n\r\n{}", "x".repeat(80)));
+        client
+    };
+    let mut clients = vec![proxy.send_get("/busy")];
+    proxy.wait_load(1, 0);
+    clients.push(post());
+    proxy.wait_load(1, 1);
+    assert_eq!(proxy.metric_sum("loadline_queue_held_bytes", &[]), 80.0);
+    let refused = post().read();
+    assert_eq!((refused.status, refused.reason().as_str()), (503, "queue_full"));
+    clients.push(proxy.send_get("/light"));
+    proxy.wait_load(1, 2);
+    gate.open();
+    for client in &mut clients {
+        assert_eq!(client.read().status, 200);
+    }
+    assert_eq!(proxy.metric_sum("loadline_queue_held_bytes", &[]), 0.0);
+}

@@ -180,3 +180,40 @@ fn twenty_reloads_under_load_lose_nothing() {
         assert_eq!(failed, 0);
     });
 }
+
+#[test]
+fn what_decides_beside_the_limit_changes_in_place() {
+    let gate = Gate::new();
+    let upstream = Upstream::gated(&gate);
+    let with = |extra: &str| format!("{}{extra}", config(&upstream, "10", 0));
+    let file = File::new("decides.toml", &with("[retry]\ntoken = false\ndetect = false\n"));
+    let proxy = start(&file);
+    let reload = |extra: &str| {
+        file.write(&with(extra));
+        assert_eq!(proxy.admin_post("/-/reload").status, 200, "{extra}");
+    };
+    let effective = || proxy.metric_sum("loadline_effective_limit", &[]);
+    assert_eq!(effective(), 10.0);
+    // So long that it stays at its beginning while this test runs.
+    reload("[warmup]\nfrom = 0.1\nover = \"1d\"\n");
+    assert_eq!(effective(), 1.0);
+    let mut busy = proxy.send_get("/");
+    proxy.wait_load(1, 0);
+    let rejected = proxy.get("/");
+    assert_eq!((rejected.status, rejected.header("x-retry-attempt")), (503, Some("2")));
+    reload("[retry]\ntoken = false\n");
+    assert_eq!(effective(), 10.0);
+    let mut others: Vec<_> = (0..9).map(|_| proxy.send_get("/")).collect();
+    proxy.wait_load(10, 0);
+    let rejected = proxy.get("/");
+    assert_eq!((rejected.status, rejected.header("x-retry-attempt")), (503, None));
+    gate.open();
+    assert_eq!(busy.read().status, 200);
+    for client in &mut others {
+        assert_eq!(client.read().status, 200);
+    }
+    for bad in ["[warmup]\nfrom = 2.0\n", "[fairness]\nkey = \"ip\"\n", "[queue.codel]\ntarget = \"0s\"\n"] {
+        file.write(&format!("upstream = \"{}\"\n[limit]\nconcurrency = 10\n{bad}", upstream.addr()));
+        assert_eq!(proxy.admin_post("/-/reload").status, 400, "{bad}");
+    }
+}

@@ -22,6 +22,7 @@ impl<S: ClientIo> Pump<'_, S> {
             self.client_moved = now;
         }
         let timeouts = &self.live.settings.timeouts;
+        let patience = self.exchange.timeout.unwrap_or(timeouts.upstream);
         let reading = self.connection.is_some();
         let owes_body = reading && !self.body.done() && self.scratch.to_upstream.pending() == 0;
         let unread = self.scratch.to_client.pending() > 0;
@@ -31,9 +32,8 @@ impl<S: ClientIo> Pump<'_, S> {
         let heard =
             if self.answered { self.upstream_moved.max(self.client_moved) } else { self.upstream_moved };
         // The client waits no longer than its deadline for the answer to begin; one that has begun is let go on.
-        let deadline = self.exchange.deadline.filter(|_| !self.answered);
-        let upstream_due = deadline
-            .map_or(heard + timeouts.upstream, |deadline| (heard + timeouts.upstream).min(deadline.at));
+        let deadline = self.exchange.binding_deadline().filter(|_| !self.answered);
+        let upstream_due = deadline.map_or(heard + patience, |deadline| (heard + patience).min(deadline.at));
         let client_due = self.client_moved + timeouts.client;
         let mut next = if reading && !tied && !owes_body { upstream_due } else { client_due };
         if reading && !tied && !owes_body && now >= upstream_due {

@@ -154,6 +154,7 @@ impl<S: ClientIo> Pump<'_, S> {
                     keep_alive: true,
                     extra: b"",
                     head_request: false,
+                    drop: &[],
                 };
                 response.write_forward(received, &mut to_client.bytes, &options);
             }
@@ -173,12 +174,20 @@ impl<S: ClientIo> Pump<'_, S> {
             && self.out != OutFraming::Close
             && !self.worker.shared.is_draining()
             && !switched_alone;
+        // How loaded the application is concerns us alone.
+        let reports = self.live.load_report().map(|(header, metric)| {
+            if let Some(report) = response.field(received, header) {
+                self.worker.shared.overload.upstream_reported(report, metric);
+            }
+            header
+        });
         let options = ForwardResponse {
             client_version: self.version,
             framing: self.out,
             keep_alive: self.keep,
             extra: b"",
             head_request: self.kind == RequestKind::Head,
+            drop: reports.as_slice(),
         };
         response.write_forward(received, &mut to_client.bytes, &options);
         if matches!(self.out, OutFraming::Length(length) if length > self.live.read_ahead as u64) {
@@ -190,6 +199,7 @@ impl<S: ClientIo> Pump<'_, S> {
         self.phase = Phase::after(response, &self.live.limits);
         self.answered = true;
         self.exchange.answered(response.status);
+        self.live.upstream.outage.answered();
         if self.live.settings.limit.release == Release::Headers {
             self.free_slot(Outcome::Completed);
         }

@@ -63,6 +63,11 @@ impl Proxy {
         self.addr
     }
 
+    /// Where its admin address is.
+    pub(crate) fn admin_addr(&self) -> SocketAddr {
+        self.admin
+    }
+
     /// A new client connection.
     #[track_caller]
     pub(crate) fn connect(&self) -> Client {
@@ -131,6 +136,12 @@ impl Proxy {
     /// The sum of a family's samples whose labels contain all of `labels`, each written as on the page.
     #[track_caller]
     pub(crate) fn metric_sum(&self, family: &str, labels: &[&str]) -> f64 {
+        self.find_metric(family, labels).unwrap_or_else(|| panic!("no series {family} with {labels:?}"))
+    }
+
+    /// The same, if there is such a series by now.
+    #[track_caller]
+    fn find_metric(&self, family: &str, labels: &[&str]) -> Option<f64> {
         let page = self.admin("/metrics").text();
         page.lines()
             .filter_map(|line| line.rsplit_once(' '))
@@ -141,13 +152,14 @@ impl Proxy {
             })
             .map(|(_, value)| value.parse::<f64>().unwrap())
             .reduce(|sum, value| sum + value)
-            .unwrap_or_else(|| panic!("no series {family} with {labels:?}"))
     }
 
     /// Waits until that sum has a value: an answer may be with its client before it is counted.
     #[track_caller]
     pub(crate) fn wait_metric(&self, family: &str, labels: &[&str], value: f64) {
-        eventually(&format!("{family} {labels:?} is {value}"), || self.metric_sum(family, labels) == value);
+        eventually(&format!("{family} {labels:?} is {value}"), || {
+            self.find_metric(family, labels) == Some(value)
+        });
     }
 
     /// Sends a signal to the process.

