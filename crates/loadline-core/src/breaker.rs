@@ -175,21 +175,32 @@ impl Breaker {
         self.trips
     }
 
-    /// Lets an exchange through that begins now.
+    /// Whether [`Self::try_begin`] would let an exchange through at this moment.
     ///
     /// # Errors
     /// How long it is worth waiting before asking again: the rest of the open time, or zero while the probes decide.
-    pub fn try_begin(&mut self, now: Instant) -> Result<BreakerCall, Duration> {
-        if let Phase::Open { until } = self.phase {
-            if now < until {
-                return Err(until.saturating_since(now));
+    pub fn check(&self, now: Instant) -> Result<(), Duration> {
+        match self.phase {
+            Phase::Open { until } if now < until => Err(until.saturating_since(now)),
+            Phase::Probing { under_way, succeeded, .. }
+                if under_way + succeeded >= self.settings.probes.get() =>
+            {
+                Err(Duration::ZERO)
             }
+            Phase::Closed | Phase::Open { .. } | Phase::Probing { .. } => Ok(()),
+        }
+    }
+
+    /// Lets an exchange through that begins now.
+    ///
+    /// # Errors
+    /// Those of [`Self::check`].
+    pub fn try_begin(&mut self, now: Instant) -> Result<BreakerCall, Duration> {
+        self.check(now)?;
+        if matches!(self.phase, Phase::Open { .. }) {
             self.enter(Phase::Probing { under_way: 0, succeeded: 0, since: now });
         }
-        if let Phase::Probing { under_way, succeeded, since } = &mut self.phase {
-            if *under_way + *succeeded >= self.settings.probes.get() {
-                return Err(Duration::ZERO);
-            }
+        if let Phase::Probing { under_way, since, .. } = &mut self.phase {
             *under_way += 1;
             *since = now;
         }

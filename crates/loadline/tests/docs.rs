@@ -19,7 +19,7 @@ const BINARY: &str = env!("CARGO_BIN_EXE_loadline");
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Subcommands that end by themselves and need nobody else.
-const SAFE: [&str; 4] = ["check", "config", "completions", "version"];
+const SAFE: [&str; 5] = ["check", "config", "completions", "version", "sim"];
 
 /// Beginnings of commands that are not run here, and why.
 const NOT_RUN: [(&str, &str); 24] = [
@@ -128,6 +128,39 @@ fn scenario() {
     assert_eq!(scenario.expect.len(), 2);
 }
 
+/// The scenario in docs/simulator.md runs, and comes out as it expects.
+#[test]
+fn simulation() {
+    let path = scratch("scenario.toml");
+    std::fs::write(&path, named("simulation").text).unwrap();
+    let output = Command::new(BINARY).env_clear().arg("sim").arg(&path).output().unwrap();
+    assert!(output.status.success(), "{}", both(&output));
+    let said = both(&output);
+    assert!(said.contains("\nmine ") && said.contains("1 of 1 expectations hold"), "{said}");
+}
+
+/// The replay in docs/simulator.md, of a log with twenty requests.
+#[test]
+fn replay() {
+    let log: String = (10..30)
+        .map(|second| {
+            format!(
+                "{{\"ts\":\"2026-01-02T03:04:{second}.000Z\",\"queue_ms\":0,\"response_ms\":40,\"decision\":\"admitted\",\
+                 \"priority\":\"normal\",\"inflight\":1,\"limit\":3}}\n"
+            )
+        })
+        .collect();
+    std::fs::create_dir_all(scratch("replay")).unwrap();
+    std::fs::write(scratch("replay/access.json"), log).unwrap();
+    let command = named("replay").text;
+    let words: Vec<&str> = command.split_whitespace().skip(1).collect();
+    let output =
+        Command::new(BINARY).env_clear().current_dir(scratch("replay")).args(words).output().unwrap();
+    let said = both(&output);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("log: 20 requests, shed 0.0 %") && said.contains("limit.concurrency=12"), "{said}");
+}
+
 /// The rejection in the README is what a client gets, but for the seconds in it.
 #[test]
 fn rejection() {
@@ -224,7 +257,7 @@ fn statuses_and_reasons_belong_together() {
 /// Crates depend on each other only as ARCHITECTURE.md draws it, and the pure ones on no runtime.
 #[test]
 fn dependencies_point_one_way() {
-    let allowed: [(&str, &[&str]); 8] = [
+    let allowed: [(&str, &[&str]); 9] = [
         ("loadline-core", &[]),
         ("loadline-http", &["loadline-core"]),
         ("loadline-h1", &[]),
@@ -232,6 +265,7 @@ fn dependencies_point_one_way() {
         ("loadline-demo", &[]),
         ("loadline-plot", &[]),
         ("loadline-load", &["loadline-core", "loadline-h1", "loadline-http", "loadline-plot"]),
+        ("loadline-sim", &["loadline-core"]),
         (
             "loadline",
             &[
@@ -240,6 +274,7 @@ fn dependencies_point_one_way() {
                 "loadline-h1",
                 "loadline-http",
                 "loadline-load",
+                "loadline-sim",
                 "loadline-tower",
             ],
         ),
