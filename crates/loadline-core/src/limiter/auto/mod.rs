@@ -42,10 +42,11 @@ use crate::{Duration, Instant, Outcome, time::nanos};
 
 use meter::Meter;
 use tuning::{
-    BOUND, BUDGET, CHEAP, COARSE, CUT, FEWEST_ROUNDS, FIRST_CREDIT, LIKELY, LONGEST_PAUSE, LONGEST_PAUSE_UP,
-    LONGEST_PERIOD, LONGEST_TRIAL, LONGEST_TRIAL_LOW, LONGEST_TRIAL_UP, MOST_CREDIT, NARROWER, NARROWEST,
-    NARROWEST_UP, OVERLOADED, OVERLOADED_ANSWERS, OVERLOADED_AT_LAST, PERIOD, PERIOD_ANSWERS, SHOCK,
-    SHOCK_ANSWERS, SHOCK_ERRORS, SHORTEST_PERIOD, SOONEST, SOONEST_DROPPED, WIDER, WIDEST, WIDEST_DOWN,
+    BOUND, BUDGET, CHEAP, COARSE, CUT, FALLS, FEWEST_ROUNDS, FIRST_CREDIT, LIKELY, LONGEST_PAUSE,
+    LONGEST_PAUSE_FALLS, LONGEST_PAUSE_UP, LONGEST_PERIOD, LONGEST_TRIAL, LONGEST_TRIAL_LOW,
+    LONGEST_TRIAL_UP, MOST_CREDIT, NARROWER, NARROWEST, NARROWEST_UP, OVERLOADED, OVERLOADED_ANSWERS,
+    OVERLOADED_AT_LAST, PERIOD, PERIOD_ANSWERS, SHOCK, SHOCK_ANSWERS, SHOCK_ERRORS, SHORTEST_PERIOD, SOONEST,
+    SOONEST_DROPPED, WIDER, WIDEST, WIDEST_DOWN,
 };
 use verdict::{Comparison, Dispersion, Growth, Verdict, answers_needed};
 use weights::Weights;
@@ -90,6 +91,8 @@ pub(super) struct Auto {
     former: Option<u32>,
     /// Whether it did harm to try that.
     former_is_dear: bool,
+    /// Whether throughput fell when a higher limit was tried last.
+    too_high: bool,
     /// Whether throughput has just changed abruptly, so that the next period should be short.
     shocked: bool,
 }
@@ -154,6 +157,7 @@ impl Auto {
             credit: nanos(FIRST_CREDIT) as f64,
             former: None,
             former_is_dear: false,
+            too_high: false,
             shocked: false,
         }
     }
@@ -220,7 +224,8 @@ impl Auto {
             }
             self.elapse(from, now, load);
         }
-        Why::Law
+        // Nothing ended for so long that nobody else would say that it is over.
+        if self.wakes_at().is_some_and(|at| at <= now) { self.end_period(now) } else { Why::Law }
     }
 
     pub(super) fn on_complete(&mut self, now: Instant, sample: &Sample, load: Load) -> Why {
@@ -336,7 +341,13 @@ impl Auto {
                 self.accept(now, trial.level, tried);
                 Some(Why::NoLoss)
             }
-            (Verdict::Flat, true) | (Verdict::Grows, false) => {
+            (Verdict::Flat, true) => {
+                self.too_high = compared.elasticity + compared.standard_error < FALLS;
+                self.reject(now, false);
+                Some(Why::Law)
+            }
+            (Verdict::Grows, false) => {
+                self.too_high = false;
                 self.reject(now, false);
                 Some(Why::Law)
             }
@@ -485,8 +496,9 @@ impl Auto {
         let down = self.lower();
         let can_up = up > self.limit && now >= self.up.next;
         let overloaded = self.is_overloaded(now);
-        let can_down =
-            down < self.limit && now >= self.down.next && overloaded && self.loss_below(down) <= self.credit;
+        // That throughput fell as the limit rose is worth more than what a trial may cost.
+        let paid = self.too_high || self.loss_below(down) <= self.credit;
+        let can_down = down < self.limit && now >= self.down.next && overloaded && paid;
         let level = match (can_up, can_down, self.went_up) {
             (true, false, _) | (true, true, false) => up,
             (false, true, _) | (true, true, true) => down,
@@ -591,6 +603,7 @@ impl Auto {
         let took = now.nanos_since(trial.began) as f64;
         let pause = (took * f64::from(direction.vain)).min(nanos(LONGEST_PAUSE) as f64);
         let pause = match (up, self.former) {
+            (true, None) if self.too_high => pause.max(lost / BUDGET).min(nanos(LONGEST_PAUSE_FALLS) as f64),
             (true, None) => pause.max(lost / BUDGET).min(nanos(LONGEST_PAUSE_UP) as f64),
             (true, Some(_)) => pause.max(lost / BUDGET).min(nanos(LONGEST_PAUSE) as f64),
             (false, None) => pause,
