@@ -32,8 +32,6 @@ pub(super) const LONGEST_TRIAL_UP: Duration = Duration::from_secs(8);
 pub(super) const LONGEST_TRIAL_LOW: Duration = Duration::from_secs(2);
 /// At least two periods at each of the two limits.
 pub(super) const FEWEST_ROUNDS: u32 = 4;
-/// With a smaller standard error of the elasticity, what is likely is done when time is up.
-pub(super) const LIKELY: f64 = 0.3;
 /// The narrowest trial, as a share of the limit.
 pub(super) const NARROWEST: f64 = 0.1;
 /// A higher limit that is narrower than this begins with the widest again.
