@@ -40,8 +40,9 @@ clean_up() {
     kill "$engine" 2>/dev/null || true
     wait "$engine" || true
   fi
-  # Its mounts are gone with it; what cannot be removed is below /tmp.
-  rm -rf "$work" 2>/dev/null || true
+  # The engine leaves one mount behind, the network namespace of the machine.
+  umount "$work/exec/netns/default" 2>/dev/null || true
+  rm -rf "$work"
   exit "$status"
 }
 trap clean_up EXIT
