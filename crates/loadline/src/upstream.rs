@@ -268,6 +268,12 @@ impl Upstream {
     pub(crate) fn connections_allowed(&self, process: usize) -> usize {
         process.min(self.set.load().rules.most())
     }
+    /// Requests that one endpoint can have in service, health checks of clients not counted.
+    fn most_in_service(&self) -> usize {
+        let set = self.set.load();
+        set.rules.most().min(set.rules.slots)
+    }
+
 
     /// Requests that the endpoints may have in service together; `None`: nothing bounds them but the limit.
     pub(crate) fn capacity(&self) -> Option<u32> {

@@ -96,10 +96,10 @@ impl Reach {
             Ok(pick) => pick,
             Err(refusal) => return Next::Refused(refusal),
         };
-        let allowed = upstream.connections_allowed(live.connections_allowed);
+        let allowed = || upstream.connections_allowed(live.connections_allowed(worker.limit()));
         let pool = &pick.endpoint().pool;
         if self.stale >= STALE_TRIES {
-            let room = pool.replace(worker.id, allowed);
+            let room = pool.replace(allowed());
             return Next::Open(pick, room);
         }
         match pool.checkout(worker.id, allowed) {
