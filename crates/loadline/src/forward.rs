@@ -138,7 +138,7 @@ pub(crate) async fn forward<S: ClientIo>(
         let end = poll_fn(|cx| pump.poll(cx)).await;
 
         // What the pump still holds tells whether the upstream's part is over.
-        let Pump { connection, permit: held, pick, retry, phase, kind, answered, .. } = pump;
+        let Pump { connection, permit: held, pick, phase, kind, answered, .. } = pump;
         match end {
             End::Done { keep } => return Forwarded::Done { keep },
             End::Tunnel => {
@@ -163,8 +163,7 @@ pub(crate) async fn forward<S: ClientIo>(
                 } else {
                     pick.failed(&live.upstream);
                     reach.tried.push(Arc::clone(pick.endpoint()));
-                    reach.retry = if safe { live.upstream.retry(&reach.tried) } else { None };
-                    if reach.retry.is_none() {
+                    if !safe || !live.upstream.may_repeat(&reach.tried) {
                         drop(pick);
                         held.complete(Outcome::Failed);
                         return broken(exchange, LocalError::upstream_closed());
@@ -182,7 +181,6 @@ pub(crate) async fn forward<S: ClientIo>(
                 };
                 reach.tried.push(Arc::clone(pick.endpoint()));
                 reach.stale = 0;
-                reach.retry = retry;
                 exchange.repeated(Repeat::TurnedAway, true);
                 begin_again(scratch, client, live, exchange, rewritable);
                 permit = held;

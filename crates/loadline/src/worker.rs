@@ -257,6 +257,12 @@ impl Worker {
         })
     }
 
+    /// The slots that there are at this moment, or will be when a warm-up is over.
+    pub(crate) fn limit(&self) -> u32 {
+        let gate = self.shared.gate.snapshot();
+        gate.limit.max(gate.effective_limit)
+    }
+
     /// The settings in force, without a shared counter that all workers would write.
     pub(crate) fn live(&self) -> Rc<Live> {
         let version = self.shared.version.load(Ordering::Acquire);
@@ -459,8 +465,8 @@ async fn keep_house(worker: Rc<Worker>) {
     loop {
         ticks.tick().await;
         let live = worker.live();
-        let kept = live.connections_kept(worker.shared.gate.snapshot().limit);
-        live.upstream.prune(worker.id, live.settings.timeouts.upstream_idle, kept);
+        let allowed = live.connections_allowed(worker.limit());
+        live.upstream.prune(worker.id, live.settings.timeouts.upstream_idle, allowed);
         worker.shared.gate.tick();
     }
 }

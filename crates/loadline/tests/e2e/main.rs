@@ -12,6 +12,7 @@ mod bodies;
 mod breaker;
 mod bypass;
 mod config;
+mod connection_per_slot;
 mod connections;
 mod deadlines;
 mod discovery;

@@ -225,8 +225,7 @@ impl<S: ClientIo> Pump<'_, S> {
             return Ok(());
         }
         let tried = [self.tried, &[Arc::clone(pick.endpoint())]].concat();
-        self.retry = self.live.upstream.retry(&tried);
-        if self.retry.is_none() {
+        if !self.live.upstream.may_repeat(&tried) {
             return Ok(());
         }
         // Its connection is good for the next one if all of the answer is here.
