@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::task::JoinHandle;
 
 use crate::config::settings::{Settings, Upstream as Target};
-use crate::config::{self, Loaded, Sources};
+use crate::config::{self, Loaded, Sources, render};
 use crate::live::{self, Live};
 use crate::upstream::Upstream;
 use crate::worker::Shared;
@@ -60,7 +60,7 @@ impl Reloader {
         self.content = self.read_content().or(self.content);
         let loaded = config::load(&self.sources).map_err(|errors| errors.to_string())?;
         self.content = loaded.fingerprint.or(self.content);
-        let mut settings = loaded.settings;
+        let mut settings = loaded.settings.clone();
         let kept = self.keep_what_needs_a_restart(&mut settings);
         let was = shared.live();
         let log = if settings.log == self.current.log {
@@ -80,9 +80,11 @@ impl Reloader {
             upstream
         };
         self.current = settings.clone();
+        let effective = render::document(&settings, &loaded);
         settings.upstream = upstream.target().clone();
         let live = Live::new(settings, self.seed, upstream, log, Some(&was.routes));
         shared.replace(live, loaded.shadow);
+        shared.effective.store(Arc::new(effective));
         let mut said = String::from("configuration reloaded\n");
         for key in kept {
             said.push_str(&format!("{key} keeps its value until a restart\n"));

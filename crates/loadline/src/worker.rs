@@ -29,6 +29,7 @@ use crate::buffers::{Budget, Scratches};
 use crate::client::{Peer, Slot};
 use crate::config::settings::Settings;
 use crate::connection::{self, Place};
+use crate::history::History;
 use crate::http2;
 use crate::live::Live;
 use crate::metrics::{ClientRetries, WorkerMetrics};
@@ -63,6 +64,9 @@ pub(crate) struct Shared {
     pub(crate) tunnels: AtomicUsize,
     pub(crate) client_retries: ClientRetries,
     pub(crate) process: Process,
+    pub(crate) history: History,
+    /// The document of `/api/v1/config`.
+    pub(crate) effective: ArcSwap<serde_json::Value>,
     pub(crate) overload: Overload,
     live: ArcSwap<Live>,
     version: AtomicU64,
@@ -93,6 +97,8 @@ impl Shared {
             tunnels: AtomicUsize::new(0),
             client_retries: ClientRetries::default(),
             process: Process::new(),
+            history: History::default(),
+            effective: ArcSwap::default(),
             overload: Overload::new(workers),
             live: ArcSwap::from_pointee(live),
             version: AtomicU64::new(0),

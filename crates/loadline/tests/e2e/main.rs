@@ -21,6 +21,7 @@ mod http2;
 mod ledger;
 mod lifecycle;
 mod limits;
+mod live_page;
 mod logs;
 mod overload;
 mod priorities;
