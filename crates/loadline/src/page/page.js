@@ -170,6 +170,12 @@ function inLastMinute(name, reason) {
   return (status.classes[name]?.shed_by_reason?.[reason] ?? 0) - (minute[0]?.shed[name]?.[reason] ?? 0);
 }
 
+// How far back "lately" reaches: a minute, or as long as this page has been looking.
+function latelyWords() {
+  const seconds = Math.round((heard - minute[0].time) / 1_000);
+  return seconds >= 58 ? "in the last minute" : `in the last ${Math.max(1, seconds)}\u202fs`;
+}
+
 // The reason that most were rejected for in the last minute.
 function leadingReason() {
   let [best, most] = ["", 0];
@@ -267,6 +273,7 @@ function showShed() {
     inLastMinute(name, reason),
   ])]);
   $("shed-none").hidden = rows.length > 0;
+  text("lately", latelyWords());
   $("shed-table").hidden = rows.length === 0;
   fill("shed-rows", rows, ([reason, cells]) => {
     const row = element("tr");
@@ -287,8 +294,8 @@ function showShed() {
   const alarm = $("critical");
   alarm.hidden = all === 0;
   alarm.dataset.recent = String(recent > 0);
-  if (recent > 0) text("critical", `▲ Critical requests are being rejected: ${count(recent)} in the last minute, ${count(all)} since the start.`);
-  else if (all > 0) text("critical", `Critical requests were rejected: ${count(all)} since the start, none in the last minute.`);
+  if (recent > 0) text("critical", `▲ Critical requests are being rejected: ${count(recent)} ${latelyWords()}, ${count(all)} since the start.`);
+  else if (all > 0) text("critical", `Critical requests were rejected: ${count(all)} since the start, none ${latelyWords()}.`);
 }
 
 const BREAKER = { up: ["✓", "closed"], open: ["▲", "open"], probing: ["◐", "probing"], down: ["✕", "down"] };
