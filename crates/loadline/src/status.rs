@@ -111,6 +111,7 @@ pub(crate) fn json(shared: &Shared) -> Value {
         "upstream": live.upstream.target().to_string(),
         "limit": gate.limit,
         "effective_limit": gate.effective_limit,
+        "reserve": gate.reserve,
         "in_flight": gate.in_flight,
         "peak_in_flight": gate.peak_in_flight,
         "bypass_limit": gate.bypass_limit,

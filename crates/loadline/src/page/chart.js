@@ -114,12 +114,12 @@ export class Chart {
       make("line", { x1: LEFT, x2: this.width - RIGHT, y1: y, y2: y, class: step ? "" : "base" }, this.grid);
       make("text", { x: LEFT - 8, y: y + 4, "text-anchor": "end" }, this.grid).textContent = this.format(value);
     }
-    for (let minute = 5; minute >= 0; minute -= 1) {
+    const minutes = this.width < 400 ? [5, 2, 0] : this.width < 640 ? [5, 3, 1, 0] : [5, 4, 3, 2, 1, 0];
+    for (const minute of minutes) {
       const x = this.x(this.now - minute * 60_000);
       const anchor = minute === 5 ? "start" : minute ? "middle" : "end";
       const text = make("text", { x, y: this.height - 5, "text-anchor": anchor }, this.grid);
       text.textContent = minute ? `${minute} min ago` : "now";
-      if (minute && minute < 5 && this.width < 480) text.textContent = minute % 2 ? "" : String(minute);
     }
     for (const time of this.restarts) {
       const x = this.x(time);

@@ -218,7 +218,9 @@ function meter(id, value, most) {
 function showNow() {
   const slots = status.effective_limit ?? status.limit;
   const stands = slots === status.limit ? "" : ` now, limit ${count(status.limit)}`;
-  text("slots", `${count(status.in_flight)} of ${count(slots)}${stands}`);
+  // Beyond the limit there are slots that only critical requests may use.
+  const reserve = status.reserve > 0 ? ` + ${count(status.reserve)} for critical` : "";
+  text("slots", `${count(status.in_flight)} of ${count(slots)}${reserve}${stands}`);
   meter("slots-bar", status.in_flight, slots);
   text("waiting", status.queue_depth > 0 ? `${count(status.queued)} of ${count(status.queue_depth)}` : "no queue");
   meter("queue-bar", status.queued, status.queue_depth);
