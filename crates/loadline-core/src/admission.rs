@@ -350,10 +350,10 @@ impl Admission {
         let limit = self.limiter.in_force().get();
         // A threshold is in the way of most before the limit is.
         let slots = self.settings.shed_at.threshold(Class::Normal, limit).unwrap_or(limit);
-        limiter::Load {
-            in_flight: self.in_flight,
-            bound: self.in_flight >= slots || self.queue.waiting() > 0,
-        }
+        // Without a queue a slot is free until somebody comes, however many were refused before.
+        let nearly = if self.settings.queue.depth == 0 { 1 + slots / 16 } else { 0 };
+        let bound = self.in_flight >= slots.saturating_sub(nearly).max(1) || self.queue.waiting() > 0;
+        limiter::Load { in_flight: self.in_flight, bound }
     }
 
     fn teach_limiter(&mut self, now: Instant, permit: &Permit, held_nanos: u64, outcome: Outcome) {

@@ -40,6 +40,10 @@
 //! A [`Rejection`] has its [`Reason`], and a [`Remedy`] if something but time would have let the request in: a higher class, a later
 //! deadline. [`Admission::explain`] says what would become of a request, and by which [`Rule`].
 //!
+//! # Beside it
+//! A [`Breaker`] says whether an upstream is to be asked at all. It is a state machine of its own, one for each endpoint, and as
+//! pure: calls with `now` in, decisions out.
+//!
 //! # Example
 //!
 //! ```
@@ -60,6 +64,7 @@
 //! ```
 
 mod admission;
+mod breaker;
 mod class;
 mod counters;
 mod decision;
@@ -92,6 +97,7 @@ mod warmup;
 pub use std::time::Duration;
 
 pub use admission::Admission;
+pub use breaker::{Breaker, BreakerCall, BreakerChange, BreakerResult, BreakerSettings, BreakerState};
 pub use class::Class;
 pub use counters::{ClassCounters, Counters};
 pub use decision::{Decision, Event, Outcome, Rejection};

@@ -77,7 +77,7 @@ impl RetryAfter {
             seen: Instant::ORIGIN,
             promised: 0.0,
             estimated: Instant::ORIGIN,
-            jitter: Jitter { state: seed },
+            jitter: Jitter::new(seed),
         }
     }
 
@@ -117,13 +117,17 @@ fn seconds(nanos: u64) -> f64 {
 /// SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014): a few instructions, any seed
 /// is good, and quality far beyond what jitter needs.
 #[derive(Debug)]
-struct Jitter {
+pub(crate) struct Jitter {
     state: u64,
 }
 
 impl Jitter {
+    pub(crate) const fn new(seed: u64) -> Self {
+        Self { state: seed }
+    }
+
     /// Uniform in 0..1.
-    const fn unit(&mut self) -> f64 {
+    pub(crate) const fn unit(&mut self) -> f64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.state;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

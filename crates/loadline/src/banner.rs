@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 
-use crate::config::settings::{FairnessKey, Settings, Upstream};
+use crate::config::settings::{Algorithm, Concurrency, FairnessKey, Settings, Upstream, Upstreams};
 use crate::config::units::format_duration;
 use crate::config::{Loaded, Origin};
 
@@ -106,8 +106,22 @@ fn rows(settings: &Settings, loaded: &Loaded) -> Vec<Row> {
         part(key, format!("{prefix}{text}"), Json::from(text))
     };
 
-    let limit = settings.limit.concurrency;
-    let limit = vec![part("limit.concurrency", format!("{limit} in flight, fixed"), json!(limit))];
+    let limit = &settings.limit;
+    let limit = match limit.concurrency {
+        Concurrency::Fixed(number) => {
+            vec![part("limit.concurrency", format!("{number} in flight, fixed"), json!(number))]
+        }
+        Concurrency::Auto => {
+            let mut parts = vec![part("limit.concurrency", "auto".to_owned(), json!("auto"))];
+            if limit.algorithm != Algorithm::Auto {
+                let algorithm = format!("{:?}", limit.algorithm).to_lowercase();
+                parts.push(part("limit.algorithm", format!("by {algorithm}"), json!(algorithm)));
+            }
+            parts.push(part("limit.start", format!("from {}", limit.start), json!(limit.start)));
+            parts.push(part("limit.max", format!("at most {}", limit.max), json!(limit.max)));
+            parts
+        }
+    };
 
     let depth = settings.queue.depth;
     let mut queue = match (depth, settings.queue.timeout) {
@@ -189,7 +203,7 @@ fn text(settings: &Settings, loaded: &Loaded, paint: &Paint) -> String {
         aside(loaded.origins.of("listen"), &Origin::Default),
         aside(
             loaded.origins.of("upstream"),
-            if settings.upstream == Upstream::Demo { &Origin::Default } else { &Origin::Argument }
+            if settings.upstream.is_demo() { &Origin::Default } else { &Origin::Argument }
         ),
     );
     for row in rows(settings, loaded) {
@@ -209,7 +223,7 @@ fn text(settings: &Settings, loaded: &Loaded, paint: &Paint) -> String {
     for warning in &loaded.warnings {
         let _ = writeln!(text, "  {}   {warning}", paint.with(YELLOW, "warning"));
     }
-    if settings.upstream == Upstream::Demo {
+    if settings.upstream.is_demo() {
         let url = settings.listen.first().map(|address| reachable(*address)).unwrap_or_default();
         let _ = writeln!(text, "  {:LABEL_WIDTH$}curl {url}", "look");
         let _ = writeln!(text, "  {:LABEL_WIDTH$}wrk -c 100 -d 10s {url}", "overload");
@@ -265,12 +279,13 @@ fn aside(origin: &Origin, usual: &Origin) -> String {
     if origin == usual { String::new() } else { format!(" ({origin})") }
 }
 
-fn upstream_url(upstream: &Upstream) -> String {
-    match upstream {
+fn upstream_url(upstream: &Upstreams) -> String {
+    let url = |target: &Upstream| match target {
         Upstream::Demo => "the embedded demo app".to_owned(),
-        Upstream::Tcp { .. } => format!("http://{upstream}"),
-        Upstream::Unix(_) => upstream.to_string(),
-    }
+        Upstream::Tcp { .. } => format!("http://{target}"),
+        Upstream::Unix(_) | Upstream::Srv(_) => target.to_string(),
+    };
+    upstream.targets().iter().map(url).collect::<Vec<_>>().join(", ")
 }
 
 /// The URL under which this machine reaches a listener.
@@ -321,6 +336,20 @@ loadline 0.1.0  http://0.0.0.0:8000 -> http://app:8080
 ";
         assert_eq!(banner(&app(), PLAIN), expected);
         assert_eq!(ready(4, PLAIN, Timestamp::UNIX_EPOCH), "ready in 4 ms. Ctrl-C drains.\n");
+    }
+
+    #[test]
+    fn a_limit_that_is_found_says_from_where_and_how_far() {
+        let auto = |set: &[&str]| {
+            let set = set.iter().map(|text| (*text).to_owned()).collect();
+            let text = banner(&Sources { concurrency: Some("auto".into()), set, ..app() }, PLAIN);
+            text.lines().find(|line| line.contains("limit ")).unwrap().to_owned()
+        };
+        assert_eq!(auto(&[]), "  limit     auto (argument), from 10 (default), at most 2000 (default)");
+        assert_eq!(
+            auto(&["limit.algorithm=vegas", "limit.max=64"]),
+            "  limit     auto (argument), by vegas (--set), from 10 (default), at most 64 (--set)"
+        );
     }
 
     #[test]

@@ -4,12 +4,13 @@
 //! arguments and runs, so that an image or a unit file can be switched without changing its command.
 //!
 //! Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 failed, 2 usage or configuration, 99 an
-//! expectation of `load` did not hold.
+//! expectation of `load` or `sim` did not hold.
 
 mod client;
 mod drain;
 mod explain;
 mod load;
+mod sim;
 mod top;
 
 use std::ffi::OsString;
@@ -22,9 +23,13 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::config::{self, Loaded, Sources, render, units};
 use crate::run;
+use crate::upstream::survey;
 
 /// Exit code of wrong usage and wrong configuration.
 const USAGE: u8 = 2;
+
+/// Exit code when something did not come out as a scenario expects.
+const EXPECTATION: u8 = 99;
 
 /// Answers one command line. `args` begins with the program's name.
 pub fn main(args: Vec<OsString>, environment: Vec<(OsString, OsString)>) -> ExitCode {
@@ -42,9 +47,7 @@ pub fn main(args: Vec<OsString>, environment: Vec<(OsString, OsString)>) -> Exit
     match cli.command {
         None => start(cli.run.sources(environment)),
         Some(Command::Run(run)) => start(run.sources(environment)),
-        Some(Command::Check(run)) => {
-            with_config(&run.sources(environment), |loaded| say(&check_report(&loaded)))
-        }
+        Some(Command::Check(args)) => check(args, environment),
         Some(Command::Config(args)) => show_config(args, environment),
         Some(Command::Explain(args)) => args.answer(environment),
         Some(Command::Load(args)) => load::load(*args),
@@ -53,6 +56,7 @@ pub fn main(args: Vec<OsString>, environment: Vec<(OsString, OsString)>) -> Exit
         Some(Command::Reload(args)) => args.answer(environment, |admin| admin.post("/-/reload")),
         Some(Command::Drain(args)) => args.answer(environment),
         Some(Command::Healthcheck(args)) => args.answer(environment),
+        Some(Command::Sim(args)) => args.answer(),
         Some(Command::Completions { shell }) => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "loadline", &mut script);
@@ -60,6 +64,20 @@ pub fn main(args: Vec<OsString>, environment: Vec<(OsString, OsString)>) -> Exit
         }
         Some(Command::Version) => say(&format!("loadline {}\n", version())),
     }
+}
+
+fn check(args: CheckArgs, environment: Vec<(OsString, OsString)>) -> ExitCode {
+    with_config(&args.run.sources(environment), |loaded| {
+        let said = say(&check_report(&loaded));
+        if !args.online || loaded.settings.upstream.is_demo() {
+            return said;
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let Ok(runtime) = runtime else { return ExitCode::FAILURE };
+        let (report, reached) = runtime.block_on(survey(&loaded.settings));
+        let said = say(&report);
+        if reached { said } else { ExitCode::FAILURE }
+    })
 }
 
 /// `0.1.0 (static, x86_64-unknown-linux-musl)`.
@@ -88,6 +106,7 @@ Examples:
   loadline load http://127.0.0.1:8000/ --rate 500/s --duration 30s
   loadline top                               watch a running loadline in the terminal
   loadline explain /api/orders               what would become of such a request, and why
+  loadline sim double                        twice the capacity, in virtual time, beside other control laws
   loadline drain --wait 20s                  close connections after their answer; wait for the last";
 
 #[derive(Parser)]
@@ -114,7 +133,7 @@ enum Command {
     Run(RunArgs),
     /// Test a configuration without running it
     #[command(after_help = "Example: loadline check -c loadline.toml")]
-    Check(RunArgs),
+    Check(CheckArgs),
     /// Print the default or effective configuration, or its JSON Schema
     #[command(after_help = "Example: QUEUE_TIMEOUT=700 loadline config --effective app:8080 3")]
     Config(ConfigArgs),
@@ -143,6 +162,11 @@ enum Command {
     /// Ask a URL and exit 0 if it answers 2xx, for probes in images without a shell
     #[command(after_help = "Example: loadline healthcheck http://127.0.0.1:8000/healthcheck")]
     Healthcheck(HealthArgs),
+    /// Simulate a service, its clients and who protects it, in virtual time
+    #[command(
+        after_help = "Example: loadline sim double --policy auto,haproxy --set clients.web.rate=3x --html double.html"
+    )]
+    Sim(sim::SimArgs),
     /// Print a completion script
     #[command(after_help = "Example: loadline completions bash > /etc/bash_completion.d/loadline")]
     Completions {
@@ -172,7 +196,7 @@ impl FileArgs {
 
 #[derive(Args)]
 struct RunArgs {
-    /// The application: host:port, http://host:port, unix:/path
+    /// The application: host:port, http://host:port, unix:/path, srv:name; several separated by commas
     upstream: Option<String>,
     /// Requests the application is asked for at once
     #[arg(allow_negative_numbers = true)]
@@ -185,6 +209,15 @@ impl RunArgs {
     fn sources(self, environment: Vec<(OsString, OsString)>) -> Sources {
         Sources { upstream: self.upstream, concurrency: self.concurrency, ..self.file.sources(environment) }
     }
+}
+
+#[derive(Args)]
+struct CheckArgs {
+    #[command(flatten)]
+    run: RunArgs,
+    /// Also resolve the upstream's names and connect to each of their addresses; nothing is sent
+    #[arg(long)]
+    online: bool,
 }
 
 #[derive(Args)]

@@ -36,12 +36,29 @@ pub(crate) enum Gone {
 pub(crate) enum UpstreamResult {
     /// A complete response below 500.
     Ok,
-    /// A 5xx, or no valid response.
+    /// A 5xx.
     Error,
     /// None in time.
     Timeout,
     /// The client left first.
     Canceled,
+    /// No connection, a broken one, or no valid response.
+    Transport,
+    /// It was not asked: it had failed too often.
+    BreakerOpen,
+}
+
+/// Why a request was sent once more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Repeat {
+    /// A kept connection had died.
+    StaleConnection,
+    /// The endpoint could not be reached.
+    Unreachable,
+    /// The endpoint closed a new connection before the first byte of an answer.
+    Closed,
+    /// The endpoint's own loadline turned it away.
+    TurnedAway,
 }
 
 /// Why the upstream worked in vain.
@@ -98,7 +115,10 @@ pub(crate) struct Exchange {
     pub(crate) was_shed: bool,
     /// In a dry run: what would have become of it.
     pub(crate) dry_run: Option<Arc<Fate>>,
-    pub(crate) retries: u32,
+    /// How often it was sent once more, by [`Repeat`].
+    pub(crate) repeats: [u8; 4],
+    /// Whether it was sent to another endpoint than at first.
+    pub(crate) redispatched: bool,
     pub(crate) upstream_result: Option<UpstreamResult>,
     pub(crate) gone: Option<Gone>,
     /// It runs on without a client: what that costs is counted when it ends.
@@ -138,7 +158,8 @@ impl Exchange {
             reason: None,
             was_shed: false,
             dry_run: None,
-            retries: 0,
+            repeats: [0; 4],
+            redispatched: false,
             upstream_result: None,
             gone: None,
             unseen: false,
@@ -216,13 +237,24 @@ impl Exchange {
         }
     }
 
+    /// It is sent once more. `elsewhere`: to another endpoint.
+    pub(crate) fn repeated(&mut self, why: Repeat, elsewhere: bool) {
+        let count = &mut self.repeats[why as usize];
+        *count = count.saturating_add(1);
+        self.redispatched |= elsewhere;
+    }
+
+    pub(crate) fn retries(&self) -> u32 {
+        self.repeats.iter().map(|count| u32::from(*count)).sum()
+    }
+
     pub(crate) fn upstream_over(&mut self) {
         self.upstream_done = Some(Instant::now());
     }
 
     /// The response broke off.
     pub(crate) fn upstream_broke(&mut self) {
-        self.upstream_result = Some(UpstreamResult::Error);
+        self.upstream_result = Some(UpstreamResult::Transport);
         self.termination = *b"SD";
     }
 

@@ -14,7 +14,7 @@ mod words;
 
 use std::time::Duration;
 
-use loadline_core::{Class, Explanation, Reason, Verdict};
+use loadline_core::{Class, Explanation, LimiterSnapshot, Reason, Verdict};
 use loadline_http::rejection::describe;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -23,6 +23,7 @@ use crate::asked::{Asked, DecidedBy};
 use crate::budget::Deadline;
 use crate::config;
 use crate::live::Live;
+use crate::status;
 use crate::worker::Shared;
 
 use self::door::Rule;
@@ -44,6 +45,11 @@ struct Case<'a> {
     overload: String,
     /// Requests that wait for a slot, of all classes.
     queued: u32,
+    /// What moves the limit.
+    limiter: LimiterSnapshot,
+    limiter_facts: Value,
+    /// When it was last changed.
+    limit_since: Option<Duration>,
 }
 
 /// Answers the query of `/api/v1/explain?…`.
@@ -83,6 +89,9 @@ pub(crate) fn answer(shared: &Shared, query: &str) -> Result<Value, String> {
         rule,
         overload: shared.overload.leading().unwrap_or_default(),
         queued: gate.queued,
+        limiter_facts: status::limiter(shared, &gate.limiter),
+        limit_since: gate.limiter.changes.last().map(|change| shared.gate.now().saturating_since(change.at)),
+        limiter: gate.limiter,
     };
     Ok(document(&case))
 }
@@ -120,6 +129,7 @@ fn document(case: &Case<'_>) -> Value {
         "in_flight": explanation.in_flight,
         "slots": explanation.slots,
         "queued": case.queued,
+        "limiter": case.limiter_facts,
         "predicted_wait_ms": millis(explanation.predicted_wait),
         "predicted_service_ms": explanation.predicted_service.map(millis),
         "displaces": explanation.displaces.map(Class::as_str),

@@ -1,40 +1,40 @@
 //! Forwarding an admitted request: connection, exchange, and what to do when either fails.
 //!
-//! What may be sent a second time: a request that is whole in memory, from its first byte, on a kept connection that died before the
-//! first byte of an answer, when its method is idempotent (RFC 9110, 9.2.2) or nothing of it was written. An app that
-//! closes kept connections at random loses no GET, and no POST is executed twice.
+//! What may be sent a second time: a request that is whole in memory, from its first byte, when its method is idempotent (RFC 9110,
+//! 9.2.2) or nothing of it was written. So no POST is executed twice. Where to:
+//! - to the same endpoint, when a kept connection died before the first byte of an answer: an app that closes kept
+//!   connections at random loses no GET;
+//! - to another endpoint, within the retry budget, when a new connection died so, or when the endpoint's own loadline turned
+//!   the request away.
 
 mod ghost;
 mod pump;
+mod reach;
 mod response;
 mod tunnel;
 
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
 
-use loadline_core::Outcome;
+use loadline_core::{Class, Outcome};
 use loadline_h1::{ForwardRequest, Framing, OutFraming};
 use loadline_tower::Permit;
 use tokio::time::Instant;
 
 use self::ghost::Ghost;
-use self::pump::{End, Pump};
+use self::pump::{End, Pump, Route};
+use self::reach::{Reach, Reached};
 use crate::budget::Deadline;
 use crate::buffers::Scratch;
 use crate::client::{Client, ClientIo, Peer, RequestBody};
 use crate::config::settings::OnAbort;
-use crate::exchange::{Exchange, Gone, UpstreamResult};
+use crate::exchange::{Exchange, Gone, Repeat, UpstreamResult};
 use crate::hold;
 use crate::live::Live;
 use crate::reply::LocalError;
-use crate::upstream::{ConnectError, Connection};
+use crate::upstream::{Connection, Pick};
 use crate::worker::Worker;
-
-/// Kept connections that are tried before giving up on them; more than a few dead ones in a row means that the
-/// upstream is down, and a fresh connection tells.
-const STALE_TRIES: u32 = 3;
 
 /// What became of an admitted request.
 pub(crate) enum Forwarded {
@@ -105,34 +105,46 @@ pub(crate) async fn forward<S: ClientIo>(
         return Forwarded::Gone;
     }
     let idempotent = is_idempotent(scratch.head.method.of(&scratch.inbox));
-    let mut tries = 0;
+    // Held as a whole, it can be written anew, with the time that is left by then.
+    let rewritable = body.done();
+    let total = live.settings.timeouts.total.map(|total| Instant::now() + total);
+    let deadline = exchange.binding_deadline().map(|deadline| deadline.at);
+    let mut reach = Reach {
+        repeatable: idempotent && rewritable,
+        bypass: exchange.class == Class::Bypass,
+        ends: [deadline, total].into_iter().flatten().min(),
+        ..Reach::default()
+    };
     loop {
-        let (mut connection, fresh) = match obtain(client, scratch, worker, live, tries < STALE_TRIES).await {
-            Obtained::Connection(connection, fresh) => (connection, fresh),
-            Obtained::Failed(error) => {
-                exchange.upstream_result = Some(UpstreamResult::Error);
-                permit.complete(Outcome::Failed);
-                return Forwarded::Failed(error);
-            }
-            Obtained::ClientGone => {
-                exchange.client_gone(Gone::BeforeUpstream);
-                permit.complete(Outcome::Aborted);
-                return Forwarded::Gone;
-            }
-        };
+        let (pick, mut connection, fresh) =
+            match reach.connection(client, scratch, worker, live, exchange).await {
+                Reached::Connection(pick, connection, fresh) => (pick, connection, fresh),
+                Reached::Failed(error, outcome) => {
+                    permit.complete(outcome);
+                    return Forwarded::Failed(error);
+                }
+                Reached::ClientGone => {
+                    exchange.client_gone(Gone::BeforeUpstream);
+                    permit.complete(Outcome::Aborted);
+                    return Forwarded::Gone;
+                }
+            };
         let now = Instant::now();
         exchange.connected(now, fresh, &connection);
         let reused = std::mem::take(&mut connection.reused);
-        let mut pump = Pump::new(client, scratch, worker, live, exchange, body, connection, permit, now);
+        let route = Route { tried: &reach.tried, repeatable: idempotent, total };
+        let mut pump =
+            Pump::new(client, scratch, worker, live, exchange, body, connection, pick, permit, route, now);
         let end = poll_fn(|cx| pump.poll(cx)).await;
 
         // What the pump still holds tells whether the upstream's part is over.
-        let Pump { connection, permit: held, phase, kind, answered, .. } = pump;
+        let Pump { connection, permit: held, pick, retry, phase, kind, answered, .. } = pump;
         match end {
             End::Done { keep } => return Forwarded::Done { keep },
             End::Tunnel => {
                 let (Some(connection), permit) = (connection, held) else { return Forwarded::Broken };
                 tunnel::run(client, scratch, worker, live, exchange, connection).await;
+                drop(pick);
                 if let Some(permit) = permit {
                     permit.complete(Outcome::Completed);
                 }
@@ -140,35 +152,50 @@ pub(crate) async fn forward<S: ClientIo>(
             }
             End::Closed { written, whole } => {
                 drop(connection);
-                let again = reused && whole && (idempotent || written == 0);
-                match held {
-                    Some(held) if again => {
-                        tries += 1;
-                        exchange.retries += 1;
-                        scratch.to_upstream.sent = 0;
-                        permit = held;
-                        continue;
+                let safe = whole && (idempotent || written == 0);
+                let (Some(held), Some(mut pick)) = (held, pick) else {
+                    return broken(exchange, LocalError::upstream_closed());
+                };
+                if safe && reused {
+                    reach.stay = Some(pick);
+                    reach.stale += 1;
+                    exchange.repeated(Repeat::StaleConnection, false);
+                } else {
+                    pick.failed(&live.upstream);
+                    reach.tried.push(Arc::clone(pick.endpoint()));
+                    reach.retry = if safe { live.upstream.retry(&reach.tried) } else { None };
+                    if reach.retry.is_none() {
+                        drop(pick);
+                        held.complete(Outcome::Failed);
+                        return broken(exchange, LocalError::upstream_closed());
                     }
-                    Some(held) => held.complete(Outcome::Failed),
-                    None => {}
+                    reach.stale = 0;
+                    exchange.repeated(Repeat::Closed, true);
                 }
-                exchange.upstream_result = Some(UpstreamResult::Error);
-                return Forwarded::Failed(LocalError::upstream_closed());
+                begin_again(scratch, client, live, exchange, rewritable);
+                permit = held;
+            }
+            End::TurnedAway => {
+                drop(connection);
+                let (Some(held), Some(pick)) = (held, pick) else {
+                    return broken(exchange, LocalError::upstream_closed());
+                };
+                reach.tried.push(Arc::clone(pick.endpoint()));
+                reach.stale = 0;
+                reach.retry = retry;
+                exchange.repeated(Repeat::TurnedAway, true);
+                begin_again(scratch, client, live, exchange, rewritable);
+                permit = held;
             }
             End::Invalid => {
                 drop(connection);
-                exchange.upstream_result = Some(UpstreamResult::Error);
-                if let Some(permit) = held {
-                    permit.complete(Outcome::Failed);
-                }
-                return Forwarded::Failed(LocalError::upstream_invalid());
+                fail(pick, held, live);
+                return broken(exchange, LocalError::upstream_invalid());
             }
             End::Truncated => {
                 drop(connection);
                 exchange.upstream_broke();
-                if let Some(permit) = held {
-                    permit.complete(Outcome::Failed);
-                }
+                fail(pick, held, live);
                 // What is complete goes out; the missing end tells the client that the rest is not coming.
                 let _ = client.flush(&mut scratch.to_client, live.settings.timeouts.client).await;
                 return Forwarded::Broken;
@@ -177,8 +204,8 @@ pub(crate) async fn forward<S: ClientIo>(
                 drop(connection);
                 return if answered { Forwarded::Broken } else { Forwarded::Failed(refusal.into()) };
             }
-            End::TimedOut | End::ClientGone | End::ClientSlow => {
-                let late = matches!(end, End::TimedOut);
+            End::TimedOut { .. } | End::ClientGone | End::ClientSlow => {
+                let late = matches!(end, End::TimedOut { .. });
                 if late {
                     exchange.timed_out(answered);
                 } else {
@@ -186,8 +213,12 @@ pub(crate) async fn forward<S: ClientIo>(
                 }
                 let slow_upload = matches!(end, End::ClientSlow) && !body.done();
                 let outcome = if late { Outcome::TimedOut } else { Outcome::Aborted };
-                if let Some(connection) = connection {
-                    let unseen = Abandoned { connection, permit: held, phase, kind, outcome };
+                if let (Some(connection), Some(mut pick)) = (connection, pick) {
+                    if matches!(end, End::TimedOut { blame: true }) {
+                        pick.failed(&live.upstream);
+                    }
+                    pick.abandoned();
+                    let unseen = Abandoned { connection, pick, permit: held, phase, kind, outcome };
                     abandon(unseen, scratch, worker, live, exchange, body);
                 }
                 let passed = exchange
@@ -205,52 +236,42 @@ pub(crate) async fn forward<S: ClientIo>(
     }
 }
 
-enum Obtained {
-    /// A connection, and whether it was opened just now.
-    Connection(Connection, bool),
-    Failed(LocalError),
-    ClientGone,
+/// The upstream broke off before it had answered.
+fn broken(exchange: &mut Exchange, error: LocalError) -> Forwarded {
+    exchange.upstream_result = Some(UpstreamResult::Transport);
+    Forwarded::Failed(error)
 }
 
-/// A kept connection if one may be used, else a new one; gives up when the client leaves.
-async fn obtain<S: ClientIo>(
-    client: &mut Client<S>,
+/// The endpoint failed, and the slot is free.
+fn fail(pick: Option<Pick>, permit: Option<Permit>, live: &Live) {
+    if let Some(mut pick) = pick {
+        pick.failed(&live.upstream);
+    }
+    if let Some(permit) = permit {
+        permit.complete(Outcome::Failed);
+    }
+}
+
+/// Makes the request ready to be sent from its first byte.
+fn begin_again<S>(
     scratch: &mut Scratch,
-    worker: &Rc<Worker>,
+    client: &Client<S>,
     live: &Live,
-    kept: bool,
-) -> Obtained {
-    let upstream = &live.upstream;
-    let room = if kept {
-        match upstream.idle(worker.id, live.connections_allowed) {
-            Ok(connection) => return Obtained::Connection(connection, false),
-            Err(room) => room,
-        }
+    exchange: &Exchange,
+    rewritable: bool,
+) {
+    scratch.from_upstream.clear();
+    let deadline = exchange.binding_deadline();
+    if rewritable && deadline.is_some() {
+        write_request(scratch, &client.peer, live, deadline.as_ref());
     } else {
-        upstream.pool.replace(worker.id, live.connections_allowed)
-    };
-    let mut connecting = std::pin::pin!(upstream.connect(live.settings.timeouts.connect, room));
-    poll_fn(|cx| {
-        if let Poll::Ready(connected) = connecting.as_mut().poll(cx) {
-            match &connected {
-                Ok(_) if upstream.outage.reached(Instant::now()) => worker.shared.gate.restart_warmup(),
-                Ok(_) => {}
-                Err(_) => upstream.outage.failed(Instant::now()),
-            }
-            return Poll::Ready(match connected {
-                Ok(connection) => Obtained::Connection(connection, true),
-                Err(ConnectError::Unresolved) => Obtained::Failed(LocalError::upstream_unresolved()),
-                Err(ConnectError::Refused) => Obtained::Failed(LocalError::upstream_refused()),
-                Err(ConnectError::TimedOut) => Obtained::Failed(LocalError::connect_timeout()),
-            });
-        }
-        client.poll_gone(cx, &mut scratch.inbox).map(|()| Obtained::ClientGone)
-    })
-    .await
+        scratch.to_upstream.sent = 0;
+    }
 }
 
 struct Abandoned {
     connection: Connection,
+    pick: Pick,
     permit: Option<Permit>,
     phase: response::Phase,
     kind: loadline_h1::RequestKind,
@@ -266,11 +287,12 @@ fn abandon(
     exchange: &mut Exchange,
     body: &RequestBody,
 ) {
-    let Abandoned { connection, permit, phase, kind, outcome } = unseen;
+    let Abandoned { connection, pick, permit, phase, kind, outcome } = unseen;
     let limit = &live.settings.limit;
     // A request that is not complete cannot be finished: the app waits for bytes that will not come.
     if limit.on_abort == OnAbort::Cancel || !body.done() {
         drop(connection);
+        drop(pick);
         if let Some(permit) = permit {
             permit.complete(outcome);
         }
@@ -285,7 +307,7 @@ fn abandon(
         phase,
         kind,
         limits: live.limits.clone(),
-        upstream: Arc::clone(&live.upstream),
+        pick,
         permit,
         outcome,
         waste: exchange.waste().zip(exchange.sent),

@@ -59,7 +59,7 @@ pub(crate) fn raise_descriptor_limit() {
 /// Says so when `max_connections` cannot be reached with the descriptors that there are.
 pub(crate) fn descriptor_warning(settings: &Settings) -> Option<String> {
     let may_open = getrlimit(Resource::Nofile).current?;
-    let upstream = u64::from(settings.limit.concurrency.get()) + u64::from(settings.bypass.concurrency.get());
+    let upstream = u64::from(settings.limit.ceiling().get()) + u64::from(settings.bypass.concurrency.get());
     let needed = u64::from(settings.max_connections) + upstream + OWN_DESCRIPTORS;
     (may_open < needed).then(|| {
         format!(

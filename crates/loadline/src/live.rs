@@ -4,7 +4,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use loadline_core as core;
-use loadline_core::Class;
+use loadline_core::{
+    AimdSettings, AutoSettings, Class, Gradient2Settings, LimitRange, LimiterSettings, VegasSettings,
+};
 use loadline_h1::Limits;
 use loadline_http::classify::{RequestView, Rules, attempt};
 use loadline_http::deadline::DeadlineHeaders;
@@ -16,7 +18,7 @@ use crate::access_log::{AccessLog, LogSettings};
 use crate::asked::DecidedBy;
 use crate::buffers::Scratch;
 use crate::client::Peer;
-use crate::config::settings::{self, Discipline, FairnessKey, Reserve, Settings};
+use crate::config::settings::{self, Algorithm, Concurrency, Discipline, FairnessKey, Reserve, Settings};
 use crate::routes::{Route, Routes};
 use crate::shadow::{OPEN, ShadowRun};
 use crate::upstream::Upstream;
@@ -37,7 +39,7 @@ pub(crate) struct Live {
     pub(crate) buffer_total: usize,
     /// Host for the upstream when an HTTP/1.0 client names none.
     pub(crate) host: String,
-    /// Connections to the upstream that may be open: one for each slot and each bypass request.
+    /// Connections to the upstream that may be open: one for each slot that there can be and each bypass request.
     pub(crate) connections_allowed: usize,
     pub(crate) status_codes: StatusCodes,
     pub(crate) body_format: BodyFormat,
@@ -49,6 +51,13 @@ pub(crate) struct Live {
 }
 
 impl Live {
+    /// Connections to the upstream that are worth keeping when the limit stands at `limit`: a worker of the app is taken by an
+    /// idle one too.
+    pub(crate) fn connections_kept(&self, limit: u32) -> usize {
+        let above = self.connections_allowed - self.settings.limit.ceiling().get() as usize;
+        limit as usize + above
+    }
+
     /// Resolves `settings`. `seed` varies the jitter of this process; `earlier` are the routes that theirs replace.
     pub(crate) fn new(
         settings: Settings,
@@ -71,7 +80,7 @@ impl Live {
             limits,
             read_ahead: word(settings.buffer.response),
             buffer_total: word(settings.buffer.total),
-            host: settings.upstream.to_string(),
+            host: settings.upstream.targets().first().map(ToString::to_string).unwrap_or_default(),
             connections_allowed: connections_allowed(&settings),
             status_codes: StatusCodes {
                 shed: settings.response.status,
@@ -208,7 +217,7 @@ fn connections_allowed(settings: &Settings) -> usize {
     if settings.dry_run {
         return usize::MAX;
     }
-    settings.limit.concurrency.get() as usize
+    settings.limit.ceiling().get() as usize
         + reserve(settings) as usize
         + settings.bypass.concurrency.get() as usize
 }
@@ -222,13 +231,31 @@ fn reserve(settings: &Settings) -> u32 {
         || settings.route.iter().any(|route| route.class == Some(Class::Critical));
     match priority.reserve {
         _ if !critical => 0,
-        Reserve::Auto => core::Settings::usual_reserve(settings.limit.concurrency),
+        Reserve::Auto => core::Settings::usual_reserve(settings.limit.ceiling()),
         Reserve::Slots(slots) => slots,
     }
 }
 
+fn limiter(limit: &settings::Limit) -> LimiterSettings {
+    let range = LimitRange { start: limit.start, min: limit.min };
+    match (limit.concurrency, limit.algorithm) {
+        (Concurrency::Fixed(_), _) => LimiterSettings::Fixed,
+        (Concurrency::Auto, Algorithm::Auto) => LimiterSettings::Auto(AutoSettings { range }),
+        (Concurrency::Auto, Algorithm::Aimd) => {
+            LimiterSettings::Aimd(AimdSettings { range, ..AimdSettings::default() })
+        }
+        (Concurrency::Auto, Algorithm::Vegas) => {
+            LimiterSettings::Vegas(VegasSettings { range, ..VegasSettings::default() })
+        }
+        (Concurrency::Auto, Algorithm::Gradient2) => {
+            LimiterSettings::Gradient2(Gradient2Settings { range, ..Gradient2Settings::default() })
+        }
+    }
+}
+
 fn admission(settings: &Settings, seed: u64, routes: &Routes) -> core::Settings {
-    let mut admission = core::Settings::new(settings.limit.concurrency);
+    let mut admission = core::Settings::new(settings.limit.ceiling());
+    admission.limiter = limiter(&settings.limit);
     admission.bypass_limit = settings.bypass.concurrency;
     admission.reserve = reserve(settings);
     let share = |percent: Option<u8>| percent.and_then(core::Percent::new);
@@ -266,7 +293,7 @@ mod tests {
     #[test]
     fn only_the_exact_path_bypasses() {
         let settings = Settings::default();
-        let upstream = Upstream::new(settings.upstream.clone(), 1);
+        let upstream = Upstream::new(&settings, 1);
         let live = Live::new(settings, 1, upstream, Arc::new(AccessLog::off()), None);
         let class = |path: &str| {
             let inbox = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").into_bytes();

@@ -4,6 +4,7 @@
 //! some additions. Label values are closed sets (known methods, configured routes, status codes that were sent): no
 //! request can create a series of its own.
 
+mod endpoints;
 mod exposition;
 mod histogram;
 
@@ -16,7 +17,7 @@ use loadline_http::deadline::HeaderSet;
 
 pub(crate) use self::exposition::{Format, render};
 pub(crate) use self::histogram::Histogram;
-use crate::exchange::{Exchange, Gone, UpstreamResult, Waste};
+use crate::exchange::{Exchange, Gone, Repeat, UpstreamResult, Waste};
 use crate::routes::Routes;
 use crate::worker::Shared;
 
@@ -120,8 +121,10 @@ pub(crate) struct WorkerMetrics {
     /// Responses by method, route and status.
     requests: BTreeMap<(Method, Place, u16), u64>,
     durations: BTreeMap<(Method, Place), Histogram>,
-    /// By [`UpstreamResult`].
-    upstream: [Histogram; 4],
+    /// By [`UpstreamResult`], of those that were asked.
+    upstream: [Histogram; UpstreamResult::ASKED.len()],
+    /// Requests that were not sent because breakers were open.
+    breaker_open: u64,
     queue: Histogram,
     /// The times in the queue and at the upstream again, finely.
     fine_queue: Histogram,
@@ -134,9 +137,10 @@ pub(crate) struct WorkerMetrics {
     wasted: [f64; 2],
     /// By [`Gone`].
     disconnects: [u64; 5],
-    retries: u64,
     /// Answers below 500, in time, to a client that was still there; health checks not counted.
     good: u64,
+    /// By [`Repeat`].
+    repeats: [u64; Repeat::ALL.len()],
     /// Requests refused for their framing or size, or for not arriving.
     refused: BTreeMap<u16, u64>,
     requests_seen: u64,
@@ -155,8 +159,9 @@ impl Default for WorkerMetrics {
             invalid_headers: [0; HeaderSet::CAPACITY],
             wasted: [0.0; 2],
             disconnects: [0; 5],
-            retries: 0,
             good: 0,
+            breaker_open: 0,
+            repeats: [0; Repeat::ALL.len()],
             refused: BTreeMap::new(),
             requests_seen: 0,
         }
@@ -175,7 +180,9 @@ impl WorkerMetrics {
                 .or_insert_with(|| Histogram::new(DURATION_BOUNDS))
                 .observe(seconds);
         }
-        if let Some(result) = exchange.upstream_result {
+        if exchange.upstream_result == Some(UpstreamResult::BreakerOpen) {
+            self.breaker_open += 1;
+        } else if let Some(result) = exchange.upstream_result {
             let from = exchange.sent.unwrap_or(exchange.began);
             let to = exchange.upstream_done.or(exchange.answered);
             let took = to.map_or(seconds, |to| to.saturating_duration_since(from).as_secs_f64());
@@ -205,7 +212,9 @@ impl WorkerMetrics {
         if let Some(gone) = exchange.gone {
             self.disconnects[gone as usize] += 1;
         }
-        self.retries += u64::from(exchange.retries);
+        for (total, count) in self.repeats.iter_mut().zip(exchange.repeats) {
+            *total += u64::from(count);
+        }
     }
 
     /// Counts time that the upstream spent in vain.
@@ -247,8 +256,11 @@ impl WorkerMetrics {
         for (own, other) in self.disconnects.iter_mut().zip(&other.disconnects) {
             *own += other;
         }
-        self.retries += other.retries;
         self.good += other.good;
+        self.breaker_open += other.breaker_open;
+        for (own, other) in self.repeats.iter_mut().zip(&other.repeats) {
+            *own += other;
+        }
         for (status, count) in &other.refused {
             *self.refused.entry(*status).or_default() += count;
         }
@@ -301,6 +313,19 @@ impl Gone {
     }
 }
 
+impl Repeat {
+    const ALL: [Self; 4] = [Self::StaleConnection, Self::Unreachable, Self::Closed, Self::TurnedAway];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::StaleConnection => "stale_connection",
+            Self::Unreachable => "unreachable",
+            Self::Closed => "closed",
+            Self::TurnedAway => "turned_away",
+        }
+    }
+}
+
 impl Waste {
     const ALL: [Self; 2] = [Self::ClientGone, Self::Late];
 
@@ -313,7 +338,8 @@ impl Waste {
 }
 
 impl UpstreamResult {
-    const ALL: [Self; 4] = [Self::Ok, Self::Error, Self::Timeout, Self::Canceled];
+    /// All but [`Self::BreakerOpen`], in their order.
+    const ASKED: [Self; 5] = [Self::Ok, Self::Error, Self::Timeout, Self::Canceled, Self::Transport];
 
     fn as_str(self) -> &'static str {
         match self {
@@ -321,6 +347,8 @@ impl UpstreamResult {
             Self::Error => "error",
             Self::Timeout => "timeout",
             Self::Canceled => "canceled",
+            Self::Transport => "transport",
+            Self::BreakerOpen => "breaker_open",
         }
     }
 }

@@ -14,12 +14,13 @@ use tokio::time::Instant;
 use crate::asked::Asked;
 use crate::buffers::Scratch;
 use crate::client::{Client, ClientIo, RequestBody};
-use crate::exchange::{Exchange, Gone};
+use crate::exchange::{Exchange, Gone, UpstreamResult};
 use crate::forward::{self, Forwarded};
 use crate::hold::{self, Held};
 use crate::live::Live;
 use crate::reply::{self, LocalError};
 use crate::shadow;
+use crate::upstream::Refusal;
 use crate::worker::Worker;
 
 /// What becomes of the client's connection.
@@ -75,6 +76,14 @@ async fn stages<S: ClientIo>(
     if asked.too_old && !live.settings.dry_run {
         drop(shadow::follow(live, scratch, &client.peer, exchange, &asked, worker.shared.gate.now()));
         let rejection = worker.shared.gate.record_shed(exchange.class, Reason::QueueAge);
+        return shed(client, scratch, worker, live, exchange, body, &rejection).await;
+    }
+
+    // An upstream that cannot be asked is not waited for.
+    if exchange.class != Class::Bypass
+        && let Err(refusal) = live.upstream.check()
+    {
+        let rejection = unavailable(worker, exchange, refusal);
         return shed(client, scratch, worker, live, exchange, body, &rejection).await;
     }
 
@@ -150,6 +159,16 @@ async fn wait<S: ClientIo>(client: &mut Client<S>, scratch: &mut Scratch, mut wa
         client.poll_gone(cx, &mut scratch.inbox).map(|()| Waited::Gone { depth: waiting.depth() })
     })
     .await
+}
+
+/// Counts a request that no endpoint can be asked.
+fn unavailable(worker: &Worker, exchange: &mut Exchange, refusal: Refusal) -> Rejection {
+    let gate = &worker.shared.gate;
+    let Refusal::Open(rest) = refusal else { return gate.record_shed(exchange.class, Reason::NoEndpoint) };
+    exchange.upstream_result = Some(UpstreamResult::BreakerOpen);
+    let mut rejection = gate.record_shed(exchange.class, Reason::BreakerOpen);
+    rejection.retry_after = rest;
+    rejection
 }
 
 /// Answers with a rejection.

@@ -191,6 +191,11 @@ pub(crate) fn usage() -> Usage {
     usage
 }
 
+/// Seconds since the Unix epoch.
+pub(crate) fn unix_seconds() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}
+
 #[cfg(test)]
 mod tests {
     use loadline_core::{Admission, Reason, Settings};

@@ -7,10 +7,9 @@ use std::sync::Arc;
 
 use tokio::task::JoinHandle;
 
-use crate::config::settings::{Settings, Upstream as Target};
+use crate::config::settings::{Settings, Upstreams};
 use crate::config::{self, Loaded, Sources, render};
 use crate::live::{self, Live};
-use crate::upstream::Upstream;
 use crate::worker::Shared;
 
 pub(crate) struct Reloader {
@@ -19,22 +18,23 @@ pub(crate) struct Reloader {
     current: Settings,
     seed: u64,
     /// Where the demo app listens, when it stands in for an upstream.
-    demo: Option<Target>,
+    demo: Option<Upstreams>,
     /// Fingerprint of the file as it was last read.
     content: Option<u64>,
-    resolving: Option<JoinHandle<()>>,
+    keeping: Option<JoinHandle<()>>,
 }
 
 impl Reloader {
     /// `loaded` is what is in force, with the addresses that were bound.
-    pub(crate) fn new(sources: Sources, loaded: Loaded, seed: u64, demo: Option<Target>) -> Self {
+    pub(crate) fn new(sources: Sources, loaded: Loaded, seed: u64, demo: Option<Upstreams>) -> Self {
         let Loaded { settings, fingerprint, .. } = loaded;
-        Self { sources, current: settings, seed, demo, content: fingerprint, resolving: None }
+        Self { sources, current: settings, seed, demo, content: fingerprint, keeping: None }
     }
 
-    /// Keeps the addresses of `upstream` up to date from now on, and no other's.
-    pub(crate) fn resolve(&mut self, upstream: &Arc<Upstream>) {
-        if let Some(earlier) = self.resolving.replace(tokio::spawn(Arc::clone(upstream).keep_resolved())) {
+    /// Keeps the endpoints those of `live` from now on, and checked as it says.
+    pub(crate) fn keep_upstream(&mut self, live: &Live) {
+        let keeping = Arc::clone(&live.upstream).keep(live.settings.clone());
+        if let Some(earlier) = self.keeping.replace(tokio::spawn(keeping)) {
             earlier.abort();
         }
     }
@@ -68,21 +68,20 @@ impl Reloader {
         } else {
             Arc::new(live::start_log(&settings.log, Some(&was.log))?)
         };
-        let upstream = if settings.upstream == self.current.upstream {
-            Arc::clone(&was.upstream)
-        } else {
-            let target = match (&settings.upstream, &self.demo) {
-                (Target::Demo, Some(demo)) => demo.clone(),
-                (target, _) => target.clone(),
-            };
-            let upstream = Upstream::new(target, settings.workers.get());
-            self.resolve(&upstream);
-            upstream
-        };
         self.current = settings.clone();
         let effective = render::document(&settings, &loaded);
-        settings.upstream = upstream.target().clone();
-        let live = Live::new(settings, self.seed, upstream, log, Some(&was.routes));
+        if let (true, Some(demo)) = (settings.upstream.is_demo(), &self.demo) {
+            settings.upstream = demo.clone();
+        }
+        was.upstream.reconfigure(&settings);
+        let keep = |settings: &Settings| {
+            (settings.upstream.clone(), settings.dns.clone(), settings.balance.health.clone())
+        };
+        let other = keep(&settings) != keep(&was.settings);
+        let live = Live::new(settings, self.seed, Arc::clone(&was.upstream), log, Some(&was.routes));
+        if other {
+            self.keep_upstream(&live);
+        }
         shared.replace(live, loaded.shadow);
         shared.effective.store(Arc::new(effective));
         let mut said = String::from("configuration reloaded\n");
@@ -109,7 +108,7 @@ impl Reloader {
         settings.listen.clone_from(&self.current.listen);
         settings.admin.listen = self.current.admin.listen;
         settings.workers = self.current.workers;
-        if settings.upstream == Target::Demo && self.demo.is_none() {
+        if settings.upstream.is_demo() && self.demo.is_none() {
             settings.upstream.clone_from(&self.current.upstream);
             kept.push("upstream");
         }

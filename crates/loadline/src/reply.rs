@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
+use std::time::Duration;
 
 use loadline_core::{Class, Reason, Rejection, Remedy};
 use loadline_h1::{Refusal, Version};
@@ -25,6 +26,8 @@ pub(crate) struct LocalError {
     /// HAProxy's two letters: who ended the exchange, in which phase.
     pub(crate) termination: [u8; 2],
     details: &'static str,
+    /// Seconds after which coming back makes sense.
+    retry_after: Option<u32>,
     /// The connection cannot be used after it: where the next request begins is not known.
     closes: bool,
 }
@@ -33,7 +36,14 @@ impl LocalError {
     /// The deadline passed while the upstream worked on it.
     pub(crate) fn deadline(live: &Live) -> Self {
         let description = describe(Reason::DeadlineExpired, &live.status_codes);
-        Self { description, termination: *b"sH", details: "", closes: false }
+        Self { description, termination: *b"sH", details: "", retry_after: None, closes: false }
+    }
+
+    /// It had a slot, but no endpoint is there to send it to any more.
+    pub(crate) fn unavailable(live: &Live, reason: Reason, rest: Duration) -> Self {
+        let description = describe(reason, &live.status_codes);
+        let retry_after = Some(whole_seconds(rest));
+        Self { description, termination: *b"SC", details: "", retry_after, closes: false }
     }
 
     pub(crate) fn upstream_refused() -> Self {
@@ -83,7 +93,7 @@ impl LocalError {
         let description = failure.describe();
         let closes = description.status < 500
             || matches!(failure, Failure::NotImplemented | Failure::VersionNotSupported);
-        Self { description, termination, details: "", closes }
+        Self { description, termination, details: "", retry_after: None, closes }
     }
 
     pub(crate) fn status(&self) -> u16 {
@@ -163,7 +173,11 @@ pub(crate) fn rejection(
 /// Writes the answer to a request that failed, behind the interim responses that are not yet sent: the client may
 /// have the first half of one.
 pub(crate) fn local_error(scratch: &mut Scratch, live: &Live, error: &LocalError, close: bool) {
-    let view = RejectionView { details: error.details, ..view(&error.description, live) };
+    let view = RejectionView {
+        details: error.details,
+        retry_after: error.retry_after,
+        ..view(&error.description, live)
+    };
     write(scratch, view, close);
 }
 
@@ -223,13 +237,18 @@ fn write(scratch: &mut Scratch, view: RejectionView<'_>, close: bool) {
 /// Whole seconds, rounded up: a client must not come back early.
 fn retry_after(live: &Live, rejection: &Rejection) -> u32 {
     match live.settings.response.retry_after {
-        RetryAfter::Auto => {
-            let whole = rejection.retry_after.as_secs() + u64::from(rejection.retry_after.subsec_nanos() > 0);
-            u32::try_from(whole).unwrap_or(u32::MAX).clamp(1, 30)
-        }
+        // When a breaker lets the next request through is known, whatever is said otherwise.
+        _ if rejection.reason == Reason::BreakerOpen => whole_seconds(rejection.retry_after),
+        RetryAfter::Auto => whole_seconds(rejection.retry_after).min(30),
         // Up to a quarter longer, so that clients that were rejected together do not return together.
         RetryAfter::Seconds(seconds) => seconds + draw() % (seconds / 4 + 1),
     }
+}
+
+/// Rounded up, at least 1: 0 would mean at once.
+fn whole_seconds(span: Duration) -> u32 {
+    let whole = span.as_secs() + u64::from(span.subsec_nanos() > 0);
+    u32::try_from(whole).unwrap_or(u32::MAX).max(1)
 }
 
 /// A random number, a new one each time.

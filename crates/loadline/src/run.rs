@@ -21,13 +21,13 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::admin::{self, Command};
 use crate::banner::{self, Style};
-use crate::config::settings::Upstream as Target;
+use crate::config::settings::{Upstream as Target, Upstreams};
 use crate::config::{Loaded, Sources, render};
 use crate::live::Live;
 use crate::reload::Reloader;
 use crate::state_line::StateLine;
 use crate::stream::Streams;
-use crate::upstream::Upstream;
+use crate::upstream::{Upstream, Watch};
 use crate::worker::{self, Phase, Shared};
 use crate::{listen, overload, process};
 
@@ -98,11 +98,10 @@ impl Proxy {
             }
             None => None,
         };
-        let demo = match shown.upstream {
-            Target::Demo => {
-                Some(loadline_demo::start().map_err(|e| format!("the demo app did not start: {e}"))?)
-            }
-            Target::Tcp { .. } | Target::Unix(_) => None,
+        let demo = if shown.upstream.is_demo() {
+            Some(loadline_demo::start().map_err(|e| format!("the demo app did not start: {e}"))?)
+        } else {
+            None
         };
         if let Some(warning) = listen::descriptor_warning(&loaded.settings) {
             loaded.warnings.push(warning);
@@ -113,8 +112,8 @@ impl Proxy {
             settings.upstream = at(demo.addr());
         }
         let log = crate::live::start_log(&settings.log, None)?;
-        let upstream = Upstream::new(settings.upstream.clone(), settings.workers.get());
         let seed = process::seed();
+        let upstream = Upstream::new(&settings, seed);
         let live = Live::new(settings, seed, upstream, Arc::new(log), None);
         let gate = Gate::new(live.admission());
         let (shared, handovers) = Shared::new(live, loaded.shadow.clone(), gate);
@@ -143,6 +142,7 @@ impl Proxy {
         let mut control = Control {
             reloader: Reloader::new(sources, loaded, seed, demo.as_ref().map(|demo| at(demo.addr()))),
             state: StateLine::new(style),
+            watch: Watch::default(),
             shared: Arc::clone(&shared),
             phase,
             style,
@@ -161,6 +161,7 @@ struct Control {
     phase: watch::Sender<Phase>,
     reloader: Reloader,
     state: StateLine,
+    watch: Watch,
     style: Style,
     /// Whether the log's target was in trouble when last looked at.
     log_trouble: bool,
@@ -186,7 +187,9 @@ impl Control {
             ));
         }
         tokio::spawn(overload::watch(Arc::clone(&self.shared), self.style));
-        self.reloader.resolve(&self.shared.live().upstream);
+        self.reloader.keep_upstream(&self.shared.live());
+        self.shared.fit_limit();
+        let upstream = Arc::clone(&self.shared.live().upstream);
         let mut done = tokio::task::spawn_blocking(move || join(workers));
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -198,6 +201,7 @@ impl Control {
                     return ended.map_err(|error| error.to_string())?;
                 }
                 _ = ticks.tick() => self.tick(),
+                () = upstream.changed.notified() => self.shared.fit_limit(),
                 signal = signals.next() => match signal {
                     Asked::Reload => { let _ = self.reload(); }
                     Asked::Stop if stopping => {
@@ -226,6 +230,11 @@ impl Control {
         if let Some(line) = line {
             say(&line);
         }
+        for line in self.watch.next(&self.shared.live().upstream) {
+            self.note(&line);
+        }
+        // Time alone changes what endpoints may have, when an open breaker lets probes through.
+        self.shared.fit_limit();
         let trouble = self.shared.live().log.trouble();
         if trouble.is_some() != self.log_trouble {
             self.log_trouble = trouble.is_some();
@@ -324,8 +333,10 @@ impl Signals {
     }
 }
 
-fn at(address: SocketAddr) -> Target {
-    Target::Tcp { host: address.ip().to_string(), port: address.port() }
+/// The place where the demo app listens.
+fn at(address: SocketAddr) -> Upstreams {
+    let target = Target::Tcp { host: address.ip().to_string(), port: address.port() };
+    Upstreams::new(vec![target]).expect("one target is a list of targets")
 }
 
 /// Writes to stderr; a closed one is no reason to stop serving.

@@ -2,11 +2,12 @@
 
 use std::sync::atomic::Ordering;
 
-use loadline_core::{Class, ClassCounters, Reason, Snapshot};
+use loadline_core::{Class, ClassCounters, LimiterSnapshot, Reason, Snapshot};
 use serde_json::{Map, Value, json};
 
 use crate::process::Rates;
 use crate::shadow::{Comparison, ShadowRun};
+use crate::upstream::{Sight, Standing, Upstream};
 use crate::worker::Shared;
 
 /// What the proxy is doing.
@@ -44,6 +45,34 @@ impl State {
             Self::Draining => "DRAINING",
         }
     }
+}
+
+/// What the limit is, how it came about, and what is being tried.
+pub(crate) fn limiter(shared: &Shared, limiter: &LimiterSnapshot) -> Value {
+    let now = shared.gate.now();
+    let rounded = |number: f64| (number * 1e3).round() / 1e3;
+    let changes = limiter.changes.iter().rev().map(|change| {
+        json!({
+            "seconds_ago": rounded(now.saturating_since(change.at).as_secs_f64()),
+            "from": change.from,
+            "to": change.to,
+            "why": change.why.as_str(),
+        })
+    });
+    json!({
+        "algorithm": limiter.law,
+        "limit": limiter.limit,
+        "in_force": limiter.in_force,
+        "min": limiter.min,
+        "max": limiter.max,
+        "arms": limiter.arms.map(|(low, high)| [low, high]),
+        "elasticity": limiter.elasticity.map(rounded),
+        "standard_error": limiter.standard_error.map(rounded),
+        "bound": limiter.bound.map(rounded),
+        "raised": limiter.raised,
+        "lowered": limiter.lowered,
+        "changes": changes.collect::<Vec<_>>(),
+    })
 }
 
 /// What the settings that are not obeyed would have done.
@@ -108,10 +137,12 @@ pub(crate) fn json(shared: &Shared) -> Value {
         "version": env!("CARGO_PKG_VERSION"),
         "started_ms": (shared.process.started_unix_seconds() * 1e3).round() as u64,
         "uptime_seconds": shared.process.started.elapsed().as_secs(),
-        "upstream": live.upstream.target().to_string(),
+        "upstream": live.settings.upstream.to_string(),
+        "endpoints": endpoints(&live.upstream),
         "limit": gate.limit,
         "effective_limit": gate.effective_limit,
         "reserve": gate.reserve,
+        "limiter": limiter(shared, &gate.limiter),
         "in_flight": gate.in_flight,
         "peak_in_flight": gate.peak_in_flight,
         "bypass_limit": gate.bypass_limit,
@@ -141,7 +172,7 @@ pub(crate) fn json(shared: &Shared) -> Value {
         "retries": { "in_flight": gate.retries_in_flight, "share": gate.retry_share },
         "connections": {
             "client": shared.connections.load(Ordering::Relaxed),
-            "upstream": live.upstream.pool.open(),
+            "upstream": live.upstream.connections(),
             "tunnels": shared.tunnels.load(Ordering::Relaxed),
         },
         "dry_run": live.settings.dry_run,
@@ -151,4 +182,32 @@ pub(crate) fn json(shared: &Shared) -> Value {
         "buffer": { "used_bytes": shared.budget.used(), "limit_bytes": shared.budget.total() },
         "log": { "written": live.log.written(), "dropped": live.log.dropped() },
     })
+}
+
+/// What is known of the endpoints.
+fn endpoints(upstream: &Upstream) -> Vec<Value> {
+    let one = |sight: Sight| {
+        let standing = match sight.standing {
+            Standing::Up => "up",
+            Standing::Open(_) => "open",
+            Standing::Probing => "probing",
+            Standing::Down => "down",
+        };
+        let rest = match sight.standing {
+            Standing::Open(until) => Some(upstream.until(until).as_millis() as u64),
+            Standing::Up | Standing::Probing | Standing::Down => None,
+        };
+        json!({
+            "address": sight.name,
+            "state": standing,
+            "open_for_ms": rest,
+            "in_flight": sight.in_flight,
+            "connections": sight.connections,
+            "latency_ms": (sight.latency > 0.0).then_some((sight.latency * 1e6).round() / 1e3),
+            "ok": sight.answered,
+            "failed": sight.failed,
+            "ejections": sight.trips,
+        })
+    };
+    upstream.sights().into_iter().map(one).collect()
 }

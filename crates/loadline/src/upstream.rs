@@ -1,204 +1,314 @@
-//! The upstream: where it is, how it is reached, and the connections kept to it.
+//! The upstream: its endpoints, which of them is next, and the connections kept to them.
 //!
-//! Names are resolved again while running, so that a re-scheduled app is found without a restart, and a name that
-//! does not resolve (yet) does not stop start-up: requests fail at once with the reason until it does.
+//! There is one for the whole process. What the request path reads of it is one snapshot ([`Set`]), replaced as a whole when
+//! discovery finds other endpoints or a reload brings other settings; an endpoint that stays keeps its connections and what was
+//! learned of it.
+//!
+//! Two things take an endpoint out: its health checks (`health.rs`), and its failures. The latter are judged by a breaker from
+//! the core. With `breaker.enabled` an open breaker is final: when all are open, requests are refused. Without it, and with several
+//! endpoints, it is an ejection: it only moves requests to others, never refuses one, and at most `balance.max_ejected` of the
+//! endpoints can be out.
 
+mod choose;
+mod connect;
+mod discover;
+mod dns;
+mod endpoint;
+mod health;
 mod io;
 mod outage;
+mod pick;
+mod place;
 mod pool;
+mod retries;
+mod rules;
+mod survey;
+mod watch;
 
-use std::future::poll_fn;
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::net::{TcpStream, UnixStream};
+use loadline_core as core;
 use tokio::sync::Notify;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-use crate::config::settings::Upstream as Target;
-
-use self::io::UpstreamIo;
+pub(crate) use self::connect::{ConnectError, connect};
+pub(crate) use self::endpoint::{Endpoint, Sight, Standing};
 use self::outage::Outage;
-pub(crate) use self::pool::{Connection, Pool, Room};
+pub(crate) use self::pick::{Pick, Refusal, Wish};
+use self::place::Found;
+pub(crate) use self::pool::{Connection, Room};
+pub(crate) use self::retries::Retry;
+use self::retries::{MOST_ENDPOINTS, Retries};
+use self::rules::Rules;
+pub(crate) use self::survey::survey;
+pub(crate) use self::watch::Watch;
+use crate::config::settings::{Policy, Settings};
 
-/// How often a name is resolved again. Short enough that a moved app is found within a client's patience, long
-/// enough not to matter to a name server.
-const RESOLVE_EVERY: Duration = Duration::from_secs(5);
+/// How long a request waits for the first answer to a name that is being looked up.
+const FIRST_ANSWER: Duration = Duration::from_millis(100);
 
-/// Pause before a refused connection is tried once more: an app that restarts is often back by then, and a client
-/// still learns of an outage at once.
-const RETRY_AFTER: Duration = Duration::from_millis(25);
+/// Most endpoints: beyond it a name is mistaken or hostile.
+const MOST: usize = 256;
 
-/// Why no connection could be had.
-#[derive(Debug)]
-pub(crate) enum ConnectError {
-    /// The name has no address.
-    Unresolved,
-    /// Nobody listens, or the network says no.
-    Refused,
-    /// No answer within `timeouts.connect`.
-    TimedOut,
-}
-
-/// One upstream and its addresses.
+/// See the module.
 pub(crate) struct Upstream {
-    target: Target,
-    addresses: ArcSwap<Vec<SocketAddr>>,
-    /// Set when the target is a name.
-    named: bool,
+    set: ArcSwap<Set>,
+    /// The origin of the core's time.
+    origin: Instant,
+    workers: usize,
+    seed: u64,
+    turn: AtomicUsize,
+    retries: Arc<Retries>,
+    pub(crate) outage: Outage,
     resolve_now: Notify,
     resolved: Notify,
-    pub(crate) pool: Pool,
-    pub(crate) outage: Outage,
-    ever_reached: std::sync::atomic::AtomicBool,
+    /// Told when an endpoint came, went, failed or returned.
+    pub(crate) changed: Notify,
+    ever_reached: AtomicBool,
+}
+
+/// The endpoints at one moment, and what applies to them.
+struct Set {
+    endpoints: Vec<Arc<Endpoint>>,
+    rules: Rules,
+    /// Whether breakers listen.
+    judged: bool,
+    /// Whether anything can take an endpoint out, or a choice has to be made.
+    guarded: bool,
+    /// Whether latencies are of use.
+    measured: bool,
+}
+
+impl Set {
+    fn new(endpoints: Vec<Arc<Endpoint>>, rules: Rules) -> Self {
+        let several = endpoints.len() > 1;
+        let judged = rules.judges(endpoints.len());
+        Self {
+            judged,
+            guarded: judged || rules.checked,
+            measured: several && rules.policy == Policy::LeastLatency,
+            endpoints,
+            rules,
+        }
+    }
 }
 
 impl Upstream {
-    pub(crate) fn new(target: Target, workers: usize) -> Arc<Self> {
-        let literal = match &target {
-            Target::Tcp { host, port } => host.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, *port)),
-            Target::Unix(_) | Target::Demo => None,
-        };
-        let named = literal.is_none() && matches!(target, Target::Tcp { .. });
-        Arc::new(Self {
-            target,
-            addresses: ArcSwap::from_pointee(literal.into_iter().collect()),
-            named,
+    /// As `settings` say, with the endpoints that need no lookup. `seed` varies the breakers' jitter.
+    pub(crate) fn new(settings: &Settings, seed: u64) -> Arc<Self> {
+        let upstream = Arc::new(Self {
+            set: ArcSwap::from_pointee(Set::new(Vec::new(), Rules::of(settings))),
+            origin: Instant::now(),
+            workers: settings.workers.get(),
+            seed,
+            turn: AtomicUsize::new(0),
+            retries: Arc::default(),
+            outage: Outage::default(),
             resolve_now: Notify::new(),
             resolved: Notify::new(),
-            pool: Pool::new(workers),
-            outage: Outage::default(),
+            changed: Notify::new(),
             ever_reached: false.into(),
-        })
+        });
+        upstream.set_endpoints(settings.upstream.targets().iter().filter_map(discover::literal).collect());
+        upstream
     }
 
-    pub(crate) fn target(&self) -> &Target {
-        &self.target
+    /// Puts other settings in force, but for the targets.
+    pub(crate) fn reconfigure(&self, settings: &Settings) {
+        let rules = Rules::of(settings);
+        let endpoints = self.endpoints();
+        for endpoint in &endpoints {
+            endpoint.reconfigure(rules.breaker_settings);
+        }
+        self.set.store(Arc::new(Set::new(endpoints, rules)));
+        self.changed.notify_one();
+    }
+
+    /// Keeps the endpoints those of the settings, and checks them, until the task is aborted.
+    pub(crate) async fn keep(self: Arc<Self>, settings: Settings) {
+        let host = settings.upstream.targets().first().map(ToString::to_string).unwrap_or_default();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(discover::keep_resolved(Arc::clone(&self), settings.upstream, settings.dns));
+        tasks.spawn(health::keep_checked(self, settings.balance.health, host));
+        while tasks.join_next().await.is_some() {}
+    }
+
+    pub(crate) fn endpoints(&self) -> Vec<Arc<Endpoint>> {
+        self.set.load().endpoints.clone()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.set.load().endpoints.is_empty()
+    }
+
+    /// Replaces the endpoints by those `found`. Only discovery calls it, one call at a time.
+    fn set_endpoints(&self, mut found: Vec<Found>) {
+        let set = self.set.load_full();
+        found.sort_by(|a, b| a.place.cmp(&b.place));
+        found.dedup_by(|a, b| a.place == b.place);
+        found.truncate(MOST);
+        let known = |found: &Found| set.endpoints.iter().find(|endpoint| endpoint.place == found.place);
+        if found.len() == set.endpoints.len() && found.iter().all(|found| known(found).is_some()) {
+            for found in found {
+                if let Some(endpoint) = known(&found) {
+                    endpoint.spare.store(Arc::new(found.spare));
+                }
+            }
+            return;
+        }
+        let joined = (!set.endpoints.is_empty()).then(|| self.now());
+        let endpoints: Vec<_> = found
+            .into_iter()
+            .map(|found| match known(&found) {
+                Some(endpoint) => {
+                    endpoint.spare.store(Arc::new(found.spare));
+                    Arc::clone(endpoint)
+                }
+                None => Endpoint::new(
+                    found,
+                    self.workers,
+                    set.rules.breaker_settings,
+                    self.seed ^ choose::random(),
+                    joined,
+                ),
+            })
+            .collect();
+        let gone = |endpoint: &&Arc<Endpoint>| !endpoints.iter().any(|other| Arc::ptr_eq(endpoint, other));
+        let gone: Vec<_> = set.endpoints.iter().filter(gone).map(Arc::clone).collect();
+        self.set.store(Arc::new(Set::new(endpoints, set.rules.clone())));
+        // What is in service there runs to its end; what idles has no end to come to.
+        gone.iter().for_each(|endpoint| endpoint.pool.retire());
+        self.changed.notify_one();
+    }
+
+    /// The core's time.
+    fn now(&self) -> core::Instant {
+        core::Instant::ORIGIN + Instant::now().saturating_duration_since(self.origin)
+    }
+
+    /// How far in the future a moment of the core's time is.
+    pub(crate) fn until(&self, moment: core::Instant) -> Duration {
+        moment.saturating_since(self.now())
+    }
+
+    /// Whether one more endpoint may be taken out for its failures.
+    fn may_trip(&self) -> bool {
+        let set = self.set.load();
+        let out = set.endpoints.iter().filter(|endpoint| endpoint.is_tripped()).count();
+        set.rules.breaker || out < set.rules.may_eject(set.endpoints.len())
+    }
+
+    /// Nobody is checked any more.
+    fn all_up(&self) {
+        let now = self.now();
+        self.endpoints().iter().for_each(|endpoint| endpoint.set_down(now, false));
     }
 
     /// Whether a connection has ever been made: until then there is nothing to send traffic to.
     pub(crate) fn ever_reached(&self) -> bool {
-        self.ever_reached.load(std::sync::atomic::Ordering::Relaxed)
+        self.ever_reached.load(Ordering::Relaxed)
     }
 
-    /// Keeps the addresses of a name up to date; never returns for a name, at once for an address or a socket path.
-    pub(crate) async fn keep_resolved(self: Arc<Self>) {
-        let Target::Tcp { host, port } = &self.target else { return };
-        if !self.named {
-            return;
-        }
-        loop {
-            if let Ok(found) = tokio::net::lookup_host((host.as_str(), *port)).await {
-                let mut found: Vec<SocketAddr> = found.collect();
-                found.sort_unstable();
-                found.dedup();
-                // An empty or failed answer keeps the last good addresses: a name server's hiccup is not an outage.
-                if !found.is_empty() && **self.addresses.load() != found {
-                    self.addresses.store(Arc::new(found));
-                }
-            }
-            self.resolved.notify_waiters();
-            let _ = timeout(RESOLVE_EVERY, self.resolve_now.notified()).await;
-            // Failing connections ask for a fresh answer; once in a while is enough.
-            tokio::time::sleep(RETRY_AFTER).await;
+    pub(crate) fn note_reached(&self) {
+        if !self.ever_reached() {
+            self.ever_reached.store(true, Ordering::Relaxed);
         }
     }
 
-    /// An idle connection if there is one, else the right to open one. `allowed`: connections the process may have
-    /// open.
-    pub(crate) fn idle(&self, worker: usize, allowed: usize) -> Result<Connection, Room> {
-        if self.named {
-            self.pool.checkout(worker, &self.addresses.load(), allowed)
-        } else {
-            self.pool.checkout(worker, &[], allowed)
-        }
+    /// Asks for names to be looked up soon.
+    pub(crate) fn look_again(&self) {
+        self.resolve_now.notify_one();
     }
 
-    /// A new connection in its `room`, within `patience`.
-    pub(crate) async fn connect(&self, patience: Duration, room: Room) -> Result<Connection, ConnectError> {
-        let deadline = Instant::now() + patience;
-        let attempt = async {
-            match self.connect_once(deadline).await {
-                Err(ConnectError::Refused | ConnectError::Unresolved) => {
-                    self.resolve_now.notify_one();
-                    tokio::time::sleep(RETRY_AFTER).await;
-                    self.connect_once(deadline).await
-                }
-                done => done,
-            }
-        };
-        let (io, peer) =
-            tokio::time::timeout_at(deadline, attempt).await.unwrap_or(Err(ConnectError::TimedOut))?;
-        self.ever_reached.store(true, std::sync::atomic::Ordering::Relaxed);
-        Ok(Connection::new(io, peer, room))
-    }
-
-    async fn connect_once(
-        &self,
-        deadline: Instant,
-    ) -> Result<(UpstreamIo, Option<SocketAddr>), ConnectError> {
-        if let Target::Unix(path) = &self.target {
-            let io = UnixStream::connect(path).await.map_err(|_| ConnectError::Refused)?;
-            return Ok((UpstreamIo::Unix(io), None));
+    /// Waits a moment for the first answer to a lookup that is under way.
+    pub(crate) async fn first_answer(&self) {
+        let answer = self.resolved.notified();
+        self.resolve_now.notify_one();
+        if self.is_empty() {
+            let _ = timeout(FIRST_ANSWER, answer).await;
         }
-        let mut addresses = self.addresses.load_full();
-        if addresses.is_empty() {
-            // Only before the first answer: wait for the one under way, but not for ever.
-            let answer = self.resolved.notified();
-            self.resolve_now.notify_one();
-            let _ = timeout(RETRY_AFTER * 4, answer).await;
-            addresses = self.addresses.load_full();
-        }
-        let mut last = ConnectError::Unresolved;
-        for (address, left) in addresses.iter().zip((1..=addresses.len()).rev()) {
-            // One that swallows packets leaves the others their chance.
-            let share = (deadline - Instant::now()).div_f64(left as f64);
-            match timeout(share, TcpStream::connect(address)).await {
-                Ok(Ok(io)) => {
-                    // Small writes must not wait for the acknowledgement of earlier ones.
-                    let _ = io.set_nodelay(true);
-                    return Ok((UpstreamIo::Tcp(io), Some(*address)));
-                }
-                Ok(Err(_)) => last = ConnectError::Refused,
-                Err(_) => last = ConnectError::TimedOut,
-            }
-        }
-        Err(last)
     }
 
     /// Whether a fresh connection can be made right now; used by the readiness check until the first success.
     pub(crate) async fn probe(&self, patience: Duration) -> bool {
-        let connecting = self.connect(patience, self.pool.room());
-        let mut connecting = std::pin::pin!(connecting);
-        poll_fn(|cx| connecting.as_mut().poll(cx)).await.is_ok()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use socket2::{Domain, Socket, Type};
-
-    use super::*;
-
-    #[tokio::test]
-    async fn an_address_that_swallows_packets_leaves_the_others_their_chance() {
-        // A listener whose backlog is full: the kernel drops what comes.
-        let silent = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        silent.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
-        silent.listen(0).unwrap();
-        let silent_at = silent.local_addr().unwrap().as_socket().unwrap();
-        let mut filling = Vec::new();
-        while let Ok(Ok(filled)) = timeout(Duration::from_millis(100), TcpStream::connect(silent_at)).await {
-            filling.push(filled);
+        let deadline = Instant::now() + patience;
+        if self.is_empty() {
+            self.first_answer().await;
         }
-        let there = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let there_at = there.local_addr().unwrap();
-        let upstream = Upstream::new(Target::Tcp { host: "app".into(), port: 1 }, 1);
-        upstream.addresses.store(Arc::new(vec![silent_at, there_at]));
-        let connected =
-            upstream.connect(Duration::from_secs(2), upstream.pool.room()).await.expect("one is there");
-        assert_eq!(connected.peer, Some(there_at));
+        for endpoint in self.endpoints() {
+            if connect(&endpoint, deadline, endpoint.pool.room(), false).await.is_ok() {
+                self.note_reached();
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Leave to repeat a request on another endpoint, if there is one and the budget allows it.
+    pub(crate) fn retry(&self, tried: &[Arc<Endpoint>]) -> Option<Retry> {
+        let set = self.set.load();
+        let (Some(share), least) = (set.rules.retry_budget, set.rules.retry_min) else { return None };
+        if tried.len() >= MOST_ENDPOINTS || self.count_others(tried) == 0 {
+            return None;
+        }
+        let in_flight = set.endpoints.iter().map(|endpoint| endpoint.in_flight()).sum();
+        self.retries.begin(share, least, in_flight)
+    }
+
+    /// Repetitions that the budget did not allow, since the start.
+    pub(crate) fn retries_refused(&self) -> u64 {
+        self.retries.refused()
+    }
+
+    /// Connections that one endpoint may have open, of so many that the process may.
+    pub(crate) fn connections_allowed(&self, process: usize) -> usize {
+        process.min(self.set.load().rules.most())
+    }
+
+    /// Requests that the endpoints may have in service together; `None`: nothing bounds them but the limit.
+    pub(crate) fn capacity(&self) -> Option<u32> {
+        let set = self.set.load();
+        let (cap, now) = (set.rules.cap?.get(), self.now());
+        let usable = |endpoint: &&Arc<Endpoint>| {
+            !endpoint.is_down() && (!set.judged || endpoint.standing(now) == Standing::Up)
+        };
+        let usable = set.endpoints.iter().filter(usable).count().max(1);
+        Some(cap.saturating_mul(u32::try_from(usable).unwrap_or(u32::MAX)))
+    }
+
+    /// Open connections to all endpoints.
+    pub(crate) fn connections(&self) -> usize {
+        self.set.load().endpoints.iter().map(|endpoint| endpoint.pool.open()).sum()
+    }
+
+    /// What the endpoints look like, in the order of their places.
+    pub(crate) fn sights(&self) -> Vec<Sight> {
+        let (set, now) = (self.set.load(), self.now());
+        let sight = |endpoint: &Arc<Endpoint>| {
+            let mut sight = endpoint.sight(now);
+            // What was thought of it while there were others, or breakers, keeps nobody away any more.
+            if !set.judged && sight.standing != Standing::Down {
+                (sight.standing, sight.unproven) = (Standing::Up, false);
+            }
+            sight
+        };
+        set.endpoints.iter().map(sight).collect()
+    }
+
+    /// Whether breakers are switched on, which is more than ejection.
+    pub(crate) fn has_breakers(&self) -> bool {
+        self.set.load().rules.breaker
+    }
+
+    /// A worker's housekeeping: closes idle connections that are dead, too old or too many.
+    pub(crate) fn prune(&self, worker: usize, max_idle: Duration, allowed: usize) {
+        let allowed = self.connections_allowed(allowed);
+        for endpoint in &self.set.load().endpoints {
+            endpoint.pool.prune(worker, max_idle, allowed);
+        }
     }
 }

@@ -11,13 +11,14 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io::{self, Write as _};
 use std::net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
+use std::num::NonZeroU32;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use loadline_core::{Class, OverloadLevel, Reason, Snapshot};
+use loadline_core::{self as core, Class, OverloadLevel, Reason, Snapshot};
 use loadline_tower::Gate;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, LocalOptions};
@@ -69,6 +70,8 @@ pub(crate) struct Shared {
     pub(crate) effective: ArcSwap<serde_json::Value>,
     pub(crate) overload: Overload,
     live: ArcSwap<Live>,
+    /// The limit as it was last set, in view of the endpoints.
+    fitted: AtomicU32,
     version: AtomicU64,
     draining: AtomicBool,
     /// Connections per worker, and the way to hand one over.
@@ -100,6 +103,7 @@ impl Shared {
             history: History::default(),
             effective: ArcSwap::default(),
             overload: Overload::new(workers),
+            fitted: AtomicU32::new(live.admission().limit.get()),
             live: ArcSwap::from_pointee(live),
             version: AtomicU64::new(0),
             draining: AtomicBool::new(false),
@@ -117,7 +121,9 @@ impl Shared {
     /// Puts new settings in force: for each request that begins from now on.
     pub(crate) fn replace(&self, mut live: Live, beside: Option<Settings>) {
         self.budget.set_total(live.buffer_total);
-        self.gate.reconfigure(live.admission());
+        let admission = fitting(&live);
+        self.fitted.store(admission.limit.get(), Ordering::Relaxed);
+        self.gate.reconfigure(admission);
         live.shadow = ShadowRun::of(&live, beside, self.live().shadow.as_ref(), &self.gate);
         self.live.store(Arc::new(live));
         self.version.fetch_add(1, Ordering::Release);
@@ -139,6 +145,15 @@ impl Shared {
             gate.overload = meant.overload;
         }
         gate
+    }
+
+    /// Makes the limit what the endpoints may have in service together. Called when one came, went, failed or returned.
+    pub(crate) fn fit_limit(&self) {
+        let live = self.live();
+        let admission = fitting(&live);
+        if self.fitted.swap(admission.limit.get(), Ordering::Relaxed) != admission.limit.get() {
+            self.gate.reconfigure(admission);
+        }
     }
 
     pub(crate) fn is_draining(&self) -> bool {
@@ -170,6 +185,16 @@ impl Shared {
     pub(crate) fn recent_of(&self, worker: usize) -> MutexGuard<'_, Recent> {
         self.recent[worker].lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The settings of admission, with the limit lowered to what the endpoints may have in service together: the rest waits in the one
+/// queue, in its order.
+fn fitting(live: &Live) -> core::Settings {
+    let mut admission = live.admission();
+    if let Some(capacity) = live.upstream.capacity().and_then(NonZeroU32::new) {
+        admission.limit = admission.limit.min(capacity);
+    }
+    admission
 }
 
 /// One worker's own state; never leaves its thread.
@@ -397,7 +422,8 @@ async fn keep_house(worker: Rc<Worker>) {
     loop {
         ticks.tick().await;
         let live = worker.live();
-        live.upstream.pool.prune(worker.id, live.settings.timeouts.upstream_idle, live.connections_allowed);
+        let kept = live.connections_kept(worker.shared.gate.snapshot().limit);
+        live.upstream.prune(worker.id, live.settings.timeouts.upstream_idle, kept);
         worker.shared.gate.tick();
     }
 }

@@ -7,12 +7,13 @@ use std::process::{Command, Output};
 const BINARY: &str = env!("CARGO_BIN_EXE_loadline");
 
 /// Commands that the program has; each must be in the help, and have an example in its own.
-const COMMANDS: [&str; 11] = [
+const COMMANDS: [&str; 12] = [
     "run",
     "check",
     "config",
     "explain",
     "load",
+    "sim",
     "status",
     "reload",
     "drain",
@@ -158,6 +159,19 @@ fn printed_configurations_are_configurations() {
     let (code, schema, _) = loadline(&["config", "--schema"]);
     assert_eq!(code, 0);
     serde_json::from_str::<serde_json::Value>(&schema).unwrap();
+}
+
+#[test]
+fn an_online_check_connects_to_every_place() {
+    let there = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let there_at = there.local_addr().unwrap();
+    let (code, out, _) = loadline(&["check", "--online", &there_at.to_string(), "3"]);
+    assert_eq!(code, 0);
+    assert!(out.contains(&format!("{there_at}\n  {there_at}  connected in ")), "{out}");
+
+    let (code, out, _) = loadline(&["check", "--online", &format!("{there_at},unix:/nobody/here"), "3"]);
+    assert_eq!(code, 1, "each has to be reachable: {out}");
+    assert!(out.contains("unix:/nobody/here\n  unix:/nobody/here  refused\n"), "{out}");
 }
 
 #[test]

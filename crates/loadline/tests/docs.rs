@@ -19,10 +19,11 @@ const BINARY: &str = env!("CARGO_BIN_EXE_loadline");
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Subcommands that end by themselves and need nobody else.
-const SAFE: [&str; 4] = ["check", "config", "completions", "version"];
+const SAFE: [&str; 5] = ["check", "config", "completions", "version", "sim"];
 
 /// Beginnings of commands that are not run here, and why.
-const NOT_RUN: [(&str, &str); 17] = [
+const NOT_RUN: [(&str, &str); 25] = [
+    ("loadline top", "runs until it is stopped; `.ci/top.sh` runs it in a terminal"),
     ("cargo run --release", "runs until it is stopped; `.ci/real-tools.sh` starts the same binary"),
     ("cargo test", "is what runs this test; `.ci/run` takes it from the README"),
     ("cargo fmt", "a step of `.ci/run`"),
@@ -40,6 +41,13 @@ const NOT_RUN: [(&str, &str); 17] = [
     ("mkdir -p fuzz/", "prepares fuzzing, which needs a nightly compiler"),
     ("loadline app:8080 3", "runs until it is stopped; started with other addresses by `rejection`"),
     ("loadline run ", "runs until it is stopped; its arguments are run with `check` instead"),
+    ("loadline status", "needs a running loadline; the end-to-end tests ask one"),
+    ("loadline explain ", "needs a running loadline; the end-to-end tests ask one"),
+    ("kubectl ", "needs a cluster; `.ci/manifests.sh` renders and validates what is applied"),
+    ("helm ", "needs a cluster; `.ci/manifests.sh` renders the chart"),
+    ("kind ", "needs a container engine and images from a registry"),
+    ("docker ", "needs a container engine and images from a registry"),
+    ("terraform ", "needs a cluster and providers from a registry"),
 ];
 
 /// One fenced block.
@@ -119,6 +127,39 @@ fn scenario() {
     let scenario = loadline_load::Scenario::parse(&named("scenario").text).unwrap();
     assert_eq!(scenario.plan().unwrap().stages.len(), 5);
     assert_eq!(scenario.expect.len(), 2);
+}
+
+/// The scenario in docs/simulator.md runs, and comes out as it expects.
+#[test]
+fn simulation() {
+    let path = scratch("scenario.toml");
+    std::fs::write(&path, named("simulation").text).unwrap();
+    let output = Command::new(BINARY).env_clear().arg("sim").arg(&path).output().unwrap();
+    assert!(output.status.success(), "{}", both(&output));
+    let said = both(&output);
+    assert!(said.contains("\nmine ") && said.contains("1 of 1 expectations hold"), "{said}");
+}
+
+/// The replay in docs/simulator.md, of a log with twenty requests.
+#[test]
+fn replay() {
+    let log: String = (10..30)
+        .map(|second| {
+            format!(
+                "{{\"ts\":\"2026-01-02T03:04:{second}.000Z\",\"queue_ms\":0,\"response_ms\":40,\"decision\":\"admitted\",\
+                 \"priority\":\"normal\",\"inflight\":1,\"limit\":3}}\n"
+            )
+        })
+        .collect();
+    std::fs::create_dir_all(scratch("replay")).unwrap();
+    std::fs::write(scratch("replay/access.json"), log).unwrap();
+    let command = named("replay").text;
+    let words: Vec<&str> = command.split_whitespace().skip(1).collect();
+    let output =
+        Command::new(BINARY).env_clear().current_dir(scratch("replay")).args(words).output().unwrap();
+    let said = both(&output);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("log: 20 requests, shed 0.0 %") && said.contains("limit.concurrency=12"), "{said}");
 }
 
 /// The rejection in the README is what a client gets, but for the seconds in it.
@@ -217,7 +258,7 @@ fn statuses_and_reasons_belong_together() {
 /// Crates depend on each other only as ARCHITECTURE.md draws it, and the pure ones on no runtime.
 #[test]
 fn dependencies_point_one_way() {
-    let allowed: [(&str, &[&str]); 8] = [
+    let allowed: [(&str, &[&str]); 9] = [
         ("loadline-core", &[]),
         ("loadline-http", &["loadline-core"]),
         ("loadline-h1", &[]),
@@ -225,6 +266,7 @@ fn dependencies_point_one_way() {
         ("loadline-demo", &[]),
         ("loadline-plot", &[]),
         ("loadline-load", &["loadline-core", "loadline-h1", "loadline-http", "loadline-plot"]),
+        ("loadline-sim", &["loadline-core"]),
         (
             "loadline",
             &[
@@ -233,6 +275,7 @@ fn dependencies_point_one_way() {
                 "loadline-h1",
                 "loadline-http",
                 "loadline-load",
+                "loadline-sim",
                 "loadline-tower",
             ],
         ),

@@ -47,6 +47,12 @@ pub(super) fn parse_bind(text: &str) -> Result<Bind, String> {
 /// # Errors
 /// What was expected, and for `https` why it is refused.
 pub(super) fn parse_upstream(text: &str, default_port: u16) -> Result<Upstream, String> {
+    if let Some(name) = text.strip_prefix("srv:") {
+        return parse_host(name, true)
+            .filter(|name| name.parse::<IpAddr>().is_err())
+            .map(Upstream::Srv)
+            .ok_or_else(|| format!("{text:?} is not a service's name (try \"srv:_http._tcp.app.example\")"));
+    }
     if text.starts_with("https://") {
         return Err(format!("{text:?} is refused: TLS to the upstream is not available yet; use http://"));
     }

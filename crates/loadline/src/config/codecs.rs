@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value as Json, json};
 
 use super::error::closest;
-use super::settings::{RetryAfter, available_cores};
+use super::settings::{self, RetryAfter, available_cores};
 use super::units::{format_duration, format_size, parse_duration, parse_size};
 use super::value::{Codec, Raw, did_you_mean, quoted};
 
@@ -57,31 +57,34 @@ impl<T> Codec for Whole<T> {
     }
 }
 
-/// The concurrency limit: a positive number, spelled out. `auto` will come; `unlimited` will not.
+/// The concurrency limit: a positive number, or `auto`. There is no `unlimited`.
 pub(super) struct Concurrency(pub Whole<NonZeroU32>);
 
 impl Codec for Concurrency {
-    type Target = NonZeroU32;
+    type Target = settings::Concurrency;
 
-    fn parse(&self, raw: &Raw) -> Result<NonZeroU32, String> {
-        match raw.text() {
-            Some("auto") => {
-                Err("auto is not available yet in this version; give a number, for example 3".to_owned())
-            }
-            _ => self.0.parse(raw).map_err(|error| format!("{error} (for example: 3)")),
+    fn parse(&self, raw: &Raw) -> Result<settings::Concurrency, String> {
+        if raw.text() == Some("auto") {
+            return Ok(settings::Concurrency::Auto);
+        }
+        let number =
+            self.0.parse(raw).map_err(|_| format!("{raw} is not {} (for example: 3)", self.accepts()))?;
+        Ok(settings::Concurrency::Fixed(number))
+    }
+
+    fn literal(&self, value: &settings::Concurrency) -> String {
+        match value {
+            settings::Concurrency::Fixed(number) => self.0.literal(number),
+            settings::Concurrency::Auto => quoted("auto"),
         }
     }
 
-    fn literal(&self, value: &NonZeroU32) -> String {
-        self.0.literal(value)
-    }
-
     fn accepts(&self) -> String {
-        self.0.accepts()
+        format!("\"auto\" or {}", self.0.accepts())
     }
 
     fn schema(&self) -> Json {
-        self.0.schema()
+        json!({ "anyOf": [{ "const": "auto" }, self.0.schema()] })
     }
 }
 

@@ -9,9 +9,10 @@ use loadline_http::deadline::DeadlineSettings;
 use loadline_http::syslog::{Facility, HeaderFormat};
 
 use super::settings::{
-    Admin, BodyFormat, Buffer, Bypass, Codel, DEMO_CONCURRENCY, Deadline, Discipline, Fairness, FairnessKey,
-    Http, KIB, Limit, Log, MIB, OnAbort, Overload, Priority, Queue, Release, Reserve, Response, Retry,
-    RetryAfter, Settings, ShedAt, Timeouts, Trust, Upstream, Warmup, available_cores,
+    Admin, Algorithm, Balance, BodyFormat, Breaker, Buffer, Bypass, Codel, Concurrency, DEMO_CONCURRENCY,
+    Deadline, Discipline, Dns, Fairness, FairnessKey, Health, Http, KIB, Limit, Log, MIB, OnAbort, Overload,
+    Policy, Priority, Queue, Release, Reserve, Response, Retry, RetryAfter, Settings, ShedAt, Timeouts,
+    Trust, Upstreams, Warmup, available_cores,
 };
 
 impl Default for Settings {
@@ -19,7 +20,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             listen: vec![SocketAddr::from(([0, 0, 0, 0], 8000))],
-            upstream: Upstream::Demo,
+            upstream: Upstreams::demo(),
             max_connections: 2000,
             workers: available_cores(),
             dry_run: false,
@@ -35,6 +36,9 @@ impl Default for Settings {
             warmup: Warmup::default(),
             overload: Overload::default(),
             timeouts: Timeouts::default(),
+            dns: Dns::default(),
+            breaker: Breaker::default(),
+            balance: Balance::default(),
             buffer: Buffer::default(),
             http: Http::default(),
             response: Response::default(),
@@ -48,7 +52,12 @@ impl Default for Settings {
 impl Default for Limit {
     fn default() -> Self {
         Self {
-            concurrency: DEMO_CONCURRENCY,
+            concurrency: Concurrency::Fixed(DEMO_CONCURRENCY),
+            algorithm: Algorithm::Auto,
+            // A small application's size; a large one's is a few doublings away.
+            start: NonZeroU32::new(10).expect("10 is not zero"),
+            min: NonZeroU32::MIN,
+            max: NonZeroU32::new(2000).expect("2000 is not zero"),
             release: Release::Body,
             on_abort: OnAbort::Finish,
             abandon_timeout: Timeouts::default().upstream,
@@ -143,12 +152,72 @@ impl Default for Timeouts {
             header: Duration::from_secs(10),
             body: Duration::from_secs(30),
             upstream: Duration::from_secs(30),
+            total: None,
             client: Duration::from_secs(30),
             // Cloud load balancers keep their side for 60 s. The side that sends requests must close first, else a
             // request crosses our close on the wire and fails.
             idle: Duration::from_secs(75),
             drain: Duration::from_secs(30),
             upstream_idle: Duration::from_secs(60),
+        }
+    }
+}
+
+impl Default for Dns {
+    fn default() -> Self {
+        // Short enough that a moved app is found within a client's patience, long enough not to matter to a name server.
+        Self { server: None, refresh: Duration::from_secs(5) }
+    }
+}
+
+impl Default for Breaker {
+    /// The core's own numbers.
+    fn default() -> Self {
+        let core = loadline_core::BreakerSettings::default();
+        Self {
+            // Who puts a limit before an app expects each request to reach it as long as it stands.
+            enabled: false,
+            consecutive_failures: core.consecutive_failures.map_or(0, NonZeroU32::get),
+            failure_rate: core.failure_rate.map(loadline_core::Percent::get),
+            slow_rate: core.slow_rate.map(loadline_core::Percent::get),
+            slow_call: core.slow_call,
+            min_requests: core.min_requests,
+            window: core.window,
+            open: core.open,
+            max_open: core.max_open,
+            probes: core.probes,
+            // What a server says of its own failure; 501 and 505 are about the request.
+            statuses: vec![500, 502, 503, 504],
+        }
+    }
+}
+
+impl Default for Balance {
+    fn default() -> Self {
+        Self {
+            policy: Policy::LeastLatency,
+            max_per_endpoint: None,
+            // When most seem to fail, the cause is more likely the requests or ourselves.
+            max_ejected: Some(50),
+            // A cold cache is warm after some seconds of traffic.
+            slow_start: Duration::from_secs(10),
+            // A fifth more work is what an upstream below its knee can bear.
+            retry_budget: Some(20),
+            // With few requests in service a share of them is nothing.
+            retry_min: 3,
+            health: Health::default(),
+        }
+    }
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self {
+            path: None,
+            interval: Duration::from_secs(5),
+            timeout: Duration::from_secs(1),
+            rise: NonZeroU32::new(2).expect("2 is not zero"),
+            fall: NonZeroU32::new(3).expect("3 is not zero"),
         }
     }
 }

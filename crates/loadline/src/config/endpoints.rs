@@ -1,16 +1,16 @@
-//! The three settings that name an endpoint: where we listen, where requests go, where the operator asks.
+//! The two settings that name a listener: where clients connect, and where the operator asks.
 //!
-//! The first two read more than their own text. A bare port changes the port of the addresses that a lower layer set, so that
-//! `PORT=9000` never opens what a file had closed; an upstream without a port takes the listener's, as Spillway has it.
+//! The first reads more than its own text. A bare port changes the port of the addresses that a lower layer set, so that
+//! `PORT=9000` never opens what a file had closed.
 
 use std::net::SocketAddr;
 
 use serde_json::{Value as Json, json};
 
-use super::address::{Bind, list_literal, parse_bind, parse_upstream, strings_schema};
+use super::address::{Bind, list_literal, parse_bind, strings_schema};
 use super::error::Mistakes;
 use super::key::Field;
-use super::settings::{Settings, Upstream};
+use super::settings::Settings;
 use super::value::{Codec, Raw, quoted};
 
 /// `listen`: a bare port changes the port of the addresses that are already there.
@@ -66,38 +66,6 @@ impl Field for ListenField {
             forms.push(json!({ "type": "integer", "minimum": 1, "maximum": 65_535 }));
         }
         schema
-    }
-}
-
-/// `upstream`: a name without a port takes the listener's.
-pub(super) struct UpstreamField;
-
-impl Field for UpstreamField {
-    fn set(&self, settings: &mut Settings, raw: &Raw) -> Result<(), Mistakes> {
-        if matches!(raw, Raw::List(_)) {
-            return Err("a list of upstreams is not available yet in this version; give one"
-                .to_owned()
-                .into());
-        }
-        let text = raw.text().ok_or_else(|| format!("{raw} is not {}", self.accepts()))?;
-        let port = settings.listen.first().map_or(0, SocketAddr::port);
-        settings.upstream = parse_upstream(text, port)?;
-        Ok(())
-    }
-
-    fn literal(&self, settings: &Settings) -> String {
-        match &settings.upstream {
-            Upstream::Demo => String::new(),
-            upstream => quoted(&upstream.to_string()),
-        }
-    }
-
-    fn accepts(&self) -> String {
-        "an address (such as \"app:8080\")".to_owned()
-    }
-
-    fn schema(&self) -> Json {
-        json!({ "type": "string", "minLength": 1 })
     }
 }
 

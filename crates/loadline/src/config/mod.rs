@@ -28,6 +28,7 @@ pub mod settings;
 mod table;
 mod tables;
 pub mod units;
+mod upstream;
 mod value;
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
 //! What no single setting can say: defaults that follow from others, what must not be missing, and combinations that make no sense.
 
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::Path;
 
 use loadline_http::syslog::LogTarget;
 
 use super::error::{ConfigError, Origin};
-use super::settings::{Cost, DEMO_QUEUE_TIMEOUT, FairnessKey, Settings, Upstream};
+use super::settings::{Concurrency, Cost, DEMO_QUEUE_TIMEOUT, FairnessKey, Settings, Upstream};
 use super::{Origins, units};
 
 /// Fills in what nobody set and what follows from other settings.
@@ -14,11 +15,17 @@ pub(super) fn derive(settings: &mut Settings, origins: &Origins) {
     if !origins.is_set("queue.depth") {
         settings.queue.depth = settings.max_connections;
     }
-    if settings.upstream == Upstream::Demo && !origins.is_set("queue.timeout") {
+    if !origins.is_set("limit.max") {
+        settings.limit.max = NonZeroU32::new(settings.max_connections).unwrap_or(settings.limit.max);
+    }
+    if settings.upstream.is_demo() && !origins.is_set("queue.timeout") {
         settings.queue.timeout = Some(DEMO_QUEUE_TIMEOUT);
     }
     if !origins.is_set("limit.abandon_timeout") {
         settings.limit.abandon_timeout = settings.timeouts.upstream;
+    }
+    if !origins.is_set("breaker.max_open") {
+        settings.breaker.max_open = settings.breaker.max_open.max(settings.breaker.open);
     }
     if !origins.is_set("log.access") && origins.is_set("log.address") {
         settings.log.access = Some("spillway".to_owned());
@@ -46,9 +53,11 @@ pub(super) fn missing(settings: &Settings, origins: &Origins, file: Option<&Path
     if origins.is_set("upstream") && !origins.is_set("limit.concurrency") {
         errors.push(match origins.of("upstream") {
             Origin::Argument => {
-                let upstream = match &settings.upstream {
-                    Upstream::Demo => "app:8080".to_owned(),
-                    upstream => upstream.to_string(),
+                let demo = settings.upstream.is_demo();
+                let upstream = if demo {
+                    "app:8080".to_owned()
+                } else {
+                    settings.upstream.to_string().replace(", ", ",")
                 };
                 ConfigError::elsewhere(format_args!(
                     "the concurrency argument is missing\n  \
@@ -78,6 +87,10 @@ pub(super) fn contradictions(settings: &Settings, origins: &Origins) -> Vec<Conf
             format!("{total} is less than buffer.request and buffer.response of a single request"),
         );
     }
+    let limit = &settings.limit;
+    if limit.concurrency == Concurrency::Auto && limit.min > limit.max {
+        refuse("limit.min", format!("{} is more than limit.max ({})", limit.min, limit.max));
+    }
     if settings.http.max_target_bytes > settings.http.max_header_bytes {
         refuse(
             "http.max_target_bytes",
@@ -87,6 +100,11 @@ pub(super) fn contradictions(settings: &Settings, origins: &Origins) -> Vec<Conf
                 units::format_size(settings.http.max_header_bytes)
             ),
         );
+    }
+    let breaker = &settings.breaker;
+    if breaker.max_open < breaker.open {
+        let [most, open] = [breaker.max_open, breaker.open].map(units::format_duration);
+        refuse("breaker.max_open", format!("{most} is less than breaker.open ({open})"));
     }
     if let Some(admin) = settings.admin.listen
         && settings.listen.iter().any(|listen| collide(*listen, admin))
@@ -118,13 +136,11 @@ pub(super) fn contradictions(settings: &Settings, origins: &Origins) -> Vec<Conf
             "is one shadow too many: dry_run watches the settings of this configuration".to_owned(),
         );
     }
-    if points_at_itself(settings) {
+    if let Some(target) = settings.upstream.targets().iter().find(|target| points_at_itself(settings, target))
+    {
         refuse(
             "upstream",
-            format!(
-                "{} is where loadline itself listens; requests would go round in circles",
-                settings.upstream
-            ),
+            format!("{target} is where loadline itself listens; requests would go round in circles"),
         );
     }
     errors
@@ -138,29 +154,35 @@ pub(super) fn doubts(settings: &Settings) -> Vec<String> {
             "queue.timeout is 0: requests wait for ever (to reject at once, set queue.depth = 0)".to_owned(),
         );
     }
-    if settings.limit.concurrency.get() > settings.max_connections {
+    let (name, ceiling) = match settings.limit.concurrency {
+        Concurrency::Fixed(number) => ("limit.concurrency", number),
+        Concurrency::Auto => ("limit.max", settings.limit.max),
+    };
+    if ceiling.get() > settings.max_connections {
         warnings.push(format!(
-            "limit.concurrency ({}) is more than max_connections ({}), so that HTTP/1.1 clients never reach it",
-            settings.limit.concurrency, settings.max_connections
+            "{name} ({ceiling}) is more than max_connections ({}), so that HTTP/1.1 clients never reach it",
+            settings.max_connections
         ));
+    }
+    let breaker = &settings.breaker;
+    if breaker.enabled
+        && breaker.consecutive_failures == 0
+        && breaker.failure_rate.is_none()
+        && breaker.slow_rate.is_none()
+    {
+        warnings.push("breaker.enabled has no effect: nothing can trip it".to_owned());
     }
     if settings.priority.header.is_some() && settings.trust.proxies.is_empty() {
         warnings
             .push("priority.header has no effect: trust.proxies is empty, so nobody is believed".to_owned());
     }
     for route in &settings.route {
-        let limit = settings.limit.concurrency;
+        let limit = ceiling;
         if route.concurrency.is_some_and(|concurrency| concurrency > limit) {
-            warnings.push(format!(
-                "the concurrency of route {} is more than limit.concurrency ({limit})",
-                route.name
-            ));
+            warnings.push(format!("the concurrency of route {} is more than {name} ({limit})", route.name));
         }
         if matches!(route.cost, Cost::Slots(slots) if slots > limit) {
-            warnings.push(format!(
-                "a request of route {} takes all slots: limit.concurrency is {limit}",
-                route.name
-            ));
+            warnings.push(format!("a request of route {} takes all slots: {name} is {limit}", route.name));
         }
     }
     if settings.fairness.cohorts && settings.fairness.key == FairnessKey::Off {
@@ -192,9 +214,9 @@ fn collide(one: SocketAddr, other: SocketAddr) -> bool {
     one.port() == other.port() && one.port() != 0 && overlap
 }
 
-/// Whether the upstream is one of our own listeners, as far as it can be told without resolving names.
-fn points_at_itself(settings: &Settings) -> bool {
-    let Upstream::Tcp { host, port } = &settings.upstream else { return false };
+/// Whether `target` is one of our own listeners, as far as it can be told without resolving names.
+fn points_at_itself(settings: &Settings, target: &Upstream) -> bool {
+    let Upstream::Tcp { host, port } = target else { return false };
     let address: Option<IpAddr> =
         if host == "localhost" { "127.0.0.1".parse().ok() } else { host.parse().ok() };
     let Some(address) = address else { return false };

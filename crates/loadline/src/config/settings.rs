@@ -12,6 +12,7 @@ mod deadline;
 mod overload;
 mod priority;
 mod route;
+mod upstream;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -26,6 +27,7 @@ pub use deadline::Deadline;
 pub use overload::{Levels, Overload, UpstreamLoad};
 pub use priority::{Priority, Reserve, ShedAt};
 pub use route::{Cost, Route, is_route_name};
+pub use upstream::{Balance, Breaker, Dns, Health, Policy, Upstreams};
 
 /// One kibibyte, in bytes.
 pub const KIB: u64 = 1024;
@@ -50,7 +52,7 @@ pub struct Settings {
     /// Addresses that accept clients; never empty. Port 0 asks the system for a free port. Default `0.0.0.0:8000`.
     pub listen: Vec<SocketAddr>,
     /// The application behind the proxy. Default: the embedded demo app, only when nothing at all was configured.
-    pub upstream: Upstream,
+    pub upstream: Upstreams,
     /// Open client connections at one time, 1 to 1,000,000. Default 2000.
     pub max_connections: u32,
     /// Worker threads, one listener and upstream pool each. Default: the number of available cores.
@@ -81,6 +83,12 @@ pub struct Settings {
     pub overload: Overload,
     /// How long each phase may take.
     pub timeouts: Timeouts,
+    /// How names become addresses.
+    pub dns: Dns,
+    /// What is done about an endpoint that fails.
+    pub breaker: Breaker,
+    /// How requests are spread over endpoints.
+    pub balance: Balance,
     /// How much of a message may be held so that a slow peer holds no slot.
     pub buffer: Buffer,
     /// What is accepted from clients and added for the upstream.
@@ -95,7 +103,7 @@ pub struct Settings {
     pub trust: Trust,
 }
 
-/// Where requests are sent.
+/// One place that requests are sent to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Upstream {
     /// The demo app inside this process.
@@ -109,6 +117,8 @@ pub enum Upstream {
     },
     /// A stream socket in the file system; an absolute path.
     Unix(PathBuf),
+    /// The hosts and ports that DNS names for a service (RFC 2782), such as `_http._tcp.app.example`.
+    Srv(String),
 }
 
 impl fmt::Display for Upstream {
@@ -119,6 +129,7 @@ impl fmt::Display for Upstream {
             Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
             Self::Tcp { host, port } => write!(f, "{host}:{port}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Srv(name) => write!(f, "srv:{name}"),
         }
     }
 }
@@ -127,13 +138,54 @@ impl fmt::Display for Upstream {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limit {
     /// Requests in service at once. Required; [`DEMO_CONCURRENCY`] before the demo app.
-    pub concurrency: NonZeroU32,
+    pub concurrency: Concurrency,
+    /// What finds the limit when [`Self::concurrency`] is [`Concurrency::Auto`]. Default [`Algorithm::Auto`].
+    pub algorithm: Algorithm,
+    /// The limit before anything is known, for an algorithm. Default 10.
+    pub start: NonZeroU32,
+    /// The lowest limit, for an algorithm. Default 1.
+    pub min: NonZeroU32,
+    /// The highest limit, for an algorithm. Default: `max_connections`.
+    pub max: NonZeroU32,
     /// When a slot is free again. Default [`Release::Body`].
     pub release: Release,
     /// What happens to a request whose client left while it was in service. Default [`OnAbort::Finish`].
     pub on_abort: OnAbort,
     /// Longest time an abandoned exchange (client gone, or timed out) may keep its slot. Default: `timeouts.upstream`.
     pub abandon_timeout: Duration,
+}
+
+impl Limit {
+    /// The most requests that are ever in service at once, reserve and bypass not counted.
+    #[must_use]
+    pub const fn ceiling(&self) -> NonZeroU32 {
+        match self.concurrency {
+            Concurrency::Fixed(limit) => limit,
+            Concurrency::Auto => self.max,
+        }
+    }
+}
+
+/// The limit: given, or found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Concurrency {
+    /// Exactly so many.
+    Fixed(NonZeroU32),
+    /// What [`Limit::algorithm`] finds.
+    Auto,
+}
+
+/// What finds the limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Algorithm {
+    /// What higher and lower limits do to the throughput.
+    Auto,
+    /// Additive increase, multiplicative decrease on timeouts.
+    Aimd,
+    /// The queue inside the application that a rise of latency suggests.
+    Vegas,
+    /// The ratio of the long-term mean latency to the present one.
+    Gradient2,
 }
 
 /// When a request's slot is given back.
@@ -202,6 +254,8 @@ pub struct Timeouts {
     pub body: Duration,
     /// Until the upstream's response headers; afterwards the longest silence in its body. Default 30 s.
     pub upstream: Duration,
+    /// Until the whole answer, from the moment of admission. Default none.
+    pub total: Option<Duration>,
     /// Longest silence of a client that owes body bytes or does not read its response. Default 30 s.
     pub client: Duration,
     /// Longest time a client connection is kept between requests. Default 75 s.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::settings::{DEMO_QUEUE_TIMEOUT, Discipline, RetryAfter};
+use super::settings::{Algorithm, Concurrency, DEMO_QUEUE_TIMEOUT, Discipline, RetryAfter};
 use super::*;
 
 /// Sources under test: a file's text beside the rest.
@@ -96,7 +96,7 @@ fn arguments_win_over_everything() {
         .set("limit.concurrency=8")
         .good();
     assert_eq!(loaded.settings.upstream.to_string(), "app:8080");
-    assert_eq!(loaded.settings.limit.concurrency.get(), 3);
+    assert_eq!(loaded.settings.limit.ceiling().get(), 3);
     assert_eq!(loaded.origins.of("limit.concurrency"), &Origin::Argument);
 }
 
@@ -121,6 +121,21 @@ fn spillways_variables_keep_name_unit_and_default() {
         (settings.log.address.as_str(), settings.log.access.as_deref()),
         ("syslog:514", Some("%ST %{+Q}r"))
     );
+}
+
+#[test]
+fn auto_is_a_limit_that_is_found_and_a_number_is_that_number() {
+    let auto = Given::app().set("limit.concurrency=5").good();
+    assert_eq!(auto.settings.limit.ceiling().get(), 3, "the argument wins, and is exact");
+    let limit = Given::default()
+        .arguments("app:8080", "auto")
+        .set("max_connections=500")
+        .set("limit.algorithm=vegas")
+        .good()
+        .settings
+        .limit;
+    assert_eq!((limit.concurrency, limit.algorithm), (Concurrency::Auto, Algorithm::Vegas));
+    assert_eq!((limit.start.get(), limit.min.get(), limit.ceiling().get()), (10, 1, 500));
 }
 
 #[test]
@@ -182,6 +197,35 @@ fn an_upstream_without_a_port_takes_the_listeners() {
 }
 
 #[test]
+fn an_upstream_may_be_several_places() {
+    let file =
+        "upstream = [\"http://a:8080\", \"b:8080\", \"unix:/run/c.sock\", \"srv:_http._tcp.d.example\"]\n";
+    let settings = Given::default().toml(&format!("{file}[limit]\nconcurrency = 3\n")).good().settings;
+    assert_eq!(settings.upstream.to_string(), "a:8080, b:8080, unix:/run/c.sock, srv:_http._tcp.d.example");
+    let settings = Given::default().arguments("a,b:81", "3").good().settings;
+    assert_eq!(settings.upstream.targets().len(), 2);
+    assert_eq!(settings.upstream.to_string(), "a:8000, b:81");
+}
+
+#[test]
+fn the_breaker_and_the_balance() {
+    let file = "[breaker]\nenabled = true\nstatuses = [500, 429]\nfailure_rate = \"off\"\n[balance]\nmax_per_endpoint = 8\n\
+        [balance.health]\npath = \"/up?x=1\"\n[dns]\nserver = \"10.0.0.2:53\"\n[timeouts]\ntotal = \"1m\"\n";
+    let settings = Given::app().toml(file).set("breaker.statuses=500,429").good().settings;
+    assert_eq!(
+        (settings.breaker.statuses.as_slice(), settings.breaker.failure_rate),
+        (&[500, 429][..], None)
+    );
+    assert_eq!(settings.balance.max_per_endpoint.map(|most| most.get()), Some(8));
+    assert_eq!(settings.balance.health.path.as_deref(), Some("/up?x=1"));
+    assert_eq!(settings.dns.server, Some("10.0.0.2:53".parse().unwrap()));
+    assert_eq!(settings.timeouts.total, Some(Duration::from_secs(60)));
+    let nothing = ["breaker.enabled=true", "breaker.consecutive_failures=0", "breaker.failure_rate=off"];
+    let warned = nothing.into_iter().fold(Given::app(), Given::set).good().warnings;
+    assert_eq!(warned, ["breaker.enabled has no effect: nothing can trip it"]);
+}
+
+#[test]
 fn a_port_alone_opens_no_closed_address() {
     let listen = |given: Given| given.good().settings.listen;
     let file = "listen = [\"127.0.0.1:8000\", \"[::1]:8000\"]\n";
@@ -196,7 +240,7 @@ fn a_port_alone_opens_no_closed_address() {
 fn templating_engines_may_render_whole_numbers_as_floats() {
     let file = "max_connections = 1e3\n[limit]\nconcurrency = 3.0\n[queue]\ntimeout = 700.0\n";
     let settings = Given::default().toml(&format!("upstream = \"app:80\"\n{file}")).good().settings;
-    assert_eq!((settings.max_connections, settings.limit.concurrency.get()), (1000, 3));
+    assert_eq!((settings.max_connections, settings.limit.ceiling().get()), (1000, 3));
     assert_eq!(settings.queue.timeout, Some(Duration::from_millis(700)));
 }
 
@@ -254,11 +298,13 @@ const WRONG_VALUES: &[(&str, &str)] = &[
     ("max_connections=0", "0 is not a whole number from 1 to 1000000"),
     ("max_connections=1.5", "\"1.5\" is not a whole number from 1 to 1000000"),
     ("workers=-1", "-1 is not a whole number from 0 to 1024"),
-    ("limit.concurrency=abc", "\"abc\" is not a whole number from 1 to 1000000 (for example: 3)"),
-    ("limit.concurrency=0", "0 is not a whole number from 1 to 1000000 (for example: 3)"),
-    ("limit.concurrency=-1", "-1 is not a whole number from 1 to 1000000 (for example: 3)"),
-    ("limit.concurrency=unlimited", "\"unlimited\" is not a whole number from 1 to 1000000 (for example: 3)"),
-    ("limit.concurrency=auto", "auto is not available yet in this version; give a number, for example 3"),
+    ("limit.concurrency=abc", "\"abc\" is not \"auto\" or a whole number from 1 to 1000000 (for example: 3)"),
+    ("limit.concurrency=0", "0 is not \"auto\" or a whole number from 1 to 1000000 (for example: 3)"),
+    ("limit.concurrency=-1", "-1 is not \"auto\" or a whole number from 1 to 1000000 (for example: 3)"),
+    (
+        "limit.concurrency=unlimited",
+        "\"unlimited\" is not \"auto\" or a whole number from 1 to 1000000 (for example: 3)",
+    ),
     ("limit.release=Body", "\"Body\" is not body or headers; did you mean `body`?"),
     ("limit.on_abort=", "\"\" is not finish or cancel"),
     ("limit.abandon_timeout=0", "0 is out of range: 1ms to 1d"),
@@ -324,7 +370,17 @@ const WRONG_VALUES: &[(&str, &str)] = &[
         "1MiB is more than http.max_header_bytes (32KiB), which includes the target",
     ),
     ("admin.listen=127.0.0.1:8000", "127.0.0.1:8000 is taken by listen"),
+    ("limit.algorithm=bbr", "\"bbr\" is not auto, aimd, vegas or gradient2"),
 ];
+
+#[test]
+fn the_bounds_of_a_limit_that_is_found_are_in_order() {
+    let auto = || Given::default().arguments("app:8080", "auto");
+    let errors = auto().set("limit.min=20").set("limit.max=10").errors();
+    assert!(errors.contains("limit.min: 20 is more than limit.max (10)"), "{errors}");
+    // A start beyond the bounds begins at the bound.
+    assert_eq!(auto().set("limit.max=5").good().settings.limit.ceiling().get(), 5);
+}
 
 #[test]
 fn every_wrong_value_is_refused_by_name() {
@@ -358,22 +414,17 @@ fn wrong_arguments_are_called_arguments() {
         (
             "app:8080",
             "abc",
-            "error: the concurrency argument: \"abc\" is not a whole number from 1 to 1000000 (for example: 3)",
+            "error: the concurrency argument: \"abc\" is not \"auto\" or a whole number from 1 to 1000000 (for example: 3)",
         ),
         (
             "app:8080",
             "0",
-            "error: the concurrency argument: 0 is not a whole number from 1 to 1000000 (for example: 3)",
+            "error: the concurrency argument: 0 is not \"auto\" or a whole number from 1 to 1000000 (for example: 3)",
         ),
         (
             "app:8080",
             "-1",
-            "error: the concurrency argument: -1 is not a whole number from 1 to 1000000 (for example: 3)",
-        ),
-        (
-            "app:8080",
-            "auto",
-            "error: the concurrency argument: auto is not available yet in this version; give a number, for example 3",
+            "error: the concurrency argument: -1 is not \"auto\" or a whole number from 1 to 1000000 (for example: 3)",
         ),
         (
             "https://app",
@@ -440,19 +491,29 @@ fn mistakes_in_a_file_have_places() {
         ("listen = []", "1:10: listen: an empty list would accept no clients"),
         (
             "[limit]\nconcurrency = \"3\"",
-            "2:15: limit.concurrency: \"3\" is not a whole number from 1 to 1000000 (for example: 3)",
+            "2:15: limit.concurrency: \"3\" is not \"auto\" or a whole number from 1 to 1000000 (for example: 3)",
         ),
         (
             "[limit]\nconcurrency = 2026-01-01",
-            "2:15: limit.concurrency: a date is not a whole number from 1 to 1000000 (for example: 3)",
+            "2:15: limit.concurrency: a date is not \"auto\" or a whole number from 1 to 1000000 (for example: 3)",
         ),
         (
             "max_connections = 99999999999999999999999999999999999999999",
             "1:19: max_connections: 100000000000000000000000000000000000000000 is not a whole number from 1 to 1000000",
         ),
+        ("upstream = []", "1:12: upstream: an empty list sends requests nowhere (try \"app:8080\")"),
+        ("upstream = [\"a:1\", \"http://a:1\"]", "1:12: upstream: \"a:1\" is given twice"),
         (
-            "upstream = [\"a\"]",
-            "1:12: upstream: a list of upstreams is not available yet in this version; give one",
+            "upstream = [\"a:1\", \"srv:10.0.0.1\"]",
+            "1:12: upstream: \"srv:10.0.0.1\" is not a service's name (try \"srv:_http._tcp.app.example\")",
+        ),
+        (
+            "[breaker]\nstatuses = [500, 200]",
+            "2:12: breaker.statuses: a list is not a list of status codes from 400 to 599",
+        ),
+        (
+            "[breaker]\nopen = \"5m\"\nmax_open = \"4m\"",
+            "3:12: breaker.max_open: 4m is less than breaker.open (5m)",
         ),
         ("é = 1\n\"ü\" = 2", "1:1"),
     ] {

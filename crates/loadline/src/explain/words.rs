@@ -12,7 +12,7 @@ use crate::config::{self, units};
 
 /// What stands in the way, or does not; one sentence each.
 pub(super) fn sentences(case: &Case<'_>) -> Vec<String> {
-    [class(case), trust(case), deadline(case), verdict(case), prediction(case), dry_run(case)]
+    [class(case), trust(case), deadline(case), verdict(case), limit(case), prediction(case), dry_run(case)]
         .into_iter()
         .flatten()
         .collect()
@@ -46,6 +46,26 @@ fn class(case: &Case<'_>) -> Option<String> {
             ", judged as {}: it is a retry while fresh {class} work is shed",
             case.explanation.class
         );
+    }
+    Some(text + ".")
+}
+
+/// Only of a limit that was found: one that was given explains itself.
+fn limit(case: &Case<'_>) -> Option<String> {
+    let limiter = &case.limiter;
+    if limiter.law == "fixed" {
+        return None;
+    }
+    let mut text = format!("The limit is {}, found by {}", limiter.limit, limiter.law);
+    match (limiter.changes.last(), case.limit_since) {
+        (Some(change), Some(since)) => {
+            let since = since.as_secs();
+            let _ = write!(text, ": {} until {since} s ago ({})", change.from, change.why.as_str());
+        }
+        _ => text.push_str(", and has not changed yet"),
+    }
+    if let Some((low, high)) = limiter.arms {
+        let _ = write!(text, "; {low} and {high} are being compared");
     }
     Some(text + ".")
 }

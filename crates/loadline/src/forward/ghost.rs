@@ -7,7 +7,6 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 
@@ -19,15 +18,15 @@ use tokio::time::Instant;
 use super::response::Phase;
 use crate::buffers::{BUFFER, Outbox, poll_read_into};
 use crate::exchange::Waste;
-use crate::upstream::{Connection, Upstream};
+use crate::upstream::{Connection, Pick};
 use crate::watchdog::Watchdog;
 use crate::worker::Worker;
 
 /// An exchange without a client.
 pub(crate) struct Ghost {
     pub(crate) connection: Connection,
-    /// Whose pool it goes back to.
-    pub(crate) upstream: Arc<Upstream>,
+    /// The endpoint that works on it.
+    pub(crate) pick: Pick,
     /// The complete rest of the request.
     pub(crate) to_upstream: Outbox,
     pub(crate) from_upstream: Vec<u8>,
@@ -57,10 +56,11 @@ impl Ghost {
             }
             // The connection first: whoever gets the slot must find it, not open one more.
             if reusable {
-                self.upstream.pool.give(worker.id, self.connection);
+                self.pick.endpoint().pool.give(worker.id, self.connection);
             } else {
                 drop(self.connection);
             }
+            drop(self.pick);
             if let Some(permit) = self.permit {
                 permit.complete(self.outcome);
             }

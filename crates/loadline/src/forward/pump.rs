@@ -12,6 +12,7 @@
 mod clock;
 mod response;
 
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use loadline_h1::{OutFraming, RequestKind, Version};
@@ -24,7 +25,7 @@ use crate::client::{BodyError, Client, ClientIo, RequestBody};
 use crate::exchange::Exchange;
 use crate::hold;
 use crate::live::Live;
-use crate::upstream::Connection;
+use crate::upstream::{Connection, Endpoint, Pick, Retry};
 use crate::worker::Worker;
 
 /// How an exchange ended.
@@ -40,14 +41,27 @@ pub(crate) enum End {
     Invalid,
     /// The response broke off after its head went to the client.
     Truncated,
-    /// No response, or no more of it, within `timeouts.upstream`.
-    TimedOut,
+    /// The endpoint's loadline turned the request away, and it may go elsewhere.
+    TurnedAway,
+    /// No response, or no more of it, within `timeouts.upstream` or another bound. `blame`: whether that is the endpoint's fault.
+    TimedOut { blame: bool },
     /// The client has left.
     ClientGone,
     /// The client owes body bytes, or does not read, for too long or too slowly.
     ClientSlow,
     /// The client's body framing is broken.
     ClientRefused(loadline_h1::Refusal),
+}
+
+/// Where a request has been, and how far it may go.
+#[derive(Clone, Copy)]
+pub(crate) struct Route<'a> {
+    /// Endpoints that had their chance before.
+    pub(crate) tried: &'a [Arc<Endpoint>],
+    /// Whether the request may be sent a second time.
+    pub(crate) repeatable: bool,
+    /// When the answer has to be complete.
+    pub(crate) total: Option<Instant>,
 }
 
 pub(crate) struct Pump<'a, S> {
@@ -66,6 +80,18 @@ pub(crate) struct Pump<'a, S> {
     /// Taken when the exchange with the upstream is over.
     pub(crate) connection: Option<Connection>,
     pub(crate) permit: Option<Permit>,
+    /// The endpoint, likewise.
+    pub(crate) pick: Option<Pick>,
+    /// Endpoints that had their chance before.
+    tried: &'a [Arc<Endpoint>],
+    /// Whether the request may be sent a second time, to another endpoint.
+    repeatable: bool,
+    /// The leave to do so.
+    pub(crate) retry: Option<Retry>,
+    /// When the answer has to be complete.
+    total: Option<Instant>,
+    /// When the request began to go to the endpoint.
+    began: Instant,
     pub(crate) phase: Phase,
     /// How the body goes to the client.
     out: OutFraming,
@@ -102,7 +128,9 @@ impl<'a, S: ClientIo> Pump<'a, S> {
         exchange: &'a mut Exchange,
         body: &'a mut RequestBody,
         connection: Connection,
+        pick: Pick,
         permit: Permit,
+        route: Route<'a>,
         now: Instant,
     ) -> Self {
         let head = &scratch.head;
@@ -128,6 +156,12 @@ impl<'a, S: ClientIo> Pump<'a, S> {
             streaming,
             connection: Some(connection),
             permit: Some(permit),
+            pick: Some(pick),
+            tried: route.tried,
+            repeatable: route.repeatable,
+            retry: None,
+            total: route.total,
+            began: now,
             phase: Phase::Head,
             out: OutFraming::None,
             answered: false,

@@ -3,12 +3,13 @@
 //! Both are written here because the formats differ in one point that a library for either gets wrong for the other:
 //! OpenMetrics names a counter's family without `_total`, Prometheus' own format with it.
 
+use std::borrow::Cow;
 use std::fmt::{Display, Write as _};
 use std::sync::atomic::Ordering;
 
-use loadline_core::{Class, Reason, RouteId};
+use loadline_core::{Class, LimiterSnapshot, Reason, RouteId};
 
-use super::{Gone, Histogram, METHODS, UpstreamResult, Waste, WorkerMetrics};
+use super::{Gone, Histogram, METHODS, Repeat, UpstreamResult, Waste, WorkerMetrics, endpoints};
 use crate::live::Live;
 use crate::process::{self, Process};
 use crate::routes::Routes;
@@ -45,6 +46,7 @@ pub(crate) fn render(shared: &Shared, format: Format) -> String {
     let mut page = Page { text: String::with_capacity(16 * 1024), format, family: "" };
     requests(&mut page, &total, &live.routes);
     admission(&mut page, shared, &live, process, &total);
+    endpoints::write(&mut page, &live.upstream);
     shadow(&mut page, &live);
     connections(&mut page, shared, &live);
     own(&mut page, process, &live);
@@ -71,14 +73,15 @@ fn requests(page: &mut Page, total: &WorkerMetrics, routes: &Routes) {
         page.buckets(&[("method", METHODS[*method as usize]), ("path", place.name(routes))], histogram);
     }
     page.counter("upstream_requests_total", "Exchanges with the upstream, by how they ended.");
-    for result in UpstreamResult::ALL {
+    for result in UpstreamResult::ASKED {
         page.sample(&[("result", result.as_str())], total.upstream[result as usize].count());
     }
+    page.sample(&[("result", UpstreamResult::BreakerOpen.as_str())], total.breaker_open);
     page.histogram(
         "upstream_request_duration_seconds",
         "From the request's first byte to the upstream to the last byte of its response.",
     );
-    for result in UpstreamResult::ALL {
+    for result in UpstreamResult::ASKED {
         page.buckets(&[("result", result.as_str())], &total.upstream[result as usize]);
     }
     page.counter(
@@ -88,8 +91,10 @@ fn requests(page: &mut Page, total: &WorkerMetrics, routes: &Routes) {
     for (status, count) in &total.refused {
         page.sample(&[("status", &status.to_string())], count);
     }
-    page.counter("loadline_upstream_retries_total", "Requests sent again after a kept connection had died.");
-    page.sample(&[], total.retries);
+    page.counter("loadline_upstream_retries_total", "Requests sent once more, by why.");
+    for repeat in Repeat::ALL {
+        page.sample(&[("reason", repeat.as_str())], total.repeats[repeat as usize]);
+    }
     page.counter("loadline_client_disconnects_total", "Clients that left before they had their answer.");
     for stage in Gone::ALL {
         page.sample(&[("stage", stage.as_str())], total.disconnects[stage as usize]);
@@ -152,8 +157,9 @@ fn admission(page: &mut Page, shared: &Shared, live: &Live, process: &Process, t
     }
     page.gauge("loadline_concurrency_limit", "Requests that may hold a slot at once.");
     page.sample(&[], gate.limit);
-    page.gauge("loadline_effective_limit", "Slots there are by now: fewer than the limit while warming up.");
+    page.gauge("loadline_effective_limit", "Slots there are now: fewer than the limit while warming up, others while an adaptive limit tries another one.");
     page.sample(&[], gate.effective_limit);
+    limiter(page, &gate.limiter);
     page.gauge("loadline_predicted_wait_seconds", "How long a request that comes now would wait for a slot.");
     for class in Class::QUEUED {
         page.sample(&[("priority", class.as_str())], gate.class(class).predicted_wait.as_secs_f64());
@@ -234,6 +240,27 @@ fn admission(page: &mut Page, shared: &Shared, live: &Live, process: &Process, t
     page.sample(&[], shared.abandoned.load(Ordering::Relaxed));
 }
 
+/// The limit as its law sees it. A fixed one has no elasticity.
+fn limiter(page: &mut Page, limiter: &LimiterSnapshot) {
+    page.gauge("loadline_limiter_limit_max", "The limit never goes above.");
+    page.sample(&[], limiter.max);
+    page.counter("loadline_limit_changes_total", "Changes of the limit that the limiter stands by.");
+    page.sample(&[("direction", "up")], limiter.raised);
+    page.sample(&[("direction", "down")], limiter.lowered);
+    page.gauge(
+        "loadline_limiter_elasticity",
+        "By what power of the limit throughput grew when last tried: 1 in proportion, 0 not at all.",
+    );
+    page.sample(&[], limiter.elasticity.unwrap_or(f64::NAN));
+    page.gauge("loadline_limiter_elasticity_error", "Standard error of the elasticity.");
+    page.sample(&[], limiter.standard_error.unwrap_or(f64::NAN));
+    page.gauge(
+        "loadline_limiter_bound_ratio",
+        "Share of the time in which the limit was in the way, lately.",
+    );
+    page.sample(&[], limiter.bound.unwrap_or(f64::NAN));
+}
+
 /// What the settings that are not obeyed would have done.
 fn shadow(page: &mut Page, live: &Live) {
     page.gauge("loadline_dry_run", "1 while everybody is forwarded at once, whatever is decided.");
@@ -301,7 +328,7 @@ enum Count {
 fn connections(page: &mut Page, shared: &Shared, live: &Live) {
     page.gauge("loadline_connections", "Open connections, by side.");
     page.sample(&[("side", "client")], shared.connections.load(Ordering::Relaxed));
-    page.sample(&[("side", "upstream")], live.upstream.pool.open());
+    page.sample(&[("side", "upstream")], live.upstream.connections());
     page.gauge("loadline_max_connections", "Client connections that may be open.");
     page.sample(&[], live.settings.max_connections);
     page.gauge("loadline_tunnels", "Upgraded connections.");
@@ -339,14 +366,14 @@ fn own(page: &mut Page, process: &Process, live: &Live) {
 }
 
 /// The text being written.
-struct Page {
+pub(super) struct Page {
     text: String,
     format: Format,
     family: &'static str,
 }
 
 impl Page {
-    fn counter(&mut self, name: &'static str, help: &str) {
+    pub(super) fn counter(&mut self, name: &'static str, help: &str) {
         let family = match self.format {
             Format::Prometheus => name,
             Format::OpenMetrics => name.trim_end_matches("_total"),
@@ -355,7 +382,7 @@ impl Page {
         self.family = name;
     }
 
-    fn gauge(&mut self, name: &'static str, help: &str) {
+    pub(super) fn gauge(&mut self, name: &'static str, help: &str) {
         self.describe(name, help, "gauge");
         self.family = name;
     }
@@ -369,7 +396,7 @@ impl Page {
         let _ = writeln!(self.text, "# HELP {family} {help}\n# TYPE {family} {kind}");
     }
 
-    fn sample(&mut self, labels: &[(&str, &str)], value: impl Display) {
+    pub(super) fn sample(&mut self, labels: &[(&str, &str)], value: impl Display) {
         self.line("", labels, None, value);
     }
 
@@ -389,13 +416,21 @@ impl Page {
         let all = labels.iter().copied().chain(bound.map(|bound| ("le", bound)));
         let mut open = '{';
         for (name, value) in all {
-            // Label values are names of ours: nothing to escape.
-            let _ = write!(self.text, "{open}{name}=\"{value}\"");
+            let _ = write!(self.text, "{open}{name}=\"{}\"", escaped(value));
             open = ',';
         }
         if open == ',' {
             self.text.push('}');
         }
         let _ = writeln!(self.text, " {value}");
+    }
+}
+
+/// A label's value. Names of ours have nothing to escape; the path of a unix socket may.
+fn escaped(value: &str) -> Cow<'_, str> {
+    if value.contains(['\\', '"', '\n']) {
+        value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n").into()
+    } else {
+        value.into()
     }
 }

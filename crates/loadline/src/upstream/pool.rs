@@ -1,13 +1,13 @@
-//! Connections to the upstream, kept between requests.
+//! Connections to one endpoint, kept between requests.
 //!
 //! A connection belongs to a permit: whoever holds a permit may hold one connection, so that the upstream never sees
-//! more connections than the limit (and the bypass cap) allow. That matters for the thread-per-connection app, whose
+//! more connections than the limit (and the bypass cap) allow, nor more than `balance.max_per_endpoint`. That matters for the thread-per-connection app, whose
 //! worker is taken by an idle connection as much as by a busy one. Each worker keeps its own idle ones, newest first
 //! (the warmest), because a stream is cheapest on the runtime where it was opened; only when a worker has none and
 //! the process has already as many open as it may does it take one over from another worker.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -43,9 +43,12 @@ struct Idle {
     since: Instant,
 }
 
+/// One endpoint's connections.
 pub(crate) struct Pool {
     idle: Box<[Mutex<Vec<Idle>>]>,
     open: Arc<AtomicUsize>,
+    /// The endpoint is gone: nothing is kept any more.
+    retired: AtomicBool,
 }
 
 impl Connection {
@@ -58,7 +61,11 @@ impl Connection {
 
 impl Pool {
     pub(crate) fn new(workers: usize) -> Self {
-        Self { idle: (0..workers).map(|_| Mutex::default()).collect(), open: Arc::default() }
+        Self {
+            idle: (0..workers).map(|_| Mutex::default()).collect(),
+            open: Arc::default(),
+            retired: false.into(),
+        }
     }
 
     /// Connections open or being opened at the moment, idle ones included.
@@ -66,15 +73,10 @@ impl Pool {
         self.open.load(Ordering::Relaxed)
     }
 
-    /// A usable idle connection to one of `peers` (any, when empty), from this worker, or from another one when
-    /// `allowed` are open already; else the right to open one.
-    pub(crate) fn checkout(
-        &self,
-        worker: usize,
-        peers: &[SocketAddr],
-        allowed: usize,
-    ) -> Result<Connection, Room> {
-        if let Some(own) = self.take_from(worker, peers) {
+    /// A usable idle connection, from this worker, or from another one when `allowed` are open already; else the right
+    /// to open one.
+    pub(crate) fn checkout(&self, worker: usize, allowed: usize) -> Result<Connection, Room> {
+        if let Some(own) = self.take_from(worker) {
             return Ok(own);
         }
         // At the limit, somebody has an idle one; it may move between two workers while it is looked for.
@@ -82,7 +84,7 @@ impl Pool {
             if let Some(room) = self.reserve(allowed) {
                 return Err(room);
             }
-            if let Some(taken) = self.take_over(worker, peers) {
+            if let Some(taken) = self.take_over(worker) {
                 return Ok(taken);
             }
         }
@@ -110,9 +112,9 @@ impl Pool {
         reserved.is_ok().then(|| Room(Arc::clone(&self.open)))
     }
 
-    fn take_over(&self, worker: usize, peers: &[SocketAddr]) -> Option<Connection> {
+    fn take_over(&self, worker: usize) -> Option<Connection> {
         (0..self.idle.len()).filter(|other| *other != worker).find_map(|other| {
-            let Connection { io, peer, reused, addresses, room } = self.take_from(other, peers)?;
+            let Connection { io, peer, reused, addresses, room } = self.take_from(other)?;
             io.rehome().ok().map(|io| Connection { io, peer, reused, addresses, room })
         })
     }
@@ -120,7 +122,19 @@ impl Pool {
     /// Keeps `connection` for the next request of this worker.
     pub(crate) fn give(&self, worker: usize, mut connection: Connection) {
         connection.reused = true;
-        self.shard(worker).push(Idle { connection, since: Instant::now() });
+        let mut shard = self.shard(worker);
+        // Looked at under the lock that retiring takes: it finds what came before, and what comes after finds it.
+        if !self.retired.load(Ordering::Relaxed) {
+            shard.push(Idle { connection, since: Instant::now() });
+        }
+    }
+
+    /// Closes what idles, now and from now on.
+    pub(crate) fn retire(&self) {
+        self.retired.store(true, Ordering::Relaxed);
+        for worker in 0..self.idle.len() {
+            self.shard(worker).clear();
+        }
     }
 
     /// Closes this worker's idle connections that the upstream has closed, that are older than `max_idle`, or that
@@ -134,11 +148,10 @@ impl Pool {
         });
     }
 
-    fn take_from(&self, worker: usize, peers: &[SocketAddr]) -> Option<Connection> {
+    fn take_from(&self, worker: usize) -> Option<Connection> {
         let mut shard = self.shard(worker);
         while let Some(Idle { connection, .. }) = shard.pop() {
-            let wanted = connection.peer.is_none_or(|peer| peers.is_empty() || peers.contains(&peer));
-            if wanted && connection.io.is_quiet() {
+            if connection.io.is_quiet() {
                 return Some(connection);
             }
         }

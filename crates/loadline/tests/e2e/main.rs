@@ -7,12 +7,16 @@ mod support;
 
 mod abort;
 mod admin;
+mod auto;
 mod bodies;
+mod breaker;
 mod bypass;
 mod config;
 mod connections;
 mod deadlines;
+mod discovery;
 mod dry_run;
+mod endpoints;
 mod errors;
 mod explain;
 mod hints;

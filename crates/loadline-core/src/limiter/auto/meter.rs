@@ -2,6 +2,9 @@
 
 use crate::limiter::Load;
 
+/// What is left of a measurement when the next one is added: about six count.
+const KEPT: f64 = 0.85;
+
 /// Work, time and slots in use at one limit.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Meter {
@@ -39,6 +42,17 @@ impl Meter {
 
     pub(super) fn waste(&mut self) {
         self.wasted += 1;
+    }
+
+    /// Makes what was measured count for less.
+    pub(super) fn fade(&mut self) {
+        self.work *= KEPT;
+        self.squares *= KEPT;
+        self.answered = (f64::from(self.answered) * KEPT) as u32;
+        self.wasted = (f64::from(self.wasted) * KEPT) as u32;
+        self.nanos = (self.nanos as f64 * KEPT) as u64;
+        self.area *= KEPT;
+        self.bound = (self.bound as f64 * KEPT) as u64;
     }
 
     pub(super) fn add(&mut self, other: &Self) {

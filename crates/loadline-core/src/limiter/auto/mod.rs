@@ -19,8 +19,8 @@
 //! # When it acts
 //! - Only while the limit is in the way, nearly all of the time: what an application shaped says nothing about the limit. An
 //!   unused limit neither rises nor falls.
-//! - A trial of a lower limit costs throughput when the limit was right. Such cost is measured, and the next trial of the kind waits until
-//!   the loss is at most [`BUDGET`] of the throughput. So it is rare when it is expensive, and frequent when it is free.
+//! - A trial of a lower limit costs throughput when the limit was right. It is paid from an account that grows with time, so that all trials
+//!   together lose at most 1 % of the throughput: they are rare when they are expensive, and frequent when they are free.
 //! - When throughput changes abruptly, widths and waiting times are forgotten, and a trial begins at once: a lower limit by as much as
 //!   throughput fell, or a doubled one.
 //! - When most of what was admitted times out or is given up, there is nothing to compare; the limit goes down.
@@ -31,6 +31,7 @@
 //! long enough to be noticed stays as it is.
 
 mod meter;
+mod tuning;
 mod verdict;
 mod weights;
 
@@ -40,39 +41,14 @@ use super::{Facts, LimitRange, Load, Sample, Why};
 use crate::{Duration, Instant, Outcome, time::nanos};
 
 use meter::Meter;
-use verdict::{Comparison, Dispersion, Verdict};
+use tuning::{
+    BOUND, BUDGET, CHEAP, COARSE, CUT, FEWEST_ROUNDS, FIRST_CREDIT, LIKELY, LONGEST_PAUSE, LONGEST_PAUSE_UP,
+    LONGEST_PERIOD, LONGEST_TRIAL, LONGEST_TRIAL_LOW, LONGEST_TRIAL_UP, MOST_CREDIT, NARROWER, NARROWEST,
+    NARROWEST_UP, OVERLOADED, OVERLOADED_ANSWERS, OVERLOADED_AT_LAST, PERIOD, PERIOD_ANSWERS, SHOCK,
+    SHOCK_ANSWERS, SHOCK_ERRORS, SHORTEST_PERIOD, SOONEST, SOONEST_DROPPED, WIDER, WIDEST, WIDEST_DOWN,
+};
+use verdict::{Comparison, Dispersion, Growth, Verdict, answers_needed};
 use weights::Weights;
-
-/// The share of the throughput that trials may cost.
-const BUDGET: f64 = 0.01;
-/// Share of the time in which the limit must have been in the way.
-const BOUND: f64 = 0.9;
-/// A period lasts so many service times after it has settled: alternating more often would leave less to count, more seldom
-/// would take a service that changes for an effect of the limit.
-const PERIOD: f64 = 4.0;
-/// A verdict needs so many service times: workers that finish together look like speed until they have finished twice.
-const SOONEST: f64 = 2.0;
-/// Answers that a period is given time for.
-const PERIOD_ANSWERS: u32 = 32;
-/// A period is over after this long whatever happens.
-const LONGEST_PERIOD: Duration = Duration::from_secs(2);
-/// Shortest period.
-const SHORTEST_PERIOD: Duration = Duration::from_millis(20);
-/// A trial that is not clear after so many periods is given up.
-const ROUNDS: u32 = 16;
-/// The narrowest and the widest trial, as a share of the limit.
-const NARROWEST: f64 = 0.1;
-const WIDEST: f64 = 1.0;
-/// After a trial that changed the limit the next is wider by this, else narrower.
-const WIDER: f64 = 1.5;
-const NARROWER: f64 = 0.5;
-/// Longest time between trials of a kind that cost nothing.
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-/// Throughput changed abruptly: by this factor (as a logarithm), and so many standard errors.
-const SHOCK: f64 = 0.3;
-const SHOCK_ERRORS: f64 = 4.0;
-/// What is left of the limit when most of what was admitted is wasted.
-const CUT: f64 = 0.7;
 
 /// Settings of [`LimiterSettings::Auto`](crate::LimiterSettings::Auto).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -106,12 +82,24 @@ pub(super) struct Auto {
     held: f64,
     compared: Option<Comparison>,
     bound: f64,
+    /// Since when the limit has been in the way without a break.
+    bound_since: Option<Instant>,
+    /// Time's worth of throughput that trials may lose, in nanoseconds.
+    credit: f64,
+    /// The limit before the last abrupt fall of throughput, until it is reached again.
+    former: Option<u32>,
+    /// Whether it did harm to try that.
+    former_is_dear: bool,
+    /// Whether throughput has just changed abruptly, so that the next period should be short.
+    shocked: bool,
 }
 
 /// Another limit that is being tried.
 #[derive(Clone, Copy, Debug)]
 struct Trial {
     level: u32,
+    /// What it must give to be adopted, or cost not to be.
+    growth: Growth,
     /// Whether it is in force now, and not the limit it is compared with.
     on: bool,
     began: Instant,
@@ -162,6 +150,11 @@ impl Auto {
             held: 0.0,
             compared: None,
             bound: 0.0,
+            bound_since: None,
+            credit: nanos(FIRST_CREDIT) as f64,
+            former: None,
+            former_is_dear: false,
+            shocked: false,
         }
     }
 
@@ -219,6 +212,12 @@ impl Auto {
         let from = std::mem::replace(&mut self.seen, now);
         let elapsed = now.nanos_since(from);
         if elapsed > 0 {
+            self.credit = (self.credit + BUDGET * elapsed as f64).min(nanos(MOST_CREDIT) as f64);
+            if load.bound {
+                self.bound_since.get_or_insert(from);
+            } else {
+                self.bound_since = None;
+            }
             self.elapse(from, now, load);
         }
         Why::Law
@@ -269,35 +268,46 @@ impl Auto {
         }
     }
 
-    /// One service time, so that who was admitted before has left.
+    /// One service time, so that who was admitted before has left. Under a lower limit it is shorter if it is long because of how
+    /// many there were, and else a part of it has passed while they became fewer.
     fn settling(&self) -> Duration {
-        Duration::from_nanos((self.held as u64).min(nanos(LONGEST_PERIOD)))
+        let share = match &self.trial {
+            Some(trial) if trial.on && trial.level < self.limit => {
+                f64::from(trial.level) / f64::from(self.limit)
+            }
+            _ => 1.0,
+        };
+        Duration::from_nanos(((self.held * share) as u64).min(nanos(LONGEST_PERIOD)))
     }
 
     /// What the numbers say by now.
     fn decide(&mut self, now: Instant) -> Why {
         let meter = self.period.meter;
-        let elapsed = meter.nanos as f64;
-        let all = elapsed >= nanos(SHORTEST_PERIOD) as f64
-            && elapsed >= PERIOD * self.held
-            && meter.answered >= PERIOD_ANSWERS
+        let answered = f64::from(meter.answered + meter.wasted);
+        let all = meter.nanos >= nanos(SHORTEST_PERIOD)
+            && answered >= if self.shocked { SOONEST } else { PERIOD } * meter.level()
+            && (self.shocked || meter.answered + meter.wasted >= PERIOD_ANSWERS)
             || meter.nanos >= nanos(LONGEST_PERIOD);
         if let Some(trial) = &self.trial
             && trial.on
         {
             let mut tried = trial.meter;
             tried.add(&meter);
-            if tried.nanos as f64 >= SOONEST * self.held
-                && let Some(why) = self.judge(now, &tried)
+            let rounds = f64::from(tried.answered + tried.wasted) / tried.level().max(1.0);
+            if rounds >= SOONEST_DROPPED
+                && let Some(why) = self.judge(now, &tried, rounds >= SOONEST)
             {
                 return why;
             }
+        } else if self.is_shock(&meter) {
+            self.react_to_shock(now, &meter);
+            return Why::Law;
         }
         if all { self.end_period(now) } else { Why::Law }
     }
 
     /// Ends the trial if what was measured so far is clear.
-    fn judge(&mut self, now: Instant, tried: &Meter) -> Option<Why> {
+    fn judge(&mut self, now: Instant, tried: &Meter, adoptable: bool) -> Option<Why> {
         let trial = self.trial?;
         let up = trial.level > self.limit;
         let compared = if up {
@@ -306,8 +316,9 @@ impl Auto {
             Comparison::of(tried, &self.base, self.dispersion)
         }?;
         self.compared = Some(compared);
-        match (compared.verdict(), up) {
+        match (compared.verdict(trial.growth), up) {
             (Verdict::Open, _) => None,
+            (Verdict::Grows, true) | (Verdict::Flat, false) if !adoptable => None,
             (Verdict::Grows, true) => {
                 let used = if tried.bound() < BOUND {
                     tried.peak.clamp(self.limit + 1, trial.level)
@@ -326,7 +337,7 @@ impl Auto {
                 Some(Why::NoLoss)
             }
             (Verdict::Flat, true) | (Verdict::Grows, false) => {
-                self.reject(now);
+                self.reject(now, false);
                 Some(Why::Law)
             }
         }
@@ -362,12 +373,36 @@ impl Auto {
         }
         trial.rounds += 1;
         trial.on = !trial.on;
-        if trial.rounds >= ROUNDS {
-            self.reject(now);
-            return Why::Law;
+        let longest = nanos(match self.former {
+            Some(_) => LONGEST_TRIAL_LOW,
+            None if up => LONGEST_TRIAL_UP,
+            None => LONGEST_TRIAL,
+        });
+        if trial.rounds >= FEWEST_ROUNDS && now.nanos_since(trial.began) >= longest {
+            self.trial = Some(trial);
+            return self.lean(now, &trial);
         }
         self.trial = Some(trial);
         self.switch(now);
+        Why::Law
+    }
+
+    /// It took too long. What is likely is done if it is certain enough not to be noise.
+    fn lean(&mut self, now: Instant, trial: &Trial) -> Why {
+        let up = trial.level > self.limit;
+        if let Some(compared) = self.compared
+            && compared.standard_error < LIKELY
+        {
+            if up && compared.elasticity > 0.25 {
+                self.accept(now, trial.level, &trial.meter);
+                return Why::MoreThroughput;
+            }
+            if !up && compared.elasticity < 0.0 {
+                self.accept(now, trial.level, &trial.meter);
+                return Why::NoLoss;
+            }
+        }
+        self.reject(now, true);
         Why::Law
     }
 
@@ -383,45 +418,84 @@ impl Auto {
             self.settle_on(now, cut.min(self.limit));
             return Why::TimedOut;
         }
-        self.notice_shock(now, meter);
-        self.base = *meter;
+        if meter.wasted * 4 > meter.answered && meter.wasted >= 5 && self.is_overloaded(now) {
+            // Fewer at a time would be done sooner: that is worth a trial.
+            self.down.next = now;
+            self.credit = nanos(MOST_CREDIT) as f64;
+            self.went_up = true;
+        }
+        if let Some(usual) = self.usual.replace(*meter) {
+            self.dispersion.learn(&usual, meter);
+        }
+        self.base.fade();
+        self.base.add(meter);
+        self.shocked = false;
         self.begin_trial(now);
         Why::Law
     }
 
-    /// Compares with what was usual.
-    fn notice_shock(&mut self, now: Instant, meter: &Meter) {
-        if let Some(usual) = self.usual.replace(*meter) {
-            let (before, after) = (usual.rate().max(1e-15), meter.rate().max(1e-15));
-            let y = super::number::ln(after / before);
-            let error = (self.dispersion.get() * (1.0 / usual.count() + 1.0 / meter.count())).sqrt();
-            if y.abs() > SHOCK && y.abs() > SHOCK_ERRORS * error {
-                self.up = Direction { width: WIDEST, next: now, vain: 0 };
-                let fell = (before / after).clamp(1.5, 4.0) - 1.0;
-                self.down = Direction { width: if y < 0.0 { fell } else { 0.5 }, next: now, vain: 0 };
-                // The next trial goes the way that throughput went.
-                self.went_up = y < 0.0;
-                return;
-            }
-            self.dispersion.learn(&usual, meter);
+    /// Whether the limit gives clearly more or less than it used to.
+    fn is_shock(&self, meter: &Meter) -> bool {
+        let Some(usual) = &self.usual else { return false };
+        let (before, after) = (usual.rate().max(1e-15), meter.rate().max(1e-15));
+        let expected = before * meter.nanos as f64;
+        if expected < (SOONEST * usual.level()).max(SHOCK_ANSWERS) || meter.bound() < BOUND {
+            return false;
+        }
+        let y = super::number::ln(after / before);
+        let error = (self.dispersion.get().max(1.0)
+            * (1.0 / usual.count() + 1.0 / meter.count().max(expected.min(1e3))))
+        .sqrt();
+        y.abs() > SHOCK && y.abs() > SHOCK_ERRORS * error
+    }
+
+    fn react_to_shock(&mut self, now: Instant, meter: &Meter) {
+        let Some(usual) = self.usual else { return };
+        let ratio = usual.rate() / meter.rate().max(1e-15);
+        self.give_up(now);
+        self.usual = None;
+        // How long they take now that are in flight, which few of them have shown yet.
+        self.held = self.held.max(meter.level() / meter.rate().max(1e-15));
+        self.up = Direction { width: WIDEST, next: now, vain: 0 };
+        let width = if ratio > 1.0 { (ratio - 1.0).clamp(0.5, WIDEST_DOWN) } else { 0.5 };
+        self.down = Direction { width, next: now, vain: 0 };
+        self.shocked = true;
+        if ratio > 1.0 {
+            // Who was overloaded before tries fewer first, who was not tries more.
+            self.went_up = self.is_overloaded(now);
+            self.bound_since = Some(Instant::ORIGIN);
+            self.credit = nanos(MOST_CREDIT) as f64;
+            self.former = Some(self.limit.max(self.former.unwrap_or(0)));
+            self.former_is_dear = false;
+        } else {
+            self.went_up = false;
         }
     }
 
+    fn is_overloaded(&self, now: Instant) -> bool {
+        // Where little is answered, chance fills the queue for longer.
+        let answers = (OVERLOADED_ANSWERS / self.base.rate().max(1e-15)) as u64;
+        // Nobody gets an answer in time: that is no reason to wait for many.
+        let answers = answers.min(nanos(OVERLOADED_AT_LAST));
+        self.bound_since.is_some_and(|since| now.nanos_since(since) >= nanos(OVERLOADED).max(answers))
+    }
+
     fn begin_trial(&mut self, now: Instant) {
-        let limit = f64::from(self.limit);
-        let higher =
-            ((limit * (1.0 + self.up.width)) as u32).clamp(self.limit + 1, self.max.max(self.limit + 1));
-        let lower = ((limit / (1.0 + self.down.width)) as u32 + 1).min(self.limit.saturating_sub(1));
-        let can_up = higher <= self.max && now >= self.up.next;
-        let can_down = lower >= self.min().get() && now >= self.down.next;
+        let (up, growth) = self.higher();
+        let down = self.lower();
+        let can_up = up > self.limit && now >= self.up.next;
+        let overloaded = self.is_overloaded(now);
+        let can_down =
+            down < self.limit && now >= self.down.next && overloaded && self.loss_below(down) <= self.credit;
         let level = match (can_up, can_down, self.went_up) {
-            (true, false, _) | (true, true, false) => higher,
-            (false, true, _) | (true, true, true) => lower,
+            (true, false, _) | (true, true, false) => up,
+            (false, true, _) | (true, true, true) => down,
             (false, false, _) => return,
         };
         self.went_up = level > self.limit;
         self.trial = Some(Trial {
             level,
+            growth: if level > self.limit { growth } else { Growth::Worthwhile },
             on: true,
             began: now,
             rounds: 0,
@@ -432,6 +506,36 @@ impl Auto {
         self.switch(now);
     }
 
+    /// The next higher limit to try, the present one if there is none, and what it must give.
+    fn higher(&self) -> (u32, Growth) {
+        // Whether what was lost has come back is a coarse question, and asked often.
+        let width = if self.former.is_some() { self.up.width.max(COARSE) } else { self.up.width };
+        let wider = ((f64::from(self.limit) * (1.0 + width)) as u32).max(self.limit + 1);
+        let (level, growth) = match self.former {
+            // In turn, the one that was right before throughput fell.
+            Some(former) if former > self.limit && self.up.vain % 2 == 1 && !self.former_is_dear => {
+                (former, Growth::Proportional)
+            }
+            Some(former) if former > self.limit && self.up.vain > 0 => (wider, Growth::Proportional),
+            _ if self.up.vain == 0 => (wider, Growth::Worthwhile),
+            _ => (wider, Growth::Any),
+        };
+        (level.min(self.max), growth)
+    }
+
+    /// The next lower limit to try; the present one if there is none.
+    fn lower(&self) -> u32 {
+        let lower = (f64::from(self.limit) / (1.0 + self.down.width)) as u32 + 1;
+        lower.min(self.limit - 1).clamp(self.min().get(), self.limit)
+    }
+
+    /// What a trial of this lower limit will lose if throughput is in proportion to the limit.
+    fn loss_below(&self, lower: u32) -> f64 {
+        let ratio = f64::from(self.limit) / f64::from(lower.max(1));
+        let answers = answers_needed(super::number::ln(ratio), self.dispersion);
+        answers * (ratio - 1.0) / self.base.rate().max(1e-15)
+    }
+
     /// The limit in force has changed.
     fn switch(&mut self, now: Instant) {
         self.period = Period { settled: None, began: now, meter: Meter::default() };
@@ -439,6 +543,7 @@ impl Auto {
 
     fn settle_on(&mut self, now: Instant, limit: u32) {
         self.limit = limit;
+        self.former = self.former.filter(|former| *former > limit + limit / 8);
         self.trial = None;
         self.usual = None;
         self.base = Meter::default();
@@ -449,10 +554,11 @@ impl Auto {
         let up = limit > self.limit;
         self.settle_on(now, limit);
         let (this, other) = if up { (&mut self.up, &mut self.down) } else { (&mut self.down, &mut self.up) };
+        // The best one may lie between the two.
+        other.width = (this.width / 2.0).clamp(NARROWEST, WIDEST);
+        (other.next, other.vain) = (now, 0);
         this.width = (this.width * WIDER).min(WIDEST);
         (this.next, this.vain) = (now, 0);
-        other.next = other.next.max(now);
-        other.vain = 0;
         self.went_up = !up;
         // It was measured as well as any.
         self.base = *tried;
@@ -460,18 +566,40 @@ impl Auto {
         self.begin_trial(now);
     }
 
-    fn reject(&mut self, now: Instant) {
+    /// The limit stays. `unclear`: the trial was too narrow to tell.
+    fn reject(&mut self, now: Instant, unclear: bool) {
         let Some(trial) = self.trial.take() else { return };
         let up = trial.level > self.limit;
+        let nanos_tried = trial.gross.nanos as f64;
+        let rate = self.base.rate().max(1e-15);
+        // What chance could have lost as well is not held against it.
+        let chance = (self.dispersion.get() * trial.gross.count()).sqrt() / rate;
+        let lost = (nanos_tried - trial.gross.work() / rate - chance).max(0.0);
+        self.credit = (self.credit - lost).max(0.0);
         let direction = if up { &mut self.up } else { &mut self.down };
         direction.vain += 1;
-        direction.width = (direction.width * NARROWER).max(NARROWEST);
-        let expected = self.base.rate() * trial.gross.nanos as f64;
-        let lost = ((expected - trial.gross.work()) / self.base.rate().max(1e-15)).max(0.0);
+        if unclear {
+            direction.width = (direction.width * WIDER).min(if up { WIDEST } else { WIDEST_DOWN });
+        } else {
+            direction.width *= NARROWER;
+            if up && direction.width < NARROWEST_UP {
+                // Nothing between here and twice as many: begin again, for the service may have changed.
+                direction.width = WIDEST;
+            }
+            direction.width = direction.width.max(NARROWEST);
+        }
         let took = now.nanos_since(trial.began) as f64;
-        let pause = (lost / BUDGET).max((took * f64::from(direction.vain)).min(nanos(LONGEST_PAUSE) as f64));
+        let pause = (took * f64::from(direction.vain)).min(nanos(LONGEST_PAUSE) as f64);
+        let pause = match (up, self.former) {
+            (true, None) => pause.max(lost / BUDGET).min(nanos(LONGEST_PAUSE_UP) as f64),
+            (true, Some(_)) => pause.max(lost / BUDGET).min(nanos(LONGEST_PAUSE) as f64),
+            (false, None) => pause,
+            (false, Some(_)) => pause.max(nanos(LONGEST_PAUSE_UP) as f64),
+        };
+        if lost > CHEAP * nanos_tried && Some(trial.level) == self.former {
+            self.former_is_dear = true;
+        }
         direction.next = now + Duration::from_nanos(pause as u64);
-        self.base = Meter::default();
         self.switch(now);
     }
 

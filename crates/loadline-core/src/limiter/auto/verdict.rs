@@ -5,23 +5,19 @@
 //! ```text
 //! y = ln(X₂ ÷ X₁)      δ = ln(N₂ ÷ N₁)      variance of y = φ (1 ÷ n₁ + 1 ÷ n₂)
 //! elasticity e = y ÷ δ, standard error SE = √variance ÷ δ
-//! evidence = (e − (e₀ + e₁) ÷ 2) × (e₁ − e₀) ÷ SE²
+//! evidence = (e − e₁ ÷ 2) × e₁ ÷ SE²
 //! ```
 //!
-//! That is the logarithm of how much better "throughput grows with elasticity e₁" explains what was seen than "with e₀". It is
+//! That is the logarithm of how much better "throughput grows with elasticity e₁" explains what was seen than "not at all". It is
 //! judged after every answer, and as soon as it is clear it is over: Wald's sequential probability ratio test (1945). φ is how much more
 //! (or less) than chance the counts vary; see [`Dispersion`].
 //!
 //! Worked number: 80 answers at each of two limits that differ by half (δ = 0.405), twice the standard error: 0.158 ÷ 0.405 = 0.39. An
-//! elasticity of 1 is then (1 − 0.2) × 0.3 ÷ 0.152 = 1.6 in evidence: five to one.
+//! elasticity of 1 is then, for e₁ = 0.25, (1 − 0.125) × 0.25 ÷ 0.152 = 1.4 in evidence: four to one.
 
 use super::meter::Meter;
 use crate::limiter::number::ln;
 
-/// Throughput that grows less than this is flat.
-const FLAT: f64 = 0.05;
-/// Throughput that grows more than this is worth more slots.
-const GROWS: f64 = 0.35;
 /// e^2.5: wrong once in twelve.
 const CLEAR: f64 = 2.5;
 
@@ -30,7 +26,24 @@ const CLEAR: f64 = 2.5;
 pub(super) struct Comparison {
     pub(super) elasticity: f64,
     pub(super) standard_error: f64,
+    width: f64,
 }
+
+/// What is looked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Growth {
+    /// By more than a quarter of the share by which the limit differs.
+    Worthwhile,
+    /// By that or by 12 %, however many more slots it takes.
+    Any,
+    /// By the same share.
+    Proportional,
+}
+
+/// An elasticity that is worth more slots.
+const WORTHWHILE: f64 = 0.25;
+/// And so is this, as a logarithm, however much wider the limit is.
+const ANY: f64 = 0.12;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Verdict {
@@ -53,12 +66,17 @@ impl Comparison {
         let ratio = (higher.rate() + floor) / (lower.rate() + floor);
         let y = ln(ratio.clamp(1e-6, 1e6));
         let variance = dispersion.0 * (1.0 / lower.count() + 1.0 / higher.count());
-        Some(Self { elasticity: y / width, standard_error: variance.sqrt() / width })
+        Some(Self { elasticity: y / width, standard_error: variance.sqrt() / width, width })
     }
 
-    pub(super) fn verdict(&self) -> Verdict {
-        let evidence = (self.elasticity - (FLAT + GROWS) / 2.0) * (GROWS - FLAT)
-            / (self.standard_error * self.standard_error);
+    /// Which explains it better: that throughput grows with this elasticity, or that it does not grow at all.
+    pub(super) fn verdict(&self, growth: Growth) -> Verdict {
+        let grows = match growth {
+            Growth::Worthwhile => WORTHWHILE,
+            Growth::Any => WORTHWHILE.min(ANY / self.width),
+            Growth::Proportional => 1.0,
+        };
+        let evidence = (self.elasticity - grows / 2.0) * grows / (self.standard_error * self.standard_error);
         if evidence > CLEAR {
             Verdict::Grows
         } else if evidence < -CLEAR {
@@ -94,4 +112,10 @@ impl Default for Dispersion {
     fn default() -> Self {
         Self(1.0)
     }
+}
+
+/// How many answers it takes at each of two limits to be sure that throughput is in proportion to them, if it is. `width` is the
+/// logarithm of their ratio.
+pub(super) fn answers_needed(width: f64, dispersion: Dispersion) -> f64 {
+    2.0 * dispersion.0 * CLEAR / ((1.0 - WORTHWHILE / 2.0) * WORTHWHILE * width * width)
 }

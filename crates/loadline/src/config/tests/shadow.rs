@@ -19,7 +19,7 @@ fn a_shadow_is_the_settings_in_force_with_the_files_values() {
     let path = file("over.toml", "[limit]\nconcurrency = 9\n");
     let loaded = load(&sources(&path)).unwrap();
     let shadow = loaded.shadow.unwrap();
-    assert_eq!((loaded.settings.limit.concurrency.get(), shadow.limit.concurrency.get()), (3, 9));
+    assert_eq!((loaded.settings.limit.ceiling().get(), shadow.limit.ceiling().get()), (3, 9));
     assert_eq!((shadow.queue.depth, shadow.upstream), (7, loaded.settings.upstream));
     assert_eq!(Given::app().good().shadow, None);
     assert!(

@@ -32,12 +32,21 @@ impl<S: ClientIo> Pump<'_, S> {
         let heard =
             if self.answered { self.upstream_moved.max(self.client_moved) } else { self.upstream_moved };
         // The client waits no longer than its deadline for the answer to begin; one that has begun is let go on.
-        let deadline = self.exchange.binding_deadline().filter(|_| !self.answered);
-        let upstream_due = deadline.map_or(heard + patience, |deadline| (heard + patience).min(deadline.at));
+        let deadline =
+            self.exchange.binding_deadline().filter(|_| !self.answered).map(|deadline| deadline.at);
+        let silent_at = heard + patience;
+        let upstream_due = deadline.map_or(silent_at, |deadline| deadline.min(silent_at));
         let client_due = self.client_moved + timeouts.client;
         let mut next = if reading && !tied && !owes_body { upstream_due } else { client_due };
         if reading && !tied && !owes_body && now >= upstream_due {
-            return Poll::Ready(End::TimedOut);
+            // A client that gives it less time than it may take proves nothing.
+            return Poll::Ready(End::TimedOut { blame: now >= silent_at });
+        }
+        if let Some(total) = self.total.filter(|_| reading) {
+            if now >= total {
+                return Poll::Ready(End::TimedOut { blame: !tied && !owes_body });
+            }
+            next = next.min(total);
         }
         if (unread || owes_body) && now >= client_due {
             return Poll::Ready(End::ClientSlow);
@@ -75,6 +84,6 @@ impl<S: ClientIo> Pump<'_, S> {
     /// harms nobody.
     fn slot_is_wanted(&self) -> bool {
         let gate = self.worker.shared.gate.snapshot();
-        gate.queued > 0 || (gate.queue_depth == 0 && gate.in_flight >= gate.limit)
+        gate.queued > 0 || (gate.queue_depth == 0 && gate.in_flight >= gate.effective_limit)
     }
 }

@@ -1,10 +1,12 @@
 //! The upstream's side of an exchange: reading the response, rewriting it, and the moment when the upstream is done.
 
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use loadline_core::Outcome;
 use loadline_h1::{
-    ForwardResponse, Framing, OutFraming, RequestKind, Version, encode_chunk_header, encode_last_chunk,
+    ForwardResponse, Framing, OutFraming, RequestKind, ResponseHead, Version, encode_chunk_header,
+    encode_last_chunk,
 };
 
 use super::{End, Moved, Pump};
@@ -112,7 +114,7 @@ impl<S: ClientIo> Pump<'_, S> {
                         return Ok(());
                     }
                     *taken += response.len;
-                    self.take_head(rest);
+                    self.take_head(rest)?;
                 }
                 Phase::Body(decoder) => {
                     let step = decoder.decode(rest).map_err(|_| End::Truncated)?;
@@ -143,8 +145,8 @@ impl<S: ClientIo> Pump<'_, S> {
     }
 
     /// Passes a complete head on to the client; `received` begins with it.
-    fn take_head(&mut self, received: &[u8]) {
-        let Scratch { inbox, head, response, to_client, .. } = &mut *self.scratch;
+    fn take_head(&mut self, received: &[u8]) -> Result<(), End> {
+        let Scratch { response, to_client, .. } = &mut *self.scratch;
         if response.is_interim() {
             // Our own 100 was sent when the body was asked for; an HTTP/1.0 client knows no interim responses.
             if response.status != 100 && self.version == Version::Http11 {
@@ -158,8 +160,10 @@ impl<S: ClientIo> Pump<'_, S> {
                 };
                 response.write_forward(received, &mut to_client.bytes, &options);
             }
-            return;
+            return Ok(());
         }
+        self.judge_head(received)?;
+        let Scratch { inbox, head, response, to_client, .. } = &mut *self.scratch;
         self.out = match response.framing {
             Framing::None => OutFraming::None,
             Framing::Length(length) => OutFraming::Length(length),
@@ -203,6 +207,40 @@ impl<S: ClientIo> Pump<'_, S> {
         if self.live.settings.limit.release == Release::Headers {
             self.free_slot(Outcome::Completed);
         }
+        Ok(())
+    }
+
+    /// Tells the endpoint what its final head says of it; a request that was turned away unseen goes elsewhere if it can.
+    fn judge_head(&mut self, received: &[u8]) -> Result<(), End> {
+        let response = &self.scratch.response;
+        let turned_away = turned_away(response, received);
+        let Some(pick) = &mut self.pick else { return Ok(()) };
+        let busy = turned_away == Some(TurnedAway::Busy);
+        pick.answered(&self.live.upstream, response.status, self.began.elapsed(), busy);
+        if turned_away.is_none() || !self.repeatable || !self.whole || !self.body.done() {
+            return Ok(());
+        }
+        let tried = [self.tried, &[Arc::clone(pick.endpoint())]].concat();
+        self.retry = self.live.upstream.retry(&tried);
+        if self.retry.is_none() {
+            return Ok(());
+        }
+        // Its connection is good for the next one if all of the answer is here.
+        let rest = (received.len() - response.len) as u64;
+        let ended = match response.framing {
+            Framing::None => rest == 0,
+            Framing::Length(length) => rest == length,
+            Framing::Chunked | Framing::Close => false,
+        };
+        if ended
+            && response.keep_alive
+            && !self.spoiled
+            && self.scratch.to_upstream.pending() == 0
+            && let Some(connection) = self.connection.take()
+        {
+            pick.endpoint().pool.give(self.worker.id, connection);
+        }
+        Err(End::TurnedAway)
     }
 
     fn upstream_closed(&mut self) -> Result<bool, End> {
@@ -233,12 +271,15 @@ impl<S: ClientIo> Pump<'_, S> {
         }
         let request_sent = self.body.done() && self.scratch.to_upstream.pending() == 0;
         if let Some(connection) = self.connection.take()
+            && let Some(pick) = &self.pick
             && request_sent
             && !self.spoiled
             && self.scratch.response.keep_alive
         {
-            self.live.upstream.pool.give(self.worker.id, connection);
+            pick.endpoint().pool.give(self.worker.id, connection);
         }
+        // The endpoint has room for the next one before the next one gets its slot.
+        self.pick = None;
         self.exchange.upstream_over();
         self.free_slot(outcome);
     }
@@ -248,4 +289,27 @@ impl<S: ClientIo> Pump<'_, S> {
             permit.complete(outcome);
         }
     }
+}
+
+/// What the answer of a loadline of the endpoint's own means. A tenant that has had its share has had it everywhere.
+fn turned_away(response: &ResponseHead, received: &[u8]) -> Option<TurnedAway> {
+    if !matches!(response.status, 503 | 429) {
+        return None;
+    }
+    let said = response.field(received, "proxy-status")?.strip_prefix(b"loadline; error=")?;
+    if said.ends_with(b"details=\"fairness\"") {
+        return None;
+    }
+    // The others say that it cannot reach its application.
+    let busy: [&[u8]; 3] = [b"connection_limit_reached", b"http_request_denied", b"http_request_error"];
+    Some(if busy.iter().any(|error| said.starts_with(error)) { TurnedAway::Busy } else { TurnedAway::Broken })
+}
+
+/// Nothing of the request reached the application.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum TurnedAway {
+    /// It has enough to do.
+    Busy,
+    /// It is not there, or fails.
+    Broken,
 }

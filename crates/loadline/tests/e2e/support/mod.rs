@@ -5,6 +5,7 @@
 //! is reached only when something is broken.
 
 mod client;
+mod dns;
 mod gate;
 mod h2;
 mod process;
@@ -16,6 +17,7 @@ mod upstream;
 use std::time::{Duration, Instant};
 
 pub(crate) use client::{Client, Framing, Response, get, parallel};
+pub(crate) use dns::NameServer;
 pub(crate) use gate::Gate;
 pub(crate) use h2::H2;
 pub(crate) use proxy::Proxy;
@@ -39,6 +41,15 @@ pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     while !condition() {
         assert!(begin.elapsed() < PATIENCE, "did not happen within {PATIENCE:?}: {what}");
         std::thread::sleep(POLL);
+    }
+}
+
+/// Stops a load when the test ends, also when it fails: its threads would run for ever.
+pub(crate) struct Stop<'a>(pub(crate) &'a std::sync::atomic::AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, std::sync::atomic::Ordering::SeqCst);
     }
 }
 

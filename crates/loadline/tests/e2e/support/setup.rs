@@ -45,6 +45,12 @@ impl Setup {
         Self::new(&upstream.addr().to_string(), &concurrency.to_string())
     }
 
+    /// In front of these upstreams with this limit.
+    pub(crate) fn to_all(upstreams: &[&Upstream], concurrency: usize) -> Self {
+        let list: Vec<_> = upstreams.iter().map(|upstream| upstream.addr().to_string()).collect();
+        Self::new(&list.join(","), &concurrency.to_string())
+    }
+
     /// No upstream and no limit.
     pub(crate) fn bare() -> Self {
         Self {

@@ -1,0 +1,114 @@
+//! Limiters before a service in virtual time. Bounds are loose: what is proved is the kind of behaviour, and each run is the
+//! same every time.
+
+mod model;
+
+use std::num::NonZeroU32;
+
+use loadline_core::{AimdSettings, AutoSettings, LimitRange, LimiterSettings};
+use model::{Run, Service, run};
+
+fn auto(start: u32) -> LimiterSettings {
+    let range = LimitRange::starting_at(NonZeroU32::new(start).unwrap());
+    LimiterSettings::Auto(AutoSettings { range })
+}
+
+/// 480 per second from 24 workers.
+fn workers() -> Service {
+    Service::workers(24.0, 0.05)
+}
+
+#[test]
+fn auto_finds_the_knee_of_a_pool_from_below() {
+    let outcomes = run(&Run { limiter: auto(5), ..Run::new(workers(), 960.0, 20.0) });
+    let limit = outcomes.limit(15.0, 20.0);
+    assert!((19.0..=48.0).contains(&limit), "{limit}");
+    assert!(outcomes.goodput(10.0, 20.0) > 0.95 * 480.0, "{}", outcomes.goodput(10.0, 20.0));
+}
+
+#[test]
+fn auto_finds_the_knee_of_a_pool_from_far_above() {
+    let outcomes = run(&Run { limiter: auto(200), ..Run::new(workers(), 960.0, 30.0) });
+    let limit = outcomes.limit(25.0, 30.0);
+    assert!((19.0..=60.0).contains(&limit), "{limit}");
+}
+
+#[test]
+fn auto_never_makes_a_healthy_service_shed() {
+    for (service, start) in
+        [(workers(), 10), (Service::workers(3.0, 0.05), 3), (Service::cpu(4.0, 0.01, 0.03), 10)]
+    {
+        let rate = 0.8 * service.capacity();
+        let steady = Run::new(service, rate, 40.0);
+        let outcomes = run(&Run { limiter: auto(start), ..steady.clone() });
+        // Chance alone makes some leave, whatever the limit.
+        let max = outcomes.limit(39.0, 40.0) as u32;
+        let (lost, fixed) = (outcomes.lost(5.0, 40.0), run(&Run { max, ..steady }).lost(5.0, 40.0));
+        assert!(lost < fixed + 0.005, "{service:?}: {lost}, {fixed} with the limit {max}");
+    }
+}
+
+#[test]
+fn three_workers_at_ten_per_second_give_auto_nothing_to_decide() {
+    let run = run(&Run { limiter: auto(3), ..Run::new(Service::workers(3.0, 0.05), 10.0, 60.0) });
+    assert_eq!(run.admission.snapshot(run.end).limiter.changes, []);
+}
+
+#[test]
+fn auto_keeps_the_limit_of_what_only_became_slower() {
+    let slow = Service { slower: 3.0, ..workers() };
+    let outcomes = run(&Run {
+        limiter: auto(10),
+        service: vec![(0.0, workers()), (20.0, slow)],
+        ..Run::new(workers(), 960.0, 50.0)
+    });
+    assert!(outcomes.limit(30.0, 50.0) > 16.0, "{}", outcomes.limit(30.0, 50.0));
+    assert!(outcomes.goodput(30.0, 50.0) > 0.9 * 160.0, "{}", outcomes.goodput(30.0, 50.0));
+}
+
+#[test]
+fn auto_lowers_the_limit_of_what_lost_parallelism_and_is_back_soon_after_it() {
+    let few = Service { slots: 6.0, ..workers() };
+    let service = vec![(0.0, workers()), (20.0, few), (50.0, workers())];
+    let outcomes = run(&Run { limiter: auto(10), service, ..Run::new(workers(), 960.0, 70.0) });
+    assert!(outcomes.limit(35.0, 50.0) < 16.0, "{}", outcomes.limit(35.0, 50.0));
+    assert!(outcomes.goodput(30.0, 50.0) > 0.9 * 120.0, "{}", outcomes.goodput(30.0, 50.0));
+    assert!(outcomes.goodput(57.0, 70.0) > 0.93 * 480.0, "{}", outcomes.goodput(57.0, 70.0));
+}
+
+#[test]
+fn auto_stays_on_the_good_side_of_a_service_that_thrashes() {
+    let service = Service { knee: 24.0, slope: 0.54, ..workers() };
+    let outcomes = run(&Run { limiter: auto(10), ..Run::new(service, 960.0, 60.0) });
+    assert!(outcomes.goodput(20.0, 60.0) > 0.8 * 480.0, "{}", outcomes.goodput(20.0, 60.0));
+}
+
+/// A first version doubled the limit because throughput had just fallen while the line inside the service had not formed yet.
+#[test]
+fn auto_does_not_take_the_transition_after_a_change_for_the_effect_of_a_trial() {
+    let few = Service { slots: 6.0, ..workers() };
+    let service = vec![(0.0, workers()), (40.0, few)];
+    for seed in 0..4 {
+        let outcomes = run(&Run {
+            seed,
+            limiter: auto(10),
+            service: service.clone(),
+            ..Run::new(workers(), 384.0, 80.0)
+        });
+        assert!(outcomes.goodput(50.0, 80.0) > 0.85 * 120.0, "seed {seed}: {}", outcomes.goodput(50.0, 80.0));
+    }
+}
+
+#[test]
+fn a_limit_that_nobody_needs_does_not_move() {
+    let outcomes = run(&Run { limiter: auto(100), ..Run::new(workers(), 240.0, 30.0) });
+    let limiter = outcomes.admission.snapshot(outcomes.end).limiter;
+    assert_eq!((limiter.limit, limiter.raised + limiter.lowered), (100, 0));
+}
+
+#[test]
+fn aimd_knows_no_better_than_the_latency_it_was_given() {
+    let limiter = LimiterSettings::Aimd(AimdSettings::default());
+    let outcomes = run(&Run { limiter, patience: 3.0, ..Run::new(workers(), 960.0, 40.0) });
+    assert!(outcomes.limit(30.0, 40.0) > 100.0, "nothing took 5 s yet: {}", outcomes.limit(30.0, 40.0));
+}

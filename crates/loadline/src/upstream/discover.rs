@@ -1,0 +1,126 @@
+//! Finding endpoints: each place that was configured is resolved, and resolved again, while the proxy runs.
+//!
+//! A name that does not resolve (yet) stops nothing: requests fail at once with the reason until it does. A failed lookup keeps
+//! the last good addresses, for a name server's hiccup is not an outage. Endpoints that vanish get no more requests; what is in
+//! service there runs to its end.
+//!
+//! When: at least every `dns.refresh`, sooner when an answer of `dns.server` or a service's holds for a shorter time, and when
+//! connections fail.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::Upstream;
+use super::dns::{Answer, Servers};
+use super::place::{Found, Place, endpoints_of};
+use crate::config::settings::{Dns, Upstream as Target, Upstreams};
+
+/// Least time between two resolutions of a name, whatever asks for it: failing connections, or an answer that does not hold.
+const AT_MOST_EVERY: Duration = Duration::from_millis(100);
+
+/// What needs no lookup.
+pub(super) fn literal(target: &Target) -> Option<Found> {
+    match target {
+        Target::Tcp { host, port } => {
+            host.parse::<IpAddr>().ok().map(|ip| Found::at(Place::Tcp(SocketAddr::new(ip, *port))))
+        }
+        Target::Unix(path) => Some(Found::at(Place::Unix(path.clone()))),
+        Target::Demo | Target::Srv(_) => None,
+    }
+}
+
+/// Keeps the endpoints of `upstream` those of `targets`; never returns while one of them is a name.
+pub(crate) async fn keep_resolved(upstream: Arc<Upstream>, targets: Upstreams, dns: Dns) {
+    let known: Vec<_> =
+        targets.targets().iter().map(|target| literal(target).map(|found| vec![found])).collect();
+    let found = Arc::new(Mutex::new(known));
+    publish(&upstream, &found);
+    let mut lookups = JoinSet::new();
+    for (index, target) in targets.targets().iter().enumerate() {
+        if literal(target).is_none() {
+            lookups.spawn(keep_one(
+                Arc::clone(&upstream),
+                target.clone(),
+                dns.clone(),
+                Arc::clone(&found),
+                index,
+            ));
+        }
+    }
+    while lookups.join_next().await.is_some() {}
+}
+
+/// What each target has led to; `None` until it was looked up for the first time.
+type Known = Mutex<Vec<Option<Vec<Found>>>>;
+
+async fn keep_one(upstream: Arc<Upstream>, target: Target, dns: Dns, known: Arc<Known>, index: usize) {
+    loop {
+        // An empty or failed answer keeps the last good one.
+        let answer = look_up(&target, &dns).await.ok().filter(|answer| !answer.found.is_empty());
+        let holds = answer.as_ref().map_or(dns.refresh, |answer| answer.holds.min(dns.refresh));
+        {
+            let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+            match answer {
+                Some(answer) => known[index] = Some(answer.found),
+                None if known[index].is_none() => known[index] = Some(Vec::new()),
+                None => {}
+            }
+        }
+        publish(&upstream, &known);
+        upstream.resolved.notify_waiters();
+        // Failing connections ask for a fresh answer; once in a while is enough.
+        tokio::time::sleep(AT_MOST_EVERY).await;
+        let _ = timeout(holds.saturating_sub(AT_MOST_EVERY), upstream.resolve_now.notified()).await;
+    }
+}
+
+/// Puts in force what is known: all of it, or at first, when there is nothing to lose, any of it.
+fn publish(upstream: &Upstream, known: &Known) {
+    let known = known.lock().unwrap_or_else(PoisonError::into_inner);
+    let complete = known.iter().all(Option::is_some);
+    if complete || upstream.is_empty() {
+        upstream.set_endpoints(known.iter().flatten().flatten().cloned().collect());
+    }
+}
+
+/// The endpoints that a name leads to now.
+pub(super) async fn look_up(target: &Target, dns: &Dns) -> io::Result<Answer<Found>> {
+    match target {
+        Target::Srv(name) => service(name, dns).await,
+        Target::Tcp { host, port } => {
+            let Answer { found, holds } = addresses(host, dns).await?;
+            let found = found.into_iter().map(|ip| SocketAddr::new(ip, *port)).collect();
+            Ok(Answer { found: endpoints_of(found), holds })
+        }
+        Target::Unix(_) | Target::Demo => Ok(Answer { found: Vec::new(), holds: Duration::MAX }),
+    }
+}
+
+/// A service's hosts: those of the best priority. Weights are left to the balance, which knows more.
+async fn service(name: &str, dns: &Dns) -> io::Result<Answer<Found>> {
+    let Answer { found: services, mut holds } = Servers::new(dns.server).services(name).await?;
+    let best = services.iter().map(|service| service.priority).min();
+    let mut found = Vec::new();
+    for service in services.iter().filter(|service| Some(service.priority) == best) {
+        // A host without an address takes nothing from the others.
+        if let Ok(answer) = addresses(&service.host, dns).await {
+            holds = holds.min(answer.holds);
+            let addresses = answer.found.into_iter().map(|ip| SocketAddr::new(ip, service.port)).collect();
+            found.extend(endpoints_of(addresses));
+        }
+    }
+    Ok(Answer { found, holds })
+}
+
+async fn addresses(host: &str, dns: &Dns) -> io::Result<Answer<IpAddr>> {
+    if dns.server.is_some() {
+        return Servers::new(dns.server).addresses(host).await;
+    }
+    let found = tokio::net::lookup_host((host, 0)).await?;
+    Ok(Answer { found: found.map(|address| address.ip()).collect(), holds: Duration::MAX })
+}

@@ -1,0 +1,106 @@
+//! Active health checks: asking endpoints that nobody has asked for a while.
+//!
+//! Why: an endpoint that is out is brought back before a client has to try it, and one that nobody uses is known to be down before
+//! somebody does. When: only when `balance.health.path` is set.
+//!
+//! An endpoint that has answered a request within the interval is not asked: it is well, and its workers may all be busy.
+//! A check that times out under full load would take out the very endpoint that works hardest, and its load would go
+//! to the next one.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use loadline_h1::{Limits, RequestKind, ResponseHead, Status};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, timeout};
+
+use super::endpoint::Endpoint;
+use super::{Upstream, connect};
+use crate::config::settings::Health;
+
+/// Counts of checks in a row.
+#[derive(Default)]
+struct Tally {
+    passed: u32,
+    failed: u32,
+}
+
+/// Checks the endpoints of `upstream` for ever; at once over when there is nothing to ask for.
+pub(crate) async fn keep_checked(upstream: Arc<Upstream>, health: Health, host: String) {
+    let Some(path) = health.path.clone() else {
+        upstream.all_up();
+        return;
+    };
+    let request: Arc<str> =
+        format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: loadline\r\nConnection: close\r\n\r\n")
+            .into();
+    let mut tallies: Vec<(Arc<Endpoint>, Tally)> = Vec::new();
+    let mut ticks = tokio::time::interval(health.interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let endpoints = upstream.endpoints();
+        tallies.retain(|(known, _)| endpoints.iter().any(|endpoint| Arc::ptr_eq(endpoint, known)));
+        let mut checks = JoinSet::new();
+        for endpoint in endpoints {
+            if !tallies.iter().any(|(known, _)| Arc::ptr_eq(known, &endpoint)) {
+                tallies.push((Arc::clone(&endpoint), Tally::default()));
+            }
+            let idle = !endpoint.answered_within(upstream.now(), health.interval);
+            let (request, patience) = (Arc::clone(&request), health.timeout);
+            checks.spawn(async move {
+                let well = !idle || check(&endpoint, &request, patience).await;
+                (endpoint, well)
+            });
+        }
+        while let Some(checked) = checks.join_next().await {
+            let Ok((endpoint, well)) = checked else { continue };
+            let tally = tallies.iter_mut().find(|(known, _)| Arc::ptr_eq(known, &endpoint));
+            if let Some((_, tally)) = tally {
+                judge(&upstream, &endpoint, tally, well, &health);
+            }
+        }
+    }
+}
+
+fn judge(upstream: &Upstream, endpoint: &Endpoint, tally: &mut Tally, well: bool, health: &Health) {
+    *tally = match well {
+        true => Tally { passed: tally.passed.saturating_add(1), failed: 0 },
+        false => Tally { passed: 0, failed: tally.failed.saturating_add(1) },
+    };
+    let down = endpoint.is_down();
+    if down && tally.passed >= health.rise.get() || !down && tally.failed >= health.fall.get() {
+        endpoint.set_down(upstream.now(), !down);
+        upstream.changed.notify_one();
+    }
+}
+
+/// Whether the endpoint answers with 200 to 399 in time.
+async fn check(endpoint: &Endpoint, request: &str, patience: Duration) -> bool {
+    let asked = timeout(patience, ask(endpoint, request, Instant::now() + patience)).await;
+    matches!(asked, Ok(Ok(200..=399)))
+}
+
+/// The status of the answer.
+async fn ask(endpoint: &Endpoint, request: &str, deadline: Instant) -> io::Result<u16> {
+    let (mut stream, _) = connect::once(endpoint, deadline)
+        .await
+        .map_err(|_| io::Error::from(io::ErrorKind::ConnectionRefused))?;
+    stream.write_all(request.as_bytes()).await?;
+    let (mut received, mut head, limits) = (Vec::new(), ResponseHead::default(), Limits::default());
+    loop {
+        if stream.read_buf(&mut received).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let invalid = |_| io::Error::from(io::ErrorKind::InvalidData);
+        while matches!(head.parse(&received, RequestKind::Other, &limits).map_err(invalid)?, Status::Complete)
+        {
+            if !head.is_interim() {
+                return Ok(head.status);
+            }
+            received.drain(..head.len);
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! What is said on stderr about endpoints: one line when one is taken out, one when it is back.
+
+use std::collections::BTreeMap;
+
+use super::{Standing, Upstream};
+
+/// Endpoints that are named at once; of more only the number is told.
+const NAMED: usize = 4;
+
+/// What was said last.
+#[derive(Debug, Default)]
+pub(crate) struct Watch {
+    out: BTreeMap<String, &'static str>,
+}
+
+impl Watch {
+    /// The lines that are due.
+    pub(crate) fn next(&mut self, upstream: &Upstream) -> Vec<String> {
+        let breaker = upstream.has_breakers();
+        let (mut gone, mut back) = (Vec::new(), Vec::new());
+        let sights = upstream.sights();
+        let mut now_out = BTreeMap::new();
+        for sight in &sights {
+            let was = self.out.get(&sight.name).copied();
+            let is = match sight.standing {
+                Standing::Down => Some("its health checks fail"),
+                Standing::Open(_) if breaker => Some("its breaker is open"),
+                Standing::Open(_) => Some("ejected for its failures"),
+                // A failed probe would only say the same again.
+                Standing::Probing => was,
+                // Its time is over and nobody has asked: what it is will show.
+                Standing::Up if was.is_some() && sight.unproven => was,
+                Standing::Up => None,
+            };
+            match (was, is) {
+                (None, Some(why)) => gone.push(format!("endpoint {} is out: {why}", sight.name)),
+                (Some(_), None) => back.push(format!("endpoint {} is back", sight.name)),
+                (Some(_), Some(_)) | (None, None) => {}
+            }
+            if let Some(why) = is {
+                now_out.insert(sight.name.clone(), why);
+            }
+        }
+        self.out = now_out;
+        let left = sights.len() - self.out.len();
+        let total = sights.len();
+        summed(gone, "out", left, total).into_iter().chain(summed(back, "back", left, total)).collect()
+    }
+}
+
+fn summed(mut lines: Vec<String>, what: &str, left: usize, total: usize) -> Vec<String> {
+    if lines.len() > NAMED {
+        let count = lines.len();
+        lines.clear();
+        lines.push(format!("{count} endpoints are {what}"));
+    }
+    if total > 1
+        && let Some(last) = lines.last_mut()
+    {
+        last.push_str(&format!("; {left} of {total} in rotation"));
+    }
+    lines
+}
