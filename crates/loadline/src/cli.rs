@@ -106,8 +106,7 @@ Examples:
   loadline load http://127.0.0.1:8000/ --rate 500/s --duration 30s
   loadline top                               watch a running loadline in the terminal
   loadline explain /api/orders               what would become of such a request, and why
-  loadline sim double                        twice the capacity, in virtual time, beside other control laws
-  loadline drain --wait 20s                  close connections after their answer; wait for the last";
+  loadline sim double                        twice the capacity, in virtual time, beside other control laws";
 
 #[derive(Parser)]
 #[command(
