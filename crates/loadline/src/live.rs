@@ -21,6 +21,7 @@ use crate::client::Peer;
 use crate::config::settings::{self, Algorithm, Concurrency, Discipline, FairnessKey, Reserve, Settings};
 use crate::routes::{Route, Routes};
 use crate::shadow::{OPEN, ShadowRun};
+use crate::spans::Spans;
 use crate::upstream::Upstream;
 
 /// Settings, resolved for the request path. Replaced as a whole by a reload.
@@ -43,6 +44,8 @@ pub(crate) struct Live {
     pub(crate) body_format: BodyFormat,
     pub(crate) upstream: Arc<Upstream>,
     pub(crate) log: Arc<AccessLog>,
+    /// Where spans go; to nobody until set.
+    pub(crate) spans: Arc<Spans>,
     pub(crate) rules: Rules,
     pub(crate) routes: Routes,
     pub(crate) deadlines: DeadlineHeaders,
@@ -90,6 +93,7 @@ impl Live {
             },
             upstream,
             log,
+            spans: Arc::new(Spans::off()),
             rules: settings.priority.classifier(),
             routes,
             deadlines: settings.deadline.reader(),

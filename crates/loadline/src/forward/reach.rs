@@ -131,7 +131,7 @@ impl Reach {
                             self.tried.pop();
                             upstream.note_reached();
                             if upstream.outage.reached(Instant::now()) {
-                                worker.shared.gate.restart_warmup();
+                                worker.shared.restart_warmup();
                             }
                             return Reached::Connection(pick, connection, true);
                         }

@@ -27,6 +27,7 @@ mod ledger;
 mod lifecycle;
 mod limits;
 mod logs;
+mod metrics;
 mod overload;
 mod priorities;
 mod queue;
@@ -39,7 +40,10 @@ mod routes;
 mod self_test;
 mod slow_clients;
 mod smuggling;
+#[cfg(feature = "otlp")]
+mod spans;
 mod tenants;
+mod traces;
 mod transparent;
 mod unread_body;
 mod upgrade;
