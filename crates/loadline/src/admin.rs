@@ -10,20 +10,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::{Either, Full};
 use hyper::body::Incoming;
-use hyper::header::{ACCEPT, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue, ORIGIN};
+use hyper::header::{
+    ACCEPT, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue, ORIGIN, VARY,
+};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 
 use crate::explain;
+use crate::history;
 use crate::metrics::{Format, render};
+use crate::page;
 use crate::recent;
 use crate::status;
+use crate::stream::{Events, READERS, Streams};
 use crate::worker::Shared;
 
 /// Connections served at once: scrapers, probes and a few people.
@@ -43,7 +48,12 @@ pub(crate) enum Command {
 }
 
 /// Serves the admin address for ever.
-pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>, commands: mpsc::Sender<Command>) {
+pub(crate) async fn serve(
+    listener: TcpListener,
+    shared: Arc<Shared>,
+    streams: Arc<Streams>,
+    commands: mpsc::Sender<Command>,
+) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let Ok((stream, peer)) = listener.accept().await else {
@@ -51,21 +61,45 @@ pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>, commands: 
             continue;
         };
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
-        let (shared, commands) = (Arc::clone(&shared), commands.clone());
+        let (shared, streams, commands) = (Arc::clone(&shared), Arc::clone(&streams), commands.clone());
         tokio::spawn(async move {
-            let service = service_fn(|request| answer(request, peer, &shared, &commands));
-            // An error concerns this client alone, and it knows.
-            let _ = http1::Builder::new()
+            let cut_off = Arc::new(Notify::new());
+            let service = service_fn(async |request: Request<Incoming>| {
+                if is_stream(&request) {
+                    return Ok(stream_to(&streams, &shared, &cut_off));
+                }
+                answer(request, peer, &shared, &commands).await
+            });
+            let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEADER_TIMEOUT)
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
+                .serve_connection(TokioIo::new(stream), service);
+            tokio::select! {
+                // An error concerns this client alone, and it knows.
+                _ = connection => {}
+                () = cut_off.notified() => {}
+            }
             drop(place);
         });
     }
 }
 
-type Answer = Response<Full<Bytes>>;
+type Answer = Response<Either<Full<Bytes>, Events>>;
+
+fn is_stream(request: &Request<Incoming>) -> bool {
+    request.uri().path() == "/api/v1/stream" && request.method() == Method::GET
+}
+
+fn stream_to(streams: &Streams, shared: &Arc<Shared>, cut_off: &Arc<Notify>) -> Answer {
+    match streams.subscribe(shared, Arc::clone(cut_off)) {
+        Some(events) => {
+            let mut answer = with_type(StatusCode::OK, "text/event-stream", "");
+            *answer.body_mut() = Either::Right(events);
+            answer
+        }
+        None => text(StatusCode::SERVICE_UNAVAILABLE, format!("{READERS} are reading already\n")),
+    }
+}
 
 async fn answer(
     request: Request<Incoming>,
@@ -80,9 +114,20 @@ async fn answer(
         "/-/reload" => command(&request, peer, shared, commands, Command::Reload).await,
         "/-/drain" => command(&request, peer, shared, commands, Command::Drain).await,
         "/-/undrain" => command(&request, peer, shared, commands, Command::Undrain).await,
+        "/api/v1/stream" => not_allowed("GET"),
         "/" | "/metrics" | "/healthz" | "/livez" | "/readyz" if !reads => not_allowed("GET, HEAD"),
-        "/api/v1/status" | "/api/v1/explain" | "/api/v1/recent" if !reads => not_allowed("GET, HEAD"),
-        "/" => text(StatusCode::OK, INDEX),
+        "/api/v1/status" | "/api/v1/explain" | "/api/v1/recent" | "/api/v1/history" | "/api/v1/config"
+            if !reads =>
+        {
+            not_allowed("GET, HEAD")
+        }
+        "/" => {
+            let accept = request.headers().get(ACCEPT).map(HeaderValue::as_bytes).unwrap_or_default();
+            let mut answer =
+                if page::is_wanted(accept) { file("/index.html") } else { text(StatusCode::OK, INDEX) };
+            answer.headers_mut().insert(VARY, HeaderValue::from_static("accept"));
+            answer
+        }
         "/metrics" => {
             let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok());
             let format = Format::from_accept(accept.unwrap_or_default());
@@ -93,10 +138,15 @@ async fn answer(
         "/readyz" => ready(shared).await,
         "/api/v1/status" => json(&status::json(shared)),
         "/api/v1/recent" => json(&recent::json(shared)),
-        "/api/v1/explain" => match explain::answer(shared, request.uri().query().unwrap_or_default()) {
-            Ok(document) => json(&document),
-            Err(why) => text(StatusCode::BAD_REQUEST, format!("{why}\n")),
-        },
+        "/api/v1/config" => json(&shared.effective.load()),
+        "/api/v1/history" => {
+            or_bad_request(history::answer(shared, request.uri().query().unwrap_or_default()))
+        }
+        "/api/v1/explain" => {
+            or_bad_request(explain::answer(shared, request.uri().query().unwrap_or_default()))
+        }
+        path if page::find(path).is_some() && !reads => not_allowed("GET, HEAD"),
+        path if page::find(path).is_some() => file(path),
         _ => text(StatusCode::NOT_FOUND, "not found; see /\n"),
     })
 }
@@ -107,6 +157,10 @@ const INDEX: &str = "loadline\n\n\
     GET  /readyz           503 while draining, or while no upstream was ever reached\n\
     GET  /api/v1/status    limit, queue, counters, rates as JSON\n\
     GET  /api/v1/explain   what would become of a request: ?path=/x&method=GET&class=high&deadline=500ms&header=name:value\n\
+    GET  /                 the live page, for browsers\n\
+    GET  /api/v1/stream    the status four times a second, as server-sent events\n\
+    GET  /api/v1/history   the last five minutes, second by second; ?after=MILLISECONDS for what is new\n\
+    GET  /api/v1/config    every setting that holds, and where it came from\n\
     GET  /api/v1/recent    what was decided lately, request by request\n\
     POST /-/reload         read the configuration again\n\
     POST /-/drain          close connections after their answer; /-/undrain takes it back\n";
@@ -181,6 +235,23 @@ fn same(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && a.iter().zip(b).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
 }
 
+/// A part of the live page. A browser may run and load what comes from here, and nothing else.
+fn file(path: &str) -> Answer {
+    let Some(file) = page::find(path) else { return text(StatusCode::NOT_FOUND, "not found; see /\n") };
+    let mut answer = with_type(StatusCode::OK, file.content_type, file.content);
+    for (name, value) in page::HEADERS {
+        answer.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    answer
+}
+
+fn or_bad_request(answer: Result<serde_json::Value, String>) -> Answer {
+    match answer {
+        Ok(document) => json(&document),
+        Err(why) => text(StatusCode::BAD_REQUEST, format!("{why}\n")),
+    }
+}
+
 fn json(document: &serde_json::Value) -> Answer {
     with_type(StatusCode::OK, "application/json", format!("{document:#}\n"))
 }
@@ -196,7 +267,7 @@ fn not_allowed(allow: &'static str) -> Answer {
 }
 
 fn with_type(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
-    let mut answer = Response::new(Full::new(body.into()));
+    let mut answer = Response::new(Either::Left(Full::new(body.into())));
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));

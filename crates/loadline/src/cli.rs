@@ -13,6 +13,7 @@ mod explain;
 mod interrupt;
 mod load;
 mod sim;
+mod top;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -54,6 +55,7 @@ pub fn main(args: Vec<OsString>, environment: Vec<(OsString, OsString)>) -> Exit
         Some(Command::Demo(args)) => demo::demo(*args, environment),
         Some(Command::Load(args)) => load::load(*args),
         Some(Command::Status(args)) => args.answer(environment, |admin| admin.get("/api/v1/status")),
+        Some(Command::Top(args)) => args.answer_with(environment, top::top),
         Some(Command::Reload(args)) => args.answer(environment, |admin| admin.post("/-/reload")),
         Some(Command::Drain(args)) => args.answer(environment),
         Some(Command::Healthcheck(args)) => args.answer(environment),
@@ -105,9 +107,9 @@ Examples:
   loadline run -c loadline.toml --set queue.timeout=2s
   loadline check -c loadline.toml            name every mistake
   loadline load http://127.0.0.1:8000/ --rate 500/s --duration 30s
+  loadline top                               watch a running loadline in the terminal
   loadline explain /api/orders               what would become of such a request, and why
-  loadline sim double                        twice the capacity, in virtual time, beside other control laws
-  loadline drain --wait 20s                  close connections after their answer; wait for the last";
+  loadline sim double                        twice the capacity, in virtual time, beside other control laws";
 
 #[derive(Parser)]
 #[command(
@@ -148,6 +150,9 @@ enum Command {
     /// Print what a running loadline does now, as JSON
     #[command(after_help = "Example: loadline status --admin 127.0.0.1:8001")]
     Status(ClientArgs),
+    /// Watch what a running loadline does, in the terminal; q quits
+    #[command(after_help = "Example: loadline top --admin 127.0.0.1:8001")]
+    Top(ClientArgs),
     /// Say what a running loadline would do with a request now, and which rule decides
     #[command(
         after_help = "Example: loadline explain /api/orders --header 'authorization: x' --deadline 500ms"
@@ -258,13 +263,21 @@ impl ClientArgs {
         environment: Vec<(OsString, OsString)>,
         ask: impl FnOnce(&client::Admin) -> Result<String, client::ClientError>,
     ) -> ExitCode {
-        let admin = match find_admin(self.admin, &self.file.sources(environment)) {
-            Ok(admin) => admin,
-            Err(code) => return code,
-        };
-        match ask(&admin) {
+        self.answer_with(environment, |admin| match ask(&admin) {
             Ok(body) => say(&format!("{}\n", body.trim_end())),
             Err(error) => failed(&error),
+        })
+    }
+
+    /// Hands the admin listener to a command with an answer of its own.
+    fn answer_with(
+        self,
+        environment: Vec<(OsString, OsString)>,
+        command: impl FnOnce(client::Admin) -> ExitCode,
+    ) -> ExitCode {
+        match find_admin(self.admin, &self.file.sources(environment)) {
+            Ok(admin) => command(admin),
+            Err(code) => code,
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::task::JoinHandle;
 
 use crate::config::settings::{Settings, Upstreams};
-use crate::config::{self, Loaded, Sources};
+use crate::config::{self, Loaded, Sources, render};
 use crate::live::{self, Live};
 use crate::spans::Spans;
 use crate::worker::Shared;
@@ -61,7 +61,7 @@ impl Reloader {
         self.content = self.read_content().or(self.content);
         let loaded = config::load(&self.sources).map_err(|errors| errors.to_string())?;
         self.content = loaded.fingerprint.or(self.content);
-        let mut settings = loaded.settings;
+        let mut settings = loaded.settings.clone();
         let kept = self.keep_what_needs_a_restart(&mut settings);
         let was = shared.live();
         let log = if settings.log == self.current.log {
@@ -75,6 +75,7 @@ impl Reloader {
             Spans::start(&settings.trace, Some(&was.spans))?
         };
         self.current = settings.clone();
+        let effective = render::document(&settings, &loaded);
         if let (true, Some(demo)) = (settings.upstream.is_demo(), &self.demo) {
             settings.upstream = demo.clone();
         }
@@ -89,6 +90,7 @@ impl Reloader {
             self.keep_upstream(&live);
         }
         shared.replace(live, loaded.shadow);
+        shared.effective.store(Arc::new(effective));
         let mut said = String::from("configuration reloaded\n");
         for key in kept {
             said.push_str(&format!("{key} keeps its value until a restart\n"));

@@ -22,11 +22,12 @@ use tokio::time::{Instant, MissedTickBehavior};
 use crate::admin::{self, Command};
 use crate::banner::{self, Style};
 use crate::config::settings::{Upstream as Target, Upstreams};
-use crate::config::{Loaded, Sources};
+use crate::config::{Loaded, Sources, render};
 use crate::live::Live;
 use crate::reload::Reloader;
 use crate::spans::Spans;
 use crate::state_line::StateLine;
+use crate::stream::Streams;
 use crate::upstream::{Upstream, Watch};
 use crate::worker::{self, Phase, Shared};
 use crate::{listen, overload, process};
@@ -121,6 +122,7 @@ impl Proxy {
         live.spans = Spans::start(&live.settings.trace, None)?;
         let gate = Gate::new(live.admission());
         let (shared, handovers) = Shared::new(live, loaded.shadow.clone(), gate);
+        shared.effective.store(Arc::new(render::document(&loaded.settings, &loaded)));
         let (phase, told) = watch::channel(Phase::Serving);
         let mut workers = Vec::new();
         for (id, handover) in handovers.into_iter().enumerate() {
@@ -179,9 +181,16 @@ impl Control {
         mut signals: Signals,
     ) -> Result<(), String> {
         let (commands, mut asked) = mpsc::channel(8);
+        let streams = Arc::new(Streams::new());
         if let Some(listener) = admin {
             let listener = TcpListener::from_std(listener).map_err(|error| error.to_string())?;
-            tokio::spawn(admin::serve(listener, Arc::clone(&self.shared), commands.clone()));
+            tokio::spawn(Arc::clone(&streams).publish(Arc::clone(&self.shared)));
+            tokio::spawn(admin::serve(
+                listener,
+                Arc::clone(&self.shared),
+                Arc::clone(&streams),
+                commands.clone(),
+            ));
         }
         tokio::spawn(overload::watch(Arc::clone(&self.shared), self.style));
         self.reloader.keep_upstream(&self.shared.live());
@@ -193,7 +202,10 @@ impl Control {
         let mut stopping = false;
         loop {
             tokio::select! {
-                ended = &mut done => return ended.map_err(|error| error.to_string())?,
+                ended = &mut done => {
+                    streams.end().await;
+                    return ended.map_err(|error| error.to_string())?;
+                }
                 _ = ticks.tick() => self.tick(),
                 () = upstream.changed.notified() => self.shared.fit_limit(),
                 signal = signals.next() => match signal {
@@ -215,6 +227,7 @@ impl Control {
     fn tick(&mut self) {
         let gate = self.shared.snapshot();
         self.shared.process.sample(&gate, self.shared.client_retries.total());
+        self.shared.history.sample(&self.shared, &gate);
         let live = self.shared.live();
         let line = match live.shadow.as_ref().filter(|run| run.is_dry_run()) {
             Some(run) => self.state.next(&run.snapshot(), &self.shared.process, true),

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use loadline_core::{Class, LimiterSnapshot, Reason, Snapshot};
+use loadline_core::{Class, ClassCounters, LimiterSnapshot, Reason, Snapshot};
 use serde_json::{Map, Value, json};
 
 use crate::process::Rates;
@@ -79,10 +79,6 @@ pub(crate) fn limiter(shared: &Shared, limiter: &LimiterSnapshot) -> Value {
 fn shadow(run: &ShadowRun) -> Value {
     let Comparison { shadow, since, real: [offered, admitted, shed] } = run.compare();
     let total = shadow.counters.total();
-    let by_reason: Map<_, _> = Reason::ALL
-        .into_iter()
-        .map(|reason| (reason.as_str().to_owned(), total.shed(reason).into()))
-        .collect();
     json!({
         "since_seconds": since.elapsed().as_secs(),
         "limit": shadow.limit,
@@ -92,9 +88,13 @@ fn shadow(run: &ShadowRun) -> Value {
         "admitted": total.admitted,
         "shed": total.shed_total(),
         "abandoned": total.abandoned,
-        "shed_by_reason": by_reason,
+        "shed_by_reason": by_reason(&total),
         "live": { "offered": offered, "admitted": admitted, "shed": shed },
     })
+}
+
+fn by_reason(counters: &ClassCounters) -> Map<String, Value> {
+    Reason::ALL.into_iter().map(|reason| (reason.as_str().to_owned(), counters.shed(reason).into())).collect()
 }
 
 /// The document of `/api/v1/status`.
@@ -104,10 +104,7 @@ pub(crate) fn json(shared: &Shared) -> Value {
     let Rates { offered, admitted, shed, demand } = shared.process.rates();
     let millis = |wait: std::time::Duration| (wait.as_secs_f64() * 1e6).round() / 1e3;
     let total = gate.counters.total();
-    let mut by_reason = Map::new();
-    for reason in Reason::ALL {
-        by_reason.insert(reason.as_str().to_owned(), total.shed[reason.index()].into());
-    }
+    let lately = shared.history.lately();
     let mut by_class = Map::new();
     for class in Class::ALL {
         let counters = gate.counters.of(class);
@@ -115,6 +112,7 @@ pub(crate) fn json(shared: &Shared) -> Value {
             "offered": counters.offered,
             "admitted": counters.admitted,
             "shed": counters.shed_total(),
+            "shed_by_reason": by_reason(counters),
             "abandoned": counters.abandoned,
             "queued": gate.class(class).queued,
             "overloaded": gate.class(class).overloaded,
@@ -137,11 +135,13 @@ pub(crate) fn json(shared: &Shared) -> Value {
     json!({
         "state": State::of(&gate, shared.process.shed_just_now()).as_str(),
         "version": env!("CARGO_PKG_VERSION"),
+        "started_ms": (shared.process.started_unix_seconds() * 1e3).round() as u64,
         "uptime_seconds": shared.process.started.elapsed().as_secs(),
         "upstream": live.settings.upstream.to_string(),
         "endpoints": endpoints(&live.upstream),
         "limit": gate.limit,
         "effective_limit": gate.effective_limit,
+        "reserve": gate.reserve,
         "limiter": limiter(shared, &gate.limiter),
         "in_flight": gate.in_flight,
         "peak_in_flight": gate.peak_in_flight,
@@ -151,9 +151,11 @@ pub(crate) fn json(shared: &Shared) -> Value {
         "queue_depth": gate.queue_depth,
         "oldest_wait_ms": gate.oldest_wait.map(millis),
         "mean_service_ms": gate.mean_service.map(millis),
+        "wait_ms": lately.wait(),
+        "service_ms": lately.service(),
         "utilization": gate.utilization,
         "demand_ratio": demand,
-        "rates_per_second": { "offered": offered, "admitted": admitted, "shed": shed },
+        "rates_per_second": { "offered": offered, "admitted": admitted, "shed": shed, "good": lately.good },
         "counters": {
             "offered": total.offered,
             "admitted": total.admitted,
@@ -164,7 +166,7 @@ pub(crate) fn json(shared: &Shared) -> Value {
             "timed_out": total.timed_out,
             "aborted": total.aborted,
         },
-        "shed_by_reason": by_reason,
+        "shed_by_reason": by_reason(&total),
         "classes": by_class,
         "routes": by_route,
         "retries": { "in_flight": gate.retries_in_flight, "share": gate.retry_share },

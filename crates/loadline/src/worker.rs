@@ -30,6 +30,7 @@ use crate::buffers::{Budget, Scratches};
 use crate::client::{Peer, Slot};
 use crate::config::settings::Settings;
 use crate::connection::{self, Place};
+use crate::history::History;
 use crate::http2;
 use crate::live::Live;
 use crate::metrics::{ClientRetries, WorkerMetrics};
@@ -68,6 +69,9 @@ pub(crate) struct Shared {
     pub(crate) tunnels: AtomicUsize,
     pub(crate) client_retries: ClientRetries,
     pub(crate) process: Process,
+    pub(crate) history: History,
+    /// The document of `/api/v1/config`.
+    pub(crate) effective: ArcSwap<serde_json::Value>,
     pub(crate) overload: Overload,
     live: ArcSwap<Live>,
     /// The limit as it was last set, in view of the endpoints.
@@ -100,6 +104,8 @@ impl Shared {
             tunnels: AtomicUsize::new(0),
             client_retries: ClientRetries::default(),
             process: Process::new(),
+            history: History::default(),
+            effective: ArcSwap::default(),
             overload: Overload::new(workers),
             fitted: AtomicU32::new(live.admission().limit.get()),
             live: ArcSwap::from_pointee(live),

@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 const BINARY: &str = env!("CARGO_BIN_EXE_loadline");
 
 /// Commands that the program has; each must be in the help, and have an example in its own.
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 14] = [
     "run",
     "check",
     "config",
@@ -20,6 +20,7 @@ const COMMANDS: [&str; 13] = [
     "drain",
     "healthcheck",
     "completions",
+    "top",
     "version",
 ];
 

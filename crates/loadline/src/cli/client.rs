@@ -34,6 +34,11 @@ impl Admin {
         Self { address, token }
     }
 
+    /// Where it listens.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// The URL of a path.
     pub(super) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
@@ -94,6 +99,11 @@ impl ClientError {
             io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => format!("{url}: no answer in time"),
             _ => format!("{url}: {cause}"),
         })
+    }
+
+    /// An answer that is not what was asked for.
+    pub(super) fn content(url: String, cause: &dyn fmt::Display) -> Self {
+        Self(format!("{url}: the answer is not understood (another version?): {cause}"))
     }
 
     fn url(url: &str) -> Self {

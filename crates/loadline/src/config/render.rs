@@ -10,7 +10,7 @@ use serde_json::{Map, Value as Json, json};
 use super::key::Key;
 use super::settings::Settings;
 use super::table::KEYS;
-use super::{Loaded, units};
+use super::{Loaded, Origin, units};
 
 /// Width of comments in `--defaults`, in characters.
 const WIDTH: usize = 110;
@@ -62,6 +62,24 @@ pub fn effective(loaded: &Loaded) -> String {
         let _ = writeln!(text, "{line:width$}  # {}", loaded.origins.of(name));
     }
     text
+}
+
+/// The same for programs: `settings` with the origins and warnings of `loaded`, whose own settings are not looked at: a running
+/// process knows better where it listens. Secrets are hidden.
+pub fn document(settings: &Settings, loaded: &Loaded) -> Json {
+    let row = |key: &Key| {
+        let literal = key.literal(settings);
+        let origin = loaded.origins.of(key.name);
+        json!({
+            "name": key.name,
+            "value": (!literal.is_empty()).then_some(literal),
+            "origin": origin.to_string(),
+            "set": *origin != Origin::Default,
+            "restart": key.restart,
+            "meaning": key.doc,
+        })
+    };
+    json!({ "settings": KEYS.iter().map(row).collect::<Vec<_>>(), "warnings": loaded.warnings })
 }
 
 /// A JSON Schema (draft 2020-12) of the file.

@@ -63,6 +63,29 @@ impl Histogram {
         self.exemplars.as_ref()?.get(bucket)?.as_ref()
     }
 
+    /// What was observed since this histogram was `earlier`.
+    pub(crate) fn since(&self, earlier: &Self) -> Self {
+        let counts = self.counts.iter().zip(&earlier.counts).map(|(now, then)| now - then).collect();
+        Self { bounds: self.bounds, counts, sum: self.sum - earlier.sum, exemplars: None }
+    }
+
+    /// The value below which `share` (0 to 1) of the values are, as Prometheus's `histogram_quantile` estimates it: evenly spread
+    /// within a bucket, and the last bound for what exceeds it. `None` without values.
+    ///
+    /// Of 10 values at most 0.1 and 10 more at most 0.25, 0.75 are at most 0.1 + (0.25 − 0.1) × (15 − 10) ÷ 10 = 0.175.
+    pub(crate) fn quantile(&self, share: f64) -> Option<f64> {
+        let rank = share * self.count() as f64;
+        let (mut lower, mut below) = (0.0, 0);
+        for (bound, cumulative) in self.cumulative() {
+            if cumulative > 0 && cumulative as f64 >= rank {
+                let inside = (rank - below as f64) / (cumulative - below) as f64;
+                return Some(lower + (bound - lower) * inside);
+            }
+            (lower, below) = (bound, cumulative);
+        }
+        (self.count() > 0).then_some(lower)
+    }
+
     pub(crate) fn count(&self) -> u64 {
         self.counts.iter().sum()
     }
@@ -110,5 +133,24 @@ mod tests {
             assert_eq!(sum.exemplar(1), None);
             assert_eq!(sum.exemplar(2).unwrap().trace, trace(4));
         }
+    }
+
+    #[test]
+    fn a_quantile_is_within_its_bucket() {
+        let mut histogram = Histogram::new(&[0.1, 0.25, 1.0]);
+        assert_eq!(histogram.quantile(0.5), None);
+        for _ in 0..10 {
+            histogram.observe(0.05, None);
+            histogram.observe(0.2, None);
+        }
+        let at = |share: f64| (histogram.quantile(share).unwrap() * 1e6).round() / 1e6;
+        assert_eq!([0.0, 0.25, 0.5, 0.75, 1.0].map(at), [0.0, 0.05, 0.1, 0.175, 0.25]);
+        let earlier = histogram.clone();
+        histogram.observe(0.7, None);
+        histogram.observe(70.0, None);
+        let latest = histogram.since(&earlier);
+        assert_eq!(latest.count(), 2);
+        assert_eq!(latest.quantile(0.5), Some(1.0), "the first bucket that holds half of them");
+        assert_eq!(latest.quantile(0.99), Some(1.0), "nothing is known beyond the last bound");
     }
 }

@@ -26,6 +26,7 @@ mod http2;
 mod ledger;
 mod lifecycle;
 mod limits;
+mod live_page;
 mod logs;
 mod metrics;
 mod overload;

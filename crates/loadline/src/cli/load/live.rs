@@ -39,7 +39,7 @@ impl Live {
     /// Makes room for the report.
     pub(super) fn clear(&self) {
         if self.terminal && !self.quiet {
-            eprint!("\r\x1b[K");
+            let _ = write!(std::io::stderr(), "\r\x1b[K");
         }
     }
 }

@@ -1,0 +1,177 @@
+//! `/api/v1/stream`: the status four times a second as server-sent events (HTML, section 9.2), for the live page.
+//!
+//! Three kinds of events. `samples`: the seconds of the history that this reader has not been told yet; at first all of them.
+//! `status`: the document of `/api/v1/status`; it is the heartbeat too, so that a reader who hears nothing for a few seconds
+//! knows that the connection is gone. `end`: the process ends, and so does the answer.
+//!
+//! **Nobody waits for a reader.** The document is written once for all of them, and only while there are any. A reader that is
+//! slow is told the latest when it is ready again, and all samples in between; one that takes nothing for [`PATIENCE`] is cut
+//! off. There are at most [`READERS`].
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame};
+use serde_json::Value;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::time::{MissedTickBehavior, timeout};
+
+use crate::status;
+use crate::worker::Shared;
+
+/// Readers at once; half of the admin address's connections stay for scrapes, probes and commands.
+pub(crate) const READERS: u32 = 32;
+
+/// Between two status documents.
+const EVERY: Duration = Duration::from_millis(250);
+
+/// How long a reader may take nothing.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long the end of the process waits for readers to be told of it.
+const FAREWELL: Duration = Duration::from_millis(250);
+
+/// When a browser that lost the connection tries again, in milliseconds.
+const RETRY: &str = "retry: 1000\n\n";
+
+/// The readers of one process.
+pub(crate) struct Streams {
+    places: Arc<Semaphore>,
+    latest: watch::Sender<Latest>,
+}
+
+#[derive(Clone, Debug)]
+enum Latest {
+    /// An event, ready to send.
+    Status(Bytes),
+    End,
+}
+
+impl Streams {
+    pub(crate) fn new() -> Self {
+        let (latest, _) = watch::channel(Latest::Status(Bytes::new()));
+        Self { places: Arc::new(Semaphore::new(READERS as usize)), latest }
+    }
+
+    /// Writes the status for whoever reads, for ever.
+    pub(crate) async fn publish(self: Arc<Self>, shared: Arc<Shared>) {
+        let mut ticks = tokio::time::interval(EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            if self.latest.receiver_count() > 0 {
+                let event = event("status", &status::json(&shared));
+                self.latest.send_if_modified(|latest| match latest {
+                    Latest::Status(before) => {
+                        *before = event;
+                        true
+                    }
+                    Latest::End => false,
+                });
+            }
+        }
+    }
+
+    /// A new reader's body; `None` when there are too many. `cut_off` is told when it takes nothing.
+    pub(crate) fn subscribe(&self, shared: &Arc<Shared>, cut_off: Arc<Notify>) -> Option<Events> {
+        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
+        let (frames, events) = mpsc::channel(1);
+        let (shared, latest) = (Arc::clone(shared), self.latest.subscribe());
+        tokio::spawn(async move {
+            if feed(&shared, latest, &frames).await.is_err() && !frames.is_closed() {
+                cut_off.notify_one();
+            }
+        });
+        Some(Events { events, _place: place })
+    }
+
+    /// Ends all streams, and waits a moment for the readers to be told.
+    pub(crate) async fn end(&self) {
+        self.latest.send_replace(Latest::End);
+        // All places are free when all bodies have ended. Who does not read is not waited for longer.
+        let _ = timeout(FAREWELL, self.places.acquire_many(READERS)).await;
+    }
+}
+
+/// The reader is gone, or takes nothing.
+struct Lost;
+
+async fn feed(
+    shared: &Shared,
+    mut latest: watch::Receiver<Latest>,
+    frames: &mpsc::Sender<Bytes>,
+) -> Result<(), Lost> {
+    let mut told = 0;
+    send(frames, Bytes::from_static(RETRY.as_bytes())).await?;
+    loop {
+        let (samples, until) = shared.history.after(told);
+        if !samples.is_empty() {
+            send(frames, event("samples", &Value::Array(samples))).await?;
+        }
+        told = until;
+        // What was written before this reader came is old, unless it was the end.
+        if !matches!(*latest.borrow(), Latest::End) {
+            latest.changed().await.map_err(|_| Lost)?;
+        }
+        let now = latest.borrow_and_update().clone();
+        match now {
+            Latest::Status(event) => send(frames, event).await?,
+            Latest::End => return send(frames, event("end", &Value::Null)).await,
+        }
+    }
+}
+
+async fn send(frames: &mpsc::Sender<Bytes>, event: Bytes) -> Result<(), Lost> {
+    timeout(PATIENCE, frames.send(event)).await.map_err(|_| Lost)?.map_err(|_| Lost)
+}
+
+/// One event. A JSON text without line breaks is one `data` line.
+fn event(name: &str, document: &Value) -> Bytes {
+    format!("event: {name}\ndata: {document}\n\n").into()
+}
+
+/// A stream as a response body.
+pub(crate) struct Events {
+    events: mpsc::Receiver<Bytes>,
+    /// Free again when the body has ended.
+    _place: OwnedSemaphorePermit,
+}
+
+impl Body for Events {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.events.poll_recv(context).map(|event| event.map(|event| Ok(Frame::data(event))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_that_takes_nothing_is_given_up_after_a_while() {
+        let (frames, mut events) = mpsc::channel(1);
+        assert!(send(&frames, Bytes::from_static(b"first")).await.is_ok());
+        let begun = tokio::time::Instant::now();
+        assert!(send(&frames, Bytes::from_static(b"second")).await.is_err());
+        assert_eq!(begun.elapsed(), PATIENCE);
+        assert_eq!(events.recv().await.as_deref(), Some(&b"first"[..]));
+        assert!(send(&frames, Bytes::from_static(b"third")).await.is_ok(), "as soon as it reads");
+    }
+
+    #[test]
+    fn an_event_is_three_lines() {
+        let document = serde_json::json!({ "text": "two\nlines" });
+        let expected = "event: status\ndata: {\"text\":\"two\\nlines\"}\n\n";
+        assert_eq!(event("status", &document), expected);
+    }
+}
