@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use loadline_core::{self as core, Class, OverloadLevel, Reason, Snapshot};
+use loadline_core::{self as core, Class, Occupancy, OverloadLevel, Reason, Snapshot};
 use loadline_tower::Gate;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, LocalOptions};
@@ -140,7 +140,9 @@ impl Shared {
             gate.reserve = meant.reserve;
             gate.bypass_limit = meant.bypass_limit;
             gate.queue_depth = meant.queue_depth;
+            gate.retry_share = meant.retry_share;
             gate.overload = meant.overload;
+            gate.limiter = meant.limiter;
         }
         gate
     }
@@ -154,6 +156,18 @@ impl Shared {
         }
     }
 
+    /// How full the gate is; in a dry run with the limits that would hold.
+    pub(crate) fn occupancy(&self) -> Occupancy {
+        let mut gate = self.gate.occupancy();
+        if let Some(run) = self.live.load().shadow.as_ref().filter(|run| run.is_dry_run()) {
+            let meant = run.occupancy();
+            gate.limit = meant.limit;
+            gate.queue_depth = meant.queue_depth;
+            gate.bypass_limit = meant.bypass_limit;
+        }
+        gate
+    }
+
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }
@@ -164,6 +178,14 @@ impl Shared {
         self.gate.set_draining(draining);
         if let Some(run) = &self.live().shadow {
             run.set_draining(draining);
+        }
+    }
+
+    /// The upstream is back after it was gone.
+    pub(crate) fn restart_warmup(&self) {
+        self.gate.restart_warmup();
+        if let Some(run) = &self.live().shadow {
+            run.restart_warmup();
         }
     }
 
@@ -233,6 +255,12 @@ impl Worker {
             all_closed: Notify::new(),
             shared,
         })
+    }
+
+    /// The slots that there are at this moment, or will be when a warm-up is over.
+    pub(crate) fn limit(&self) -> u32 {
+        let gate = self.shared.gate.snapshot();
+        gate.limit.max(gate.effective_limit)
     }
 
     /// The settings in force, without a shared counter that all workers would write.
@@ -437,8 +465,8 @@ async fn keep_house(worker: Rc<Worker>) {
     loop {
         ticks.tick().await;
         let live = worker.live();
-        let kept = live.connections_kept(worker.shared.gate.snapshot().limit);
-        live.upstream.prune(worker.id, live.settings.timeouts.upstream_idle, kept);
+        let allowed = live.connections_allowed(worker.limit());
+        live.upstream.prune(worker.id, live.settings.timeouts.upstream_idle, allowed);
         worker.shared.gate.tick();
     }
 }

@@ -4,6 +4,8 @@
 //! * `flash-crowd`: ten times more requests than the app can serve, from clients that give up and try again.
 //! * `slow-clients`: trickled uploads and non-reading downloads against a small limit.
 //! * `rust-service`: an axum service with tower's own limits and with loadline's layer.
+//! * `auto`: a limit that nobody gave beside the best static ones and Envoy's, while the app changes.
+//! * `reality`: the same scenario over sockets and in the simulator.
 //! * `admission`: classes, deadlines, tenants and costs under overload, beside the same load without them.
 //!
 //! All of them start every process themselves, use 127.0.0.1 alone, and end what they started, also on Ctrl-C.
@@ -12,8 +14,10 @@
 //! Out of scope: TLS, HTTP/2, more than one worker, a real network.
 
 mod admission;
+mod auto;
 mod client;
 mod counts;
+mod envoy;
 mod event_loop;
 mod flash_crowd;
 mod histogram;
@@ -24,10 +28,13 @@ mod origin;
 mod process;
 mod proxies;
 mod proxy;
+mod reality;
 mod report;
 mod rust_service;
+mod side_by_side;
 mod slot_origin;
 mod slow_clients;
+mod station_app;
 mod wire;
 
 use std::error::Error;
@@ -56,6 +63,10 @@ pub(crate) enum Bench {
     RustService(rust_service::Options),
     /// Who is served under overload: classes, deadlines, tenants, costs, each with and without.
     Admission(admission::Options),
+    /// The limit that loadline finds beside the best static one of each phase and Envoy's, while the app changes.
+    Auto(auto::Options),
+    /// The same scenario over sockets and in the simulator: goodput at 0.8, 1.2 and 2 times capacity.
+    Reality(reality::Options),
 }
 
 /// Runs one benchmark.
@@ -71,5 +82,7 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
         Bench::SlowClients(options) => slow_clients::run(options),
         Bench::RustService(options) => rust_service::run(options),
         Bench::Admission(options) => admission::run(options),
+        Bench::Auto(options) => auto::run(options),
+        Bench::Reality(options) => reality::run(options),
     }
 }

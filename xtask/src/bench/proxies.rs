@@ -6,7 +6,7 @@
 //! cheapest answer they can give. Configurations are written to a scratch directory; `--show-configs` prints them.
 
 use std::ffi::OsString;
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::fs;
 use std::io::{Read, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -142,6 +142,24 @@ impl Setup {
         Self::loadline(loadline, free_address()?, origin, limit, &[], None)
     }
 
+    /// loadline that looks for the limit itself, and was told how many workers there are.
+    pub(super) fn auto_loadline(loadline: &Loadline, origin: SocketAddr, workers: usize) -> Result<Self> {
+        let hint = [format!("limit.start={workers}")];
+        Self::loadline(loadline, free_address()?, origin, "auto", &hint, None)
+    }
+
+    /// Envoy with adaptive concurrency.
+    pub(super) fn envoy(program: &Path, origin: SocketAddr, directory: &Path) -> Result<Self> {
+        let address = free_address()?;
+        let path = directory.join("envoy.yaml");
+        let arguments =
+            ["-c", &path.to_string_lossy(), "--concurrency", "1", "--disable-hot-restart", "-l", "error"];
+        let line: Vec<OsString> =
+            std::iter::once(program.into()).chain(arguments.map(OsString::from)).collect();
+        let config = super::envoy::config(address, origin);
+        Ok(Self { address, admin: address, launch: launch("envoy", line), config: Some((path, config)) })
+    }
+
     /// HAProxy exactly as Spillway generates it, but for the listening address.
     pub(super) fn spillway(origin: SocketAddr, limit: usize, directory: &Path) -> Result<Self> {
         let address = free_address()?;
@@ -177,7 +195,7 @@ impl Setup {
         loadline: &Loadline,
         address: SocketAddr,
         origin: SocketAddr,
-        limit: usize,
+        limit: impl Display,
         settings: &[String],
         max_connections: Option<usize>,
     ) -> Result<Self> {

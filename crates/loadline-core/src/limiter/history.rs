@@ -31,6 +31,8 @@ pub enum Why {
     MoreThroughput,
     /// A lower limit gave as much throughput.
     NoLoss,
+    /// Far more than was used for minutes.
+    Unused,
     /// Most of what was admitted timed out or was given up.
     TimedOut,
     /// A request timed out, or took too long.
@@ -47,6 +49,7 @@ impl Why {
             Self::Law => "the law's arithmetic",
             Self::MoreThroughput => "a higher limit gave more throughput",
             Self::NoLoss => "a lower limit gave as much throughput",
+            Self::Unused => "it was not used for minutes",
             Self::TimedOut => "most of what was admitted timed out or was given up",
             Self::TooSlow => "a request timed out or took too long",
             Self::Settings => "other settings",

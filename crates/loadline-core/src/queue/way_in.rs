@@ -86,7 +86,9 @@ impl Queue {
         while let Some(way) = next {
             self.make_room(now, newcomer, way, pace, routes);
             let more = self.shortfall(newcomer) > 0;
-            next = more.then(|| self.who_gives_way(now, newcomer, pace).ok()).flatten();
+            // The oldest having left, the class may count as healthy again: what was found must hold all the same.
+            let still = matches!(way, Way::InsteadOf(_)).then_some(way);
+            next = more.then(|| self.who_gives_way(now, newcomer, pace).ok().or(still)).flatten();
         }
         let Newcomer { request, work } = *newcomer;
         let place = self.place(now, &request, pace);

@@ -107,6 +107,14 @@ fn a_limit_that_nobody_needs_does_not_move() {
 }
 
 #[test]
+fn a_limit_that_was_not_used_for_minutes_follows_its_use() {
+    let outcomes = run(&Run { limiter: auto(400), ..Run::new(workers(), 240.0, 200.0) });
+    let limit = outcomes.limit(199.0, 200.0);
+    assert!((20.0..=80.0).contains(&limit), "{limit}");
+    assert!(outcomes.lost(0.0, 200.0) < 0.001, "{}", outcomes.lost(0.0, 200.0));
+}
+
+#[test]
 fn aimd_knows_no_better_than_the_latency_it_was_given() {
     let limiter = LimiterSettings::Aimd(AimdSettings::default());
     let outcomes = run(&Run { limiter, patience: 3.0, ..Run::new(workers(), 960.0, 40.0) });

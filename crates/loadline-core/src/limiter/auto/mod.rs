@@ -18,9 +18,11 @@
 //!
 //! # When it acts
 //! - Only while the limit is in the way, nearly all of the time: what an application shaped says nothing about the limit. An
-//!   unused limit neither rises nor falls.
+//!   unused limit does not rise, and falls only to twice its use (see [`disuse`]).
 //! - A trial of a lower limit costs throughput when the limit was right. It is paid from an account that grows with time, so that all trials
 //!   together lose at most 1 % of the throughput: they are rare when they are expensive, and frequent when they are free.
+//! - When throughput fell as a higher limit was tried, that is worth a trial of a lower one whatever it costs, and higher ones are tried
+//!   seldom: the service thrashes.
 //! - When throughput changes abruptly, widths and waiting times are forgotten, and a trial begins at once: a lower limit by as much as
 //!   throughput fell, or a doubled one.
 //! - When most of what was admitted times out or is given up, there is nothing to compare; the limit goes down.
@@ -30,6 +32,7 @@
 //! good as another to it, and how long requests take inside the service is not its criterion. A limit that is too low while nobody waits
 //! long enough to be noticed stays as it is.
 
+mod disuse;
 mod meter;
 mod tuning;
 mod verdict;
@@ -40,12 +43,14 @@ use std::num::NonZeroU32;
 use super::{Facts, LimitRange, Load, Sample, Why};
 use crate::{Duration, Instant, Outcome, time::nanos};
 
+use disuse::Disuse;
 use meter::Meter;
 use tuning::{
-    BOUND, BUDGET, CHEAP, COARSE, CUT, FEWEST_ROUNDS, FIRST_CREDIT, LIKELY, LONGEST_PAUSE, LONGEST_PAUSE_UP,
-    LONGEST_PERIOD, LONGEST_TRIAL, LONGEST_TRIAL_LOW, LONGEST_TRIAL_UP, MOST_CREDIT, NARROWER, NARROWEST,
-    NARROWEST_UP, OVERLOADED, OVERLOADED_ANSWERS, OVERLOADED_AT_LAST, PERIOD, PERIOD_ANSWERS, SHOCK,
-    SHOCK_ANSWERS, SHOCK_ERRORS, SHORTEST_PERIOD, SOONEST, SOONEST_DROPPED, WIDER, WIDEST, WIDEST_DOWN,
+    BOUND, BUDGET, CHEAP, COARSE, CUT, FALLS, FEWEST_ROUNDS, FIRST_CREDIT, LONGEST_PAUSE,
+    LONGEST_PAUSE_FALLS, LONGEST_PAUSE_UP, LONGEST_PERIOD, LONGEST_TRIAL, LONGEST_TRIAL_LOW,
+    LONGEST_TRIAL_UP, MOST_CREDIT, NARROWER, NARROWEST, NARROWEST_UP, OVERLOADED, OVERLOADED_ANSWERS,
+    OVERLOADED_AT_LAST, PERIOD, PERIOD_ANSWERS, SHOCK, SHOCK_ANSWERS, SHOCK_ERRORS, SHORTEST_PERIOD, SOONEST,
+    SOONEST_DROPPED, WIDER, WIDEST, WIDEST_DOWN,
 };
 use verdict::{Comparison, Dispersion, Growth, Verdict, answers_needed};
 use weights::Weights;
@@ -90,6 +95,9 @@ pub(super) struct Auto {
     former: Option<u32>,
     /// Whether it did harm to try that.
     former_is_dear: bool,
+    disuse: Disuse,
+    /// Whether throughput fell when a higher limit was tried, and nothing has changed since.
+    thrashes: bool,
     /// Whether throughput has just changed abruptly, so that the next period should be short.
     shocked: bool,
 }
@@ -154,6 +162,8 @@ impl Auto {
             credit: nanos(FIRST_CREDIT) as f64,
             former: None,
             former_is_dear: false,
+            disuse: Disuse::default(),
+            thrashes: false,
             shocked: false,
         }
     }
@@ -220,7 +230,14 @@ impl Auto {
             }
             self.elapse(from, now, load);
         }
-        Why::Law
+        if let Some(useful) = self.disuse.observe(now, load.in_flight)
+            && useful.max(self.min().get()) < self.limit
+        {
+            self.settle_on(now, useful.max(self.min().get()));
+            return Why::Unused;
+        }
+        // Nothing ended for so long that nobody else would say that it is over.
+        if self.wakes_at().is_some_and(|at| at <= now) { self.end_period(now) } else { Why::Law }
     }
 
     pub(super) fn on_complete(&mut self, now: Instant, sample: &Sample, load: Load) -> Why {
@@ -337,6 +354,9 @@ impl Auto {
                 Some(Why::NoLoss)
             }
             (Verdict::Flat, true) | (Verdict::Grows, false) => {
+                if up && compared.elasticity + compared.standard_error < FALLS {
+                    (self.thrashes, self.down.next) = (true, now);
+                }
                 self.reject(now, false);
                 Some(Why::Law)
             }
@@ -389,18 +409,16 @@ impl Auto {
 
     /// It took too long. What is likely is done if it is certain enough not to be noise.
     fn lean(&mut self, now: Instant, trial: &Trial) -> Why {
-        let up = trial.level > self.limit;
-        if let Some(compared) = self.compared
-            && compared.standard_error < LIKELY
-        {
-            if up && compared.elasticity > 0.25 {
+        match self.compared.map(|compared| (compared.leaning(trial.growth), trial.level > self.limit)) {
+            Some((Verdict::Grows, true)) => {
                 self.accept(now, trial.level, &trial.meter);
                 return Why::MoreThroughput;
             }
-            if !up && compared.elasticity < 0.0 {
+            Some((Verdict::Flat, false)) => {
                 self.accept(now, trial.level, &trial.meter);
                 return Why::NoLoss;
             }
+            _ => {}
         }
         self.reject(now, true);
         Why::Law
@@ -460,6 +478,7 @@ impl Auto {
         let width = if ratio > 1.0 { (ratio - 1.0).clamp(0.5, WIDEST_DOWN) } else { 0.5 };
         self.down = Direction { width, next: now, vain: 0 };
         self.shocked = true;
+        self.thrashes = false;
         if ratio > 1.0 {
             // Who was overloaded before tries fewer first, who was not tries more.
             self.went_up = self.is_overloaded(now);
@@ -485,8 +504,9 @@ impl Auto {
         let down = self.lower();
         let can_up = up > self.limit && now >= self.up.next;
         let overloaded = self.is_overloaded(now);
-        let can_down =
-            down < self.limit && now >= self.down.next && overloaded && self.loss_below(down) <= self.credit;
+        // That throughput fell as the limit rose is worth more than what a trial may cost.
+        let paid = (self.thrashes && self.down.vain == 0) || self.loss_below(down) <= self.credit;
+        let can_down = down < self.limit && now >= self.down.next && overloaded && paid;
         let level = match (can_up, can_down, self.went_up) {
             (true, false, _) | (true, true, false) => up,
             (false, true, _) | (true, true, true) => down,
@@ -578,19 +598,20 @@ impl Auto {
         self.credit = (self.credit - lost).max(0.0);
         let direction = if up { &mut self.up } else { &mut self.down };
         direction.vain += 1;
-        if unclear {
+        if unclear && !(up && self.thrashes) {
             direction.width = (direction.width * WIDER).min(if up { WIDEST } else { WIDEST_DOWN });
         } else {
             direction.width *= NARROWER;
             if up && direction.width < NARROWEST_UP {
                 // Nothing between here and twice as many: begin again, for the service may have changed.
-                direction.width = WIDEST;
+                direction.width = if self.thrashes { NARROWEST_UP } else { WIDEST };
             }
             direction.width = direction.width.max(NARROWEST);
         }
         let took = now.nanos_since(trial.began) as f64;
         let pause = (took * f64::from(direction.vain)).min(nanos(LONGEST_PAUSE) as f64);
         let pause = match (up, self.former) {
+            (true, None) if self.thrashes => pause.max(lost / BUDGET).min(nanos(LONGEST_PAUSE_FALLS) as f64),
             (true, None) => pause.max(lost / BUDGET).min(nanos(LONGEST_PAUSE_UP) as f64),
             (true, Some(_)) => pause.max(lost / BUDGET).min(nanos(LONGEST_PAUSE) as f64),
             (false, None) => pause,

@@ -32,8 +32,6 @@ pub(super) const LONGEST_TRIAL_UP: Duration = Duration::from_secs(8);
 pub(super) const LONGEST_TRIAL_LOW: Duration = Duration::from_secs(2);
 /// At least two periods at each of the two limits.
 pub(super) const FEWEST_ROUNDS: u32 = 4;
-/// With a smaller standard error of the elasticity, what is likely is done when time is up.
-pub(super) const LIKELY: f64 = 0.3;
 /// The narrowest trial, as a share of the limit.
 pub(super) const NARROWEST: f64 = 0.1;
 /// A higher limit that is narrower than this begins with the widest again.
@@ -61,6 +59,10 @@ pub(super) const OVERLOADED_ANSWERS: f64 = 400.0;
 pub(super) const OVERLOADED_AT_LAST: Duration = Duration::from_secs(10);
 /// Longest time between two trials of a higher limit, for a service that can do more again would not show it otherwise.
 pub(super) const LONGEST_PAUSE_UP: Duration = Duration::from_secs(5);
+/// The same where a higher limit gave less: looking there is dear, and only a change of the service makes it worthwhile.
+pub(super) const LONGEST_PAUSE_FALLS: Duration = Duration::from_secs(30);
+/// Throughput falls as the limit rises if the elasticity is below this, by more than its standard error.
+pub(super) const FALLS: f64 = -0.25;
 /// Throughput changed abruptly: by this at least, as a logarithm: a third up, a quarter down.
 pub(super) const SHOCK: f64 = 0.3;
 /// And at least so many standard errors, because it is asked after every answer.

@@ -20,6 +20,10 @@ use crate::limiter::number::ln;
 
 /// e^2.5: wrong once in twelve.
 const CLEAR: f64 = 2.5;
+/// So much clearer must it be that it is worthwhile after all: wrong once in forty.
+const DOUBTFUL: f64 = 1.5;
+/// e: wrong once in four.
+const LIKELY: f64 = 1.0;
 
 /// What a comparison says so far.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +48,9 @@ pub(super) enum Growth {
 const WORTHWHILE: f64 = 0.25;
 /// And so is this, as a logarithm, however much wider the limit is.
 const ANY: f64 = 0.12;
+
+/// Nothing smaller is looked for, as a logarithm: between two limits that hardly differ it would take minutes.
+const LEAST: f64 = 0.06;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Verdict {
@@ -71,15 +78,26 @@ impl Comparison {
 
     /// Which explains it better: that throughput grows with this elasticity, or that it does not grow at all.
     pub(super) fn verdict(&self, growth: Growth) -> Verdict {
+        self.judge(growth, CLEAR)
+    }
+
+    /// The same when there is no more time: what is likely.
+    pub(super) fn leaning(&self, growth: Growth) -> Verdict {
+        self.judge(growth, LIKELY)
+    }
+
+    fn judge(&self, growth: Growth, clear: f64) -> Verdict {
         let grows = match growth {
-            Growth::Worthwhile => WORTHWHILE,
-            Growth::Any => WORTHWHILE.min(ANY / self.width),
+            Growth::Worthwhile => WORTHWHILE.max(LEAST / self.width),
+            Growth::Any => WORTHWHILE.min(ANY / self.width).max(LEAST / self.width),
             Growth::Proportional => 1.0,
         };
         let evidence = (self.elasticity - grows / 2.0) * grows / (self.standard_error * self.standard_error);
-        if evidence > CLEAR {
+        // Where several were tried in vain, one that seems to be better is more likely to be luck.
+        let clear_growth = if growth == Growth::Any { clear * DOUBTFUL } else { clear };
+        if evidence > clear_growth {
             Verdict::Grows
-        } else if evidence < -CLEAR {
+        } else if evidence < -clear {
             Verdict::Flat
         } else {
             Verdict::Open
