@@ -156,7 +156,8 @@ prometheus_scrapes() {
   printf '%s\n' 'global: { scrape_interval: 1s }' 'scrape_configs:' "- job_name: loadline" \
     "  static_configs: [{ targets: ['$target'] }]" >prometheus.yml
   promtool check config prometheus.yml
-  start prometheus prometheus --config.file=prometheus.yml --storage.tsdb.path=tsdb --web.listen-address="127.0.0.1:$port"
+  start prometheus prometheus --config.file=prometheus.yml --storage.tsdb.path=tsdb --web.listen-address="127.0.0.1:$port" \
+    --enable-feature=exemplar-storage
   local server=$child
   query() { curl -fsS -m 5 --data-urlencode "query=$1" "http://127.0.0.1:$port/api/v1/query" | json 'd["data"]["result"][0]["value"][1]'; }
   up() { [[ $(query up) == 1 ]]; }
@@ -165,6 +166,19 @@ prometheus_scrapes() {
   at_least 'http_requests_total in Prometheus' 1 "$(query 'sum(http_requests_total)')"
   at_least 'samples in a scrape' 100 "$(query scrape_samples_scraped)"
   equal 'errors of the target' '' "$(curl -fsS "http://127.0.0.1:$port/api/v1/targets" | json 'd["data"]["activeTargets"][0]["lastError"]')"
+  # A traced request, and one whose trace nobody records: Prometheus reads the first from both histograms.
+  local trace=4bf92f3577b34da6a3ce929d0e0e4736 name
+  equal 'a traced request' 200 "$(status -H "traceparent: 00-$trace-00f067aa0ba902b7-01" "$url/fast")"
+  equal 'one that is not recorded' 200 "$(status -H "traceparent: 00-${trace//4/5}-00f067aa0ba902b7-00" "$url/fast")"
+  exemplars() {
+    curl -fsS -m 5 --data-urlencode "query=$1_bucket" -d start="$(($(date +%s) - 600))" -d end="$(($(date +%s) + 60))" \
+      "http://127.0.0.1:$port/api/v1/query_exemplars" | json '" ".join(sorted({e["labels"]["trace_id"] for s in d["data"] for e in s["exemplars"]}))'
+  }
+  has_exemplar() { [[ -n $(exemplars "$1") ]]; }
+  for name in http_request_duration_seconds http_queue_latency_seconds; do
+    wait_for "an exemplar of $name" has_exemplar "$name"
+    equal "traces of $name in Prometheus" "$trace" "$(exemplars "$name")"
+  done
   kill -TERM "$server"
 }
 

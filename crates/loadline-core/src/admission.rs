@@ -3,8 +3,8 @@
 use std::num::NonZeroU32;
 
 use crate::{
-    Class, Counters, Decision, Duration, Event, Instant, Outcome, OverloadLevel, Permit, Reason, Rejection,
-    Request, Rule, Settings, Snapshot, Ticket,
+    Class, Counters, Decision, Duration, Event, Instant, Occupancy, Outcome, OverloadLevel, Permit, Reason,
+    Rejection, Request, Rule, Settings, Snapshot, Ticket,
     door::Verdict,
     drain::Drain,
     limiter::{self, Limiter},
@@ -98,6 +98,7 @@ impl Admission {
     /// A request has arrived. Admitted if a slot is free and nobody of its class or a higher one waits; else queued or shed.
     pub fn on_arrival(&mut self, now: Instant, mut request: Request) -> Decision {
         let now = self.advance(now);
+        let asked = request;
         self.prepare(now, &mut request);
         let class = request.class;
         self.counters.offered(class);
@@ -109,11 +110,14 @@ impl Admission {
             }
             Verdict::Shed(rule) => {
                 let reason = rule.reason();
-                self.fresh_shed.note(now, &request, reason);
+                // A deadline that an idle service could not meet either says nothing about its load.
+                if rule != Rule::Prediction || !self.is_doomed(now, &request, 0) {
+                    self.fresh_shed.note(now, &request, reason);
+                }
                 let mut rejection = self.reject(now, class, reason);
                 // Most often nothing but time helps.
                 if rule != Rule::SlotsTaken {
-                    rejection.remedy = self.remedy(now, &request, rule);
+                    rejection.remedy = self.remedy(now, &asked, &request, rule);
                 }
                 Decision::Shed(rejection)
             }
@@ -270,6 +274,20 @@ impl Admission {
         &self.settings
     }
 
+    /// How full it is. O(1); a [`snapshot`](Self::snapshot) may look at everybody who waits.
+    #[must_use]
+    pub fn occupancy(&self) -> Occupancy {
+        Occupancy {
+            limit: self.limiter.settled().get(),
+            effective_limit: self.limit(self.clock).get(),
+            in_flight: self.in_flight,
+            queued: self.queue.all_unanswered(),
+            queue_depth: self.settings.queue.depth,
+            bypass_limit: self.settings.bypass_limit.get(),
+            bypass_in_flight: self.bypass_in_flight,
+        }
+    }
+
     /// The state at this moment.
     #[must_use]
     pub fn snapshot(&self, now: Instant) -> Snapshot {
@@ -308,7 +326,7 @@ impl Admission {
             mean_service: self.service_time.mean(),
             drain_rate: drain.rate(),
             utilization: drain.mean_in_flight() / f64::from(limit),
-            predicted_service: self.predictor.all(now),
+            predicted_service: self.predictor.all(),
             doomed_started: self.doomed_started,
             probes_started: self.probes_started,
             draining: self.draining,

@@ -28,8 +28,8 @@
 //! Worked number: limit 4, 0.1 s each, 20 of its class wait: 0.5 s. With 0.1 s for itself, a deadline in 0.55 s is unreachable.
 
 use crate::{
-    Admission, Class, Duration, Instant, OverloadLevel, Request, Rule,
-    queue::{Newcomer, Way},
+    Admission, Class, Duration, Instant, OverloadLevel, Request, RouteId, Rule,
+    queue::{Newcomer, Pace, Way},
 };
 
 /// What the door says.
@@ -112,34 +112,50 @@ impl Admission {
 
     /// Whether this request, which has to wait for so long, is refused because of its deadline.
     pub(crate) fn is_unreachable(&self, now: Instant, request: &Request, wait_nanos: u64) -> bool {
-        self.prediction_counts(now, self.in_flight) && self.is_doomed(now, request, wait_nanos)
+        self.prediction_counts(now, request, 0) && self.is_doomed(now, request, wait_nanos)
     }
 
     /// Whether this request, whose turn it is, is refused because of its deadline. The slot that it would take counts as in use:
     /// with a limit of 1 nothing else is when somebody is dispatched. Whoever then arrives is started in any case.
     pub(crate) fn comes_too_late(&self, now: Instant, request: &Request) -> bool {
         request.deadline.is_some()
-            && self.prediction_counts(now, self.in_flight.saturating_add(1))
+            && self.prediction_counts(now, request, 1)
             && self.is_doomed(now, request, 0)
     }
 
     /// Whether by prediction this request will not end before its deadline.
     pub(crate) fn is_doomed(&self, now: Instant, request: &Request, wait_nanos: u64) -> bool {
         let Some(deadline) = request.deadline else { return false };
-        let service = self.predictor.predict(now, request.route).unwrap_or(0);
+        let service = self.service_nanos(now, request.route).unwrap_or(0);
         wait_nanos.saturating_add(service) > deadline.nanos_since(now)
     }
 
-    /// Whether a prediction may refuse anybody while so many slots are in use.
-    fn prediction_counts(&self, now: Instant, in_use: u32) -> bool {
-        self.settings.predict && in_use >= (self.limit(now).get() / 4).max(1)
+    /// Whether a prediction may refuse this request: a quarter of the slots is in use, or of those of its route, and so many `more`.
+    fn prediction_counts(&self, now: Instant, request: &Request, more: u32) -> bool {
+        let enough = |in_use: u32, limit: u32| in_use.saturating_add(more) >= (limit / 4).max(1);
+        let of_route =
+            || self.routes.of_limit(request.route).is_some_and(|(n, limit)| enough(n, limit.get()));
+        self.settings.predict && (enough(self.in_flight, self.limit(now).get()) || of_route())
     }
 
     /// How long a newcomer like this that has to wait will do so.
     pub(crate) fn wait_nanos(&self, now: Instant, request: &Request) -> u64 {
         let pace = self.pace(now);
         let ahead = self.queue.slots_ahead(now, request, &pace, &self.routes);
-        self.predictor.fade(now, pace.nanos_to_serve(ahead))
+        let for_route = self.wait_for_route_nanos(now, request, &pace);
+        self.predictor.fade(now, pace.nanos_to_serve(ahead)).max(for_route)
+    }
+
+    /// The same for its route alone, which serves only so many at once.
+    fn wait_for_route_nanos(&self, now: Instant, request: &Request, pace: &Pace) -> u64 {
+        match self.routes.of_limit(request.route) {
+            Some((in_flight, limit)) if in_flight >= limit.get() => {
+                let ahead = self.queue.of_route_ahead(now, request, pace);
+                let service = self.service_nanos(now, request.route).unwrap_or(0);
+                u64::from(ahead).saturating_mul(service) / u64::from(limit.get())
+            }
+            _ => 0,
+        }
     }
 
     /// How long this request would wait if it arrived now.
@@ -149,8 +165,13 @@ impl Admission {
     }
 
     /// How long this request would hold its slot.
-    pub(crate) fn predicted_service(&self, now: Instant, request: &Request) -> Option<Duration> {
-        self.predictor.predict(now, request.route).map(Duration::from_nanos)
+    pub(crate) fn predicted_service(&self, request: &Request) -> Option<Duration> {
+        self.predictor.median(request.route).map(Duration::from_nanos)
+    }
+
+    /// How much of that is still believed after the present silence.
+    pub(crate) fn service_nanos(&self, now: Instant, route: RouteId) -> Option<u64> {
+        self.predictor.predict(now, route, self.routes.in_flight_of(route) > 0)
     }
 
     /// How many slots this class may fill before it is refused or waits.

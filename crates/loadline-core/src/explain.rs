@@ -42,7 +42,8 @@ impl Admission {
     #[must_use]
     pub fn explain(&self, now: Instant, request: &Request) -> Explanation {
         let now = self.at_least(now);
-        let mut request = *request;
+        let asked = *request;
+        let mut request = asked;
         self.prepare(now, &mut request);
         let class = request.class;
         let mut displaces = None;
@@ -50,7 +51,7 @@ impl Admission {
         let (verdict, rule) = match self.judge(now, &request) {
             door::Verdict::Admit => (Verdict::Admit, Rule::FreeSlot),
             door::Verdict::Shed(rule) => {
-                remedy = self.remedy(now, &request, rule);
+                remedy = self.remedy(now, &asked, &request, rule);
                 (Verdict::Shed(rule.reason()), rule)
             }
             door::Verdict::Queue(way) => {
@@ -72,7 +73,7 @@ impl Admission {
             in_flight: if bypass { self.bypass_in_flight } else { self.in_flight },
             slots: self.slots(now, class),
             predicted_wait: if bypass { Duration::ZERO } else { self.predicted_wait(now, &request) },
-            predicted_service: self.predicted_service(now, &request),
+            predicted_service: self.predicted_service(&request),
         }
     }
 }

@@ -114,7 +114,7 @@ pub use request::{Cohort, Request, RouteId, TenantId};
 pub use rule::{Remedy, Rule};
 pub use settings::{CodelSettings, Discipline, QueueSettings, RouteCost, RouteSettings, Settings};
 pub use shadow::{Shadow, ShadowKey};
-pub use snapshot::{ClassSnapshot, Snapshot};
+pub use snapshot::{ClassSnapshot, Occupancy, Snapshot};
 pub use thresholds::{Percent, ShedAt};
 pub use ticket::Ticket;
 pub use time::Instant;

@@ -7,8 +7,13 @@
 //! # Liveness
 //! A prediction that refuses work keeps itself from being corrected: after a slow spell every request looks doomed, nothing is
 //! started, nothing completes, and the estimate stays for ever. Hence two rules. The door and dispatch heed it only while a
-//! quarter of the slots is in use, so that there is always something that can complete. And while something is in flight but nothing
+//! quarter of the slots is in use, or of those that the request's route may take, so that there is always something that can
+//! complete. And while something is in flight but nothing
 //! completes for a [`HALF_LIFE`], the prediction is halved, and again after each further one.
+//!
+//! A route is silent for itself: while others complete, nothing is learned of it. When nothing of it is in flight and nothing of it
+//! has confirmed its prediction for a [`ROUTE_HALF_LIFE`], this is halved likewise, until one is started and tells how long it
+//! takes. With that one in flight, the prediction is what it was; if it took as long, also afterwards.
 //!
 //! Worked number: median 800 ms, nothing completed for 0.6 s: two halvings, so 200 ms are predicted.
 
@@ -18,6 +23,8 @@ use crate::{Duration, Instant, Outcome, RouteId, time::nanos};
 const KEPT: usize = 16;
 /// Long enough not to be taken for the gap between two completions of a busy service.
 const HALF_LIFE: Duration = Duration::from_millis(250);
+/// The same for one route of which nothing is in flight. Longer, because each time one request may be started in vain.
+const ROUTE_HALF_LIFE: Duration = Duration::from_secs(1);
 
 /// Predicts service times; see the module.
 #[derive(Debug, Default)]
@@ -35,6 +42,8 @@ struct Recent {
     len: u8,
     /// The place of the oldest, once all places are taken.
     oldest: u8,
+    /// When one of the route last took as long as predicted, or longer.
+    confirmed: Instant,
 }
 
 impl Predictor {
@@ -49,6 +58,9 @@ impl Predictor {
             self.routes.resize(route.index() + 1, Recent::UNKNOWN);
         }
         let recent = &mut self.routes[route.index()];
+        if recent.median().is_none_or(|median| held_nanos >= median) {
+            recent.confirmed = now;
+        }
         match outcome {
             Outcome::Completed | Outcome::TimedOut => {
                 self.silent_since = now;
@@ -62,10 +74,17 @@ impl Predictor {
         }
     }
 
-    /// How long a request of this route will hold its slot, in nanoseconds; `None` before the first has ended.
-    pub(crate) fn predict(&self, now: Instant, route: RouteId) -> Option<u64> {
-        let median = self.routes.get(route.index())?.median()?;
-        Some(self.fade(now, median))
+    /// How long a request of this route will hold its slot, in nanoseconds; `None` before the first has ended. `in_flight`:
+    /// whether there are others of it.
+    pub(crate) fn predict(&self, now: Instant, route: RouteId, in_flight: bool) -> Option<u64> {
+        let recent = self.routes.get(route.index())?;
+        let median = recent.median()?;
+        let alone = if in_flight {
+            median
+        } else {
+            halve(median, now.nanos_since(recent.confirmed), ROUTE_HALF_LIFE)
+        };
+        Some(self.fade(now, median).min(alone))
     }
 
     /// The same, whatever silence there is: to compare routes with each other.
@@ -75,19 +94,23 @@ impl Predictor {
 
     /// How much of an estimate is left after the present silence.
     pub(crate) fn fade(&self, now: Instant, estimate: u64) -> u64 {
-        let halvings = now.nanos_since(self.silent_since) / nanos(HALF_LIFE);
-        u32::try_from(halvings).ok().and_then(|halvings| estimate.checked_shr(halvings)).unwrap_or(0)
+        halve(estimate, now.nanos_since(self.silent_since), HALF_LIFE)
     }
 
-    /// What is predicted for each route, by [`RouteId::index`].
-    pub(crate) fn all(&self, now: Instant) -> Vec<Option<Duration>> {
-        let faded = |recent: &Recent| Some(Duration::from_nanos(self.fade(now, recent.median()?)));
-        self.routes.iter().map(faded).collect()
+    /// What each route took of late, by [`RouteId::index`], whatever silence there is.
+    pub(crate) fn all(&self) -> Vec<Option<Duration>> {
+        self.routes.iter().map(|recent| recent.median().map(Duration::from_nanos)).collect()
     }
 }
 
+/// What is left of an estimate after a silence of so many nanoseconds.
+fn halve(estimate: u64, silence: u64, half_life: Duration) -> u64 {
+    let halvings = silence / nanos(half_life);
+    u32::try_from(halvings).ok().and_then(|halvings| estimate.checked_shr(halvings)).unwrap_or(0)
+}
+
 impl Recent {
-    const UNKNOWN: Self = Self { nanos: [0; KEPT], len: 0, oldest: 0 };
+    const UNKNOWN: Self = Self { nanos: [0; KEPT], len: 0, oldest: 0, confirmed: Instant::ORIGIN };
 
     fn push(&mut self, held_nanos: u64) {
         self.nanos[usize::from(self.oldest)] = held_nanos;
@@ -129,11 +152,11 @@ mod tests {
     #[test]
     fn routes_are_told_apart_and_unknown_until_one_has_ended() {
         let predictor = predictor(&[500]);
-        assert_eq!(predictor.predict(at(0), ROUTE), Some(500));
+        assert_eq!(predictor.predict(at(0), ROUTE, true), Some(500));
         for other in [0, 2, 4, u16::MAX] {
-            assert_eq!(predictor.predict(at(0), RouteId::new(other)), None);
+            assert_eq!(predictor.predict(at(0), RouteId::new(other), true), None);
         }
-        assert_eq!(predictor.all(at(0)), [None, None, None, Some(Duration::from_nanos(500))]);
+        assert_eq!(predictor.all(), [None, None, None, Some(Duration::from_nanos(500))]);
     }
 
     #[test]
@@ -141,10 +164,10 @@ mod tests {
         let mut predictor = predictor(&[100; 16]);
         for _ in 0..7 {
             predictor.record(at(0), ROUTE, 60_000_000_000, Outcome::TimedOut);
-            assert_eq!(predictor.predict(at(0), ROUTE), Some(100));
+            assert_eq!(predictor.predict(at(0), ROUTE, true), Some(100));
         }
         predictor.record(at(0), ROUTE, 60_000_000_000, Outcome::TimedOut);
-        assert_eq!(predictor.predict(at(0), ROUTE), Some(60_000_000_000));
+        assert_eq!(predictor.predict(at(0), ROUTE, true), Some(60_000_000_000));
     }
 
     #[test]
@@ -152,16 +175,28 @@ mod tests {
         let mut predictor = predictor(&[100]);
         for outcome in [Outcome::Failed, Outcome::Aborted] {
             predictor.record(at(0), ROUTE, 1, outcome);
-            assert_eq!(predictor.predict(at(0), ROUTE), Some(100));
+            assert_eq!(predictor.predict(at(0), ROUTE, true), Some(100));
         }
         predictor.record(at(0), ROUTE, 900, Outcome::Aborted);
-        assert_eq!(predictor.predict(at(0), ROUTE), Some(900));
+        assert_eq!(predictor.predict(at(0), ROUTE, true), Some(900));
     }
 
     #[test]
     fn silence_halves_it_every_quarter_of_a_second() {
         let predictor = predictor(&[800]);
-        let predicted = |ms| predictor.predict(at(ms), ROUTE).unwrap();
+        let predicted = |ms| predictor.predict(at(ms), ROUTE, true).unwrap();
         assert_eq!([0, 249, 250, 600, 750, 1_000_000].map(predicted), [800, 800, 400, 200, 100, 0]);
+    }
+
+    #[test]
+    fn a_route_that_is_silent_while_others_complete_is_believed_less_each_second_until_one_of_it_runs() {
+        let mut predictor = predictor(&[800]);
+        let others = RouteId::new(1);
+        let mut predicted = |ms, in_flight| {
+            predictor.record(at(ms), others, 5, Outcome::Completed);
+            predictor.predict(at(ms), ROUTE, in_flight).unwrap()
+        };
+        assert_eq!([0, 999, 1_000, 2_500, 90_000].map(|ms| predicted(ms, false)), [800, 800, 400, 200, 0]);
+        assert_eq!(predicted(90_001, true), 800);
     }
 }

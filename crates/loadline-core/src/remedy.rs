@@ -1,13 +1,37 @@
 //! What would have let a rejected request in.
 //!
-//! Computed from the state in which it was rejected, so it is true of that moment and of no later one. Nothing is computed where
-//! nothing but time helps.
+//! Computed from the state in which it was rejected, so it is true of that moment and of no later one. The rule that rejected
+//! says what would have passed *it*; the door is asked whether that would have passed the others too, and if not, nothing but
+//! time helps.
 
-use crate::{Admission, Class, Duration, Instant, OverloadLevel, Remedy, Request, Rule};
+use crate::{Admission, Class, Duration, Instant, OverloadLevel, Remedy, Request, Rule, door::Verdict};
 
 impl Admission {
-    /// What would have let this request in, which this rule rejects.
-    pub(crate) fn remedy(&self, now: Instant, request: &Request, rule: Rule) -> Option<Remedy> {
+    /// What would have let a request in which this rule rejects. `asked` is what it was, `judged` what the door
+    /// [made of it](Self::prepare).
+    pub(crate) fn remedy(
+        &self,
+        now: Instant,
+        asked: &Request,
+        judged: &Request,
+        rule: Rule,
+    ) -> Option<Remedy> {
+        let remedy = self.passes(now, judged, rule)?;
+        let mut changed = *judged;
+        match remedy {
+            Remedy::Budget(budget) => changed.deadline = Some(now + budget),
+            Remedy::HigherClass(class) => {
+                changed = *asked;
+                changed.class = class;
+                self.prepare(now, &mut changed);
+            }
+        }
+        let helps = !matches!(self.judge(now, &changed), Verdict::Shed(_));
+        helps.then_some(remedy)
+    }
+
+    /// What would have passed this rule.
+    fn passes(&self, now: Instant, request: &Request, rule: Rule) -> Option<Remedy> {
         match rule {
             Rule::Prediction => Some(Remedy::Budget(self.needed_budget(now, request))),
             Rule::OverloadSignal => {
@@ -24,8 +48,8 @@ impl Admission {
 
     /// The predicted wait and the predicted service.
     fn needed_budget(&self, now: Instant, request: &Request) -> Duration {
-        let service = self.predicted_service(now, request).unwrap_or_default();
-        self.predicted_wait(now, request) + service
+        let service = self.service_nanos(now, request.route).unwrap_or_default();
+        self.predicted_wait(now, request) + Duration::from_nanos(service)
     }
 
     /// The nearest of the classes above this one that is below its threshold.

@@ -48,8 +48,19 @@ impl Routes {
     /// Whether a route is at its limit.
     #[inline]
     pub(crate) fn is_full(&self, route: RouteId) -> bool {
-        let limit = self.rows.get(route.index()).and_then(|row| row.concurrency);
-        limit.is_some_and(|limit| self.in_flight.get(route.index()).is_some_and(|n| *n >= limit.get()))
+        self.of_limit(route).is_some_and(|(in_flight, limit)| in_flight >= limit.get())
+    }
+
+    /// How many requests of a route are in flight, and its limit, if it has one.
+    #[inline]
+    pub(crate) fn of_limit(&self, route: RouteId) -> Option<(u32, NonZeroU32)> {
+        let limit = self.rows.get(route.index())?.concurrency?;
+        Some((self.in_flight_of(route), limit))
+    }
+
+    /// How many requests of a route are in flight.
+    pub(crate) fn in_flight_of(&self, route: RouteId) -> u32 {
+        self.in_flight.get(route.index()).copied().unwrap_or(0)
     }
 
     /// The routes that have a limit.

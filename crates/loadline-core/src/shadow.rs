@@ -27,8 +27,8 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use crate::{
-    Admission, Class, Decision, Event, Explanation, Instant, Outcome, OverloadLevel, Permit, Reason, Request,
-    Settings, Snapshot, Ticket,
+    Admission, Class, Decision, Event, Explanation, Instant, Occupancy, Outcome, OverloadLevel, Permit,
+    Reason, Request, Settings, Snapshot, Ticket,
 };
 
 /// An [`Admission`] that decides and is not obeyed; see the module.
@@ -172,6 +172,13 @@ impl Shadow {
         self.settle(now);
     }
 
+    /// As [`Admission::restart_warmup`].
+    pub fn restart_warmup(&mut self, now: Instant) {
+        self.advance(now);
+        self.admission.restart_warmup(now);
+        self.settle(now);
+    }
+
     /// As [`Admission::set_draining`].
     pub fn set_draining(&mut self, now: Instant, draining: bool) {
         self.advance(now);
@@ -190,6 +197,12 @@ impl Shadow {
     pub fn explain(&mut self, now: Instant, request: &Request) -> Explanation {
         self.advance(now);
         self.admission.explain(now, request)
+    }
+
+    /// As [`Admission::occupancy`], as of the last call.
+    #[must_use]
+    pub fn occupancy(&self) -> Occupancy {
+        self.admission.occupancy()
     }
 
     /// As [`Admission::snapshot`]; what is in flight is so virtually.
@@ -218,7 +231,7 @@ impl Shadow {
             Real::Coming | Real::Running(_) => return,
             Real::Ended(nanos, _) => nanos,
             Real::NeverRan => {
-                let predicted = self.admission.predicted_service(now, request);
+                let predicted = self.admission.predicted_service(request);
                 predicted.map_or(0, crate::time::nanos)
             }
         };

@@ -2,6 +2,27 @@
 
 use crate::{Class, Counters, Duration, LimiterSnapshot, OverloadLevel};
 
+/// How full an [`Admission`](crate::Admission) is: of its [`Snapshot`] what costs nothing to look at, for whoever looks at each
+/// request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct Occupancy {
+    /// As [`Snapshot::limit`].
+    pub limit: u32,
+    /// As [`Snapshot::effective_limit`], at the time of the latest call.
+    pub effective_limit: u32,
+    /// As [`Snapshot::in_flight`].
+    pub in_flight: u32,
+    /// As [`Snapshot::queued`].
+    pub queued: u32,
+    /// As [`Snapshot::queue_depth`].
+    pub queue_depth: u32,
+    /// As [`Snapshot::bypass_limit`].
+    pub bypass_limit: u32,
+    /// As [`Snapshot::bypass_in_flight`].
+    pub bypass_in_flight: u32,
+}
+
 /// The state of an [`Admission`](crate::Admission) at one moment.
 #[derive(Clone, PartialEq, Debug, Default)]
 #[non_exhaustive]
@@ -44,8 +65,8 @@ pub struct Snapshot {
     pub drain_rate: f64,
     /// The share of the slots that was in use, averaged over the last 10 s. 1 is all of them.
     pub utilization: f64,
-    /// By [`RouteId::index`](crate::RouteId::index), how long a request of the route will hold its slot; `None` while nothing is
-    /// known. Shorter than the index when nothing is known of the last ones either.
+    /// By [`RouteId::index`](crate::RouteId::index), how long a request of the route will hold its slot, by those that ended
+    /// last; `None` while nothing is known. Shorter than the index when nothing is known of the last ones either.
     pub predicted_service: Vec<Option<Duration>>,
     /// How many were started although their deadline had passed, or although prediction said that they would not make it and
     /// could have refused them. Must stay 0.

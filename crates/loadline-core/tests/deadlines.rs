@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use loadline_core::{
     Admission, Class, Decision, Discipline, Duration, Event, Instant, Outcome, Permit, Reason, Request,
-    RouteId, Settings, Ticket, Verdict,
+    RouteCost, RouteId, RouteSettings, Settings, Ticket, Verdict,
 };
 
 const NORMAL: Class = Class::Normal;
@@ -250,4 +250,55 @@ fn a_slow_spell_does_not_make_everything_look_doomed_for_ever() {
         // Clients come every 20 ms, so a limit of 2 or less is overloaded.
         assert!(afterwards * 100 >= normally * 97, "limit {limit}: {afterwards} of {normally}");
     }
+}
+
+/// After a slow spell of one route every request of it looked doomed; as long as others completed, the estimate was never corrected,
+/// and the route was refused for ever.
+#[test]
+fn one_route_recovers_from_a_slow_spell_while_others_are_busy() {
+    let (once_slow, busy) = (RouteId::new(1), RouteId::new(2));
+    let mut a = Admission::new(settings(4));
+    for begun in 0..16 {
+        let permit = admit(&mut a, 5_000 * begun, Request::new(NORMAL).with_route(once_slow));
+        a.on_complete(at(5_000 * (begun + 1)), permit, Outcome::Completed);
+    }
+    let mut others: Vec<_> =
+        (0..2).map(|_| admit(&mut a, 80_000, Request::new(NORMAL).with_route(busy))).collect();
+    let (mut served, mut running) = (Vec::new(), Vec::new());
+    for now in (80_010..90_000).step_by(10) {
+        a.on_complete(at(now), others.remove(0), Outcome::Completed);
+        others.push(admit(&mut a, now, Request::new(NORMAL).with_route(busy)));
+        for permit in running.drain(..) {
+            a.on_complete(at(now), permit, Outcome::Completed);
+        }
+        let request = Request::new(NORMAL).with_route(once_slow).with_deadline(at(now + 1_000));
+        if let Decision::Admit(permit) = a.on_arrival(at(now), request) {
+            running.push(permit);
+            served.push(now);
+        }
+    }
+    assert!(served[0] < 84_000, "tried again after {} ms", served[0] - 80_000);
+    assert!(served.len() > 400, "and believed: {}", served.len());
+    assert_eq!(a.snapshot(at(90_000)).doomed_started, 0);
+}
+
+/// The wait was predicted from all slots, and the route has one: whoever came was let in, and waited in vain.
+#[test]
+fn who_would_wait_too_long_for_his_route_is_refused_at_the_door() {
+    let route = RouteId::new(1);
+    let mut settings = settings(100);
+    settings.routes =
+        vec![RouteSettings::default(), RouteSettings::new(NonZeroU32::new(1), RouteCost::Learned)];
+    let mut a = Admission::new(settings);
+    let of_route = || Request::new(NORMAL).with_route(route);
+    let first = admit(&mut a, 0, of_route());
+    a.on_complete(at(100), first, Outcome::Completed);
+    let _busy = admit(&mut a, 100, of_route());
+    for _ in 0..5 {
+        let _waits = queue(&mut a, 100, of_route());
+    }
+    assert_eq!(shed(&mut a, 100, of_route().with_deadline(at(100 + 599))), Reason::DeadlineUnreachable);
+    let _in_time = queue(&mut a, 100, of_route().with_deadline(at(100 + 600)));
+    // Other routes have slots.
+    let _other = admit(&mut a, 100, Request::new(NORMAL).with_deadline(at(101)));
 }

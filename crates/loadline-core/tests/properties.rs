@@ -10,7 +10,7 @@ use std::{cmp::Ordering, num::NonZeroU32};
 
 use loadline_core::{
     Admission, Class, Cohort, Decision, Discipline, Duration, Event, Instant, Outcome, OverloadLevel,
-    Percent, Permit, Reason, Request, RouteCost, RouteId, RouteSettings, Settings, ShedAt, Snapshot,
+    Percent, Permit, Reason, Remedy, Request, RouteCost, RouteId, RouteSettings, Settings, ShedAt, Snapshot,
     TenantId, Ticket, Verdict, Warmup,
 };
 use proptest::prelude::*;
@@ -157,6 +157,8 @@ struct Model {
     overtaken: u32,
     /// Since when nothing has completed while something was in flight.
     silent_since: Instant,
+    /// When a request last took as long as predicted or longer, by route.
+    confirmed: [Instant; 3],
     warm_since: Instant,
     /// When a request that is no retry was last shed for want of capacity, by class.
     fresh_shed: [Option<Instant>; 5],
@@ -182,6 +184,7 @@ impl Model {
             dispatched: 0,
             overtaken: 0,
             silent_since: Instant::ORIGIN,
+            confirmed: [Instant::ORIGIN; 3],
             warm_since: Instant::ORIGIN,
             fresh_shed: [None; 5],
             draining: false,
@@ -265,7 +268,13 @@ impl Model {
                 }
             }
             Action::Complete(n, outcome) if !self.permits.is_empty() => {
-                let (permit, _) = self.permits.swap_remove(n % self.permits.len());
+                let (permit, route) = self.permits.swap_remove(n % self.permits.len());
+                let held = self.now.saturating_since(permit.admitted_at());
+                let predicted = self.admission.snapshot(self.now).predicted_service;
+                let predicted = predicted.get(route.index()).copied().flatten();
+                if permit.class() != Class::Bypass && predicted.is_none_or(|predicted| held >= predicted) {
+                    self.confirmed[route.index()] = self.now;
+                }
                 if permit.class() != Class::Bypass
                     && matches!(outcome, Outcome::Completed | Outcome::TimedOut)
                 {
@@ -394,13 +403,34 @@ impl Model {
                     }
                 }
                 assert_eq!(rejection.class, class);
-                self.note_shed(&request, reason);
+                // The reason that an idle service would have given too.
+                let alone = reason == Reason::DeadlineUnreachable && {
+                    let snapshot = self.admission.snapshot(self.now);
+                    self.is_doomed(&request, 0, &snapshot)
+                };
+                self.check_remedy(asked, rejection.remedy);
+                if !alone {
+                    self.note_shed(&request, reason);
+                }
                 assert_eq!(explanation.verdict, Verdict::Shed(reason));
                 assert_eq!(explanation.remedy, rejection.remedy);
                 assert!((1.0..=30.0).contains(&rejection.retry_after.as_secs_f64()));
                 self.shed += 1;
             }
         }
+    }
+
+    /// What is said to let a request in does. The request was just rejected, so it counts among those who were: a retry may fall
+    /// for it.
+    fn check_remedy(&self, asked: Request, remedy: Option<Remedy>) {
+        let mut changed = asked;
+        match remedy {
+            Some(Remedy::HigherClass(class)) => changed.class = class,
+            Some(Remedy::Budget(budget)) => changed.deadline = Some(self.now + budget),
+            _ => return,
+        }
+        let verdict = self.admission.explain(self.now, &changed).verdict;
+        assert!(!matches!(verdict, Verdict::Shed(_)), "{remedy:?} would not have helped: {verdict:?}");
     }
 
     /// Why a request of this class is refused although a slot may be free, if it is.
@@ -448,10 +478,7 @@ impl Model {
     /// `None`: not known.
     fn refused_by_prediction(&self, request: &Request, slot_free: bool) -> Option<bool> {
         let class = request.class;
-        if class == Class::Bypass
-            || request.deadline.is_none()
-            || self.in_flight(false) < (self.limit() / 4).max(1)
-        {
+        if class == Class::Bypass || request.deadline.is_none() || !self.prediction_counts(request, 0) {
             return Some(false);
         }
         let snapshot = self.admission.snapshot(self.now);
@@ -471,7 +498,28 @@ impl Model {
         let slots = ahead.map(|waiter| waiter.request.cost.get()).sum::<u32>();
         let wait = snapshot.mean_service.unwrap_or_default().as_nanos() as u64 * u64::from(slots)
             / u64::from(self.limit());
-        Some(self.is_doomed(request, self.fade(wait), &snapshot))
+        let mut wait = self.fade(wait);
+        if self.is_full(request.route) {
+            let of_route = self.waiting.iter().filter(|other| {
+                other.request.route == request.route
+                    && (other.class.index() < class.index()
+                        || other.class == class && !self.newest_first(class, &snapshot))
+            });
+            let service = self.service(request.route, &snapshot).as_nanos() as u64;
+            let row = self.settings.routes[request.route.index()].concurrency.expect("it is at its limit");
+            wait = wait.max(of_route.count() as u64 * service / u64::from(row.get()));
+        }
+        Some(self.is_doomed(request, wait, &snapshot))
+    }
+
+    /// Whether enough is in use, and so much more, for a prediction to refuse this one.
+    fn prediction_counts(&self, request: &Request, more: u32) -> bool {
+        let route = request.route;
+        let limit_of_route = self.settings.routes.get(route.index()).and_then(|row| row.concurrency);
+        let counted = self.permits.iter().filter(|(permit, _)| permit.class() != Class::Bypass);
+        let of_route = counted.filter(|(_, other)| *other == route).count() as u32;
+        self.in_flight(false) + more >= (self.limit() / 4).max(1)
+            || limit_of_route.is_some_and(|limit| of_route + more >= (limit.get() / 4).max(1))
     }
 
     /// Whether the queue has a place for this one, or somebody gives way to it; `None`: not known.
@@ -500,9 +548,19 @@ impl Model {
 
     fn is_doomed(&self, request: &Request, wait: u64, snapshot: &Snapshot) -> bool {
         let Some(deadline) = request.deadline else { return false };
-        let service = snapshot.predicted_service.get(request.route.index()).copied().flatten();
-        let needed = Duration::from_nanos(wait) + service.unwrap_or_default();
+        let needed = Duration::from_nanos(wait) + self.service(request.route, snapshot);
         self.settings.predict && needed > deadline.saturating_since(self.now)
+    }
+
+    /// The service time that is still believed after a silence.
+    fn service(&self, route: RouteId, snapshot: &Snapshot) -> Duration {
+        let known = snapshot.predicted_service.get(route.index()).copied().flatten().unwrap_or_default();
+        let known = known.as_nanos() as u64;
+        let in_flight =
+            self.permits.iter().any(|(permit, of)| permit.class() != Class::Bypass && *of == route);
+        let seconds = self.now.saturating_since(self.confirmed[route.index()]).as_secs();
+        let alone = if in_flight { known } else { known.checked_shr(seconds as u32).unwrap_or(0) };
+        Duration::from_nanos(self.fade(known).min(alone))
     }
 
     fn fade(&self, nanos: u64) -> u64 {
@@ -545,6 +603,7 @@ impl Model {
                 }
                 Event::Expire(ticket, rejection) => {
                     let is_next = self.next(&before).0.iter().any(|next| next.0 == ticket);
+                    let plain = self.is_plain(rejection.class);
                     let waiter = self.answer(ticket);
                     self.shed += 1;
                     assert_eq!(rejection.class, waiter.class);
@@ -554,7 +613,9 @@ impl Model {
                     let dropped_by_law = rejection.reason == Reason::Codel
                         && self.settings.queue.discipline == Discipline::Codel;
                     let too_late = rejection.reason == Reason::DeadlineUnreachable || dropped_by_law;
-                    assert!(!dispatching || too_late, "other rejections come before dispatches");
+                    // Where waiters are not alike, a dispatch may change which of them is the dearest.
+                    let in_vain = rejection.reason == Reason::Codel && !plain;
+                    assert!(!dispatching || too_late || in_vain, "other rejections come before dispatches");
                     let deadline_passed =
                         waiter.request.deadline.is_some_and(|deadline| deadline <= self.now);
                     match rejection.reason {
@@ -673,7 +734,9 @@ impl Model {
     /// and whether it may be that nobody is.
     fn next(&self, snapshot: &Snapshot) -> (Vec<(Ticket, u32)>, bool) {
         let aged_below = |class: Class| {
-            let below = self.waiting.iter().filter(|waiter| waiter.class.index() > class.index());
+            let below = self.waiting.iter().filter(|waiter| {
+                waiter.class.index() > class.index() && self.ready(waiter.class).next().is_some()
+            });
             let oldest = below.min_by_key(|waiter| (waiter.arrived, waiter.class.index()))?;
             let aging = self.settings.queue.aging?;
             (self.now.saturating_since(oldest.arrived) >= aging).then_some(oldest.class)
@@ -691,7 +754,7 @@ impl Model {
         let aged = aged_below(highest);
         let overtaken = if aged.is_some() { (self.overtaken + 1).min(7) } else { 0 };
         if self.overtaken == 7
-            && let Some(aged) = aged.filter(|class| self.ready(*class).next().is_some())
+            && let Some(aged) = aged
         {
             let (mut fit, unfit) = heads(aged, 0);
             // Only critical passes who has its turn.
@@ -733,14 +796,22 @@ impl Model {
 
     /// Whether one whose turn it is is refused instead.
     fn comes_too_late(&self, request: &Request, snapshot: &Snapshot) -> bool {
-        let in_use = self.in_flight(false) + 1;
-        in_use >= (self.limit() / 4).max(1) && self.is_doomed(request, 0, snapshot)
+        self.prediction_counts(request, 1) && self.is_doomed(request, 0, snapshot)
     }
 
     fn check_totals(&self) {
         self.admission.check_invariants();
         let snapshot = self.admission.snapshot(self.now);
         let total = snapshot.counters.total();
+        let occupancy = self.admission.occupancy();
+        assert_eq!(
+            (occupancy.limit, occupancy.in_flight, occupancy.queued, occupancy.queue_depth),
+            (snapshot.limit, snapshot.in_flight, snapshot.queued, snapshot.queue_depth)
+        );
+        assert_eq!(
+            (occupancy.bypass_limit, occupancy.bypass_in_flight),
+            (snapshot.bypass_limit, snapshot.bypass_in_flight)
+        );
         assert_eq!(
             (snapshot.in_flight, snapshot.bypass_in_flight),
             (self.in_flight(false), self.in_flight(true))

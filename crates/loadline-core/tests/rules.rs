@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use loadline_core::{
     Admission, Class, Decision, Discipline, Duration, Event, Instant, Outcome, OverloadLevel, Percent,
-    Permit, Reason, Rejection, Request, Settings, ShedAt, Ticket, Warmup,
+    Permit, Reason, Rejection, Request, RouteCost, RouteId, RouteSettings, Settings, ShedAt, Ticket, Warmup,
 };
 
 const NORMAL: Class = Class::Normal;
@@ -539,6 +539,35 @@ fn a_class_that_has_waited_too_long_gets_every_eighth_dispatch() {
     assert_eq!(low.map(served), [17, 25], "seven of the others before each");
     assert!(high.windows(2).all(|pair| served(pair[0]) < served(pair[1])));
     m.end(1_001, [permit]);
+}
+
+/// A class of which all wait for their route cannot use its turn. It kept the turn from the class below for ever.
+#[test]
+fn a_class_that_waits_for_its_route_does_not_keep_the_turn_from_the_class_below() {
+    let mut settings = queueing(2, 99, 0, Discipline::Fifo);
+    settings.queue.aging = Some(ms(100));
+    settings.routes =
+        vec![RouteSettings::default(), RouteSettings::new(NonZeroU32::new(1), RouteCost::Learned)];
+    let mut m = Machine::new(settings);
+    let slow = |class| Request::new(class).with_route(RouteId::new(1));
+    let _endless = m.admit_request(0, slow(NORMAL));
+    let mut busy = m.admit(0, Class::High);
+    let _stuck = m.queue_request(1, slow(NORMAL));
+    let low = m.queue(2, Class::Low);
+    let mut dispatched = None;
+    for turn in 0..20 {
+        let now = 200 + 10 * turn;
+        let high = m.queue(now, Class::High);
+        m.complete(now + 5, busy);
+        let Event::Dispatch(ticket, permit) = m.poll(now + 5) else { panic!("a slot is free") };
+        busy = permit;
+        if ticket == low {
+            dispatched = Some(turn);
+            break;
+        }
+        assert_eq!(ticket, high);
+    }
+    assert_eq!(dispatched, Some(7), "every eighth");
 }
 
 #[test]

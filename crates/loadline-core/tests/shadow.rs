@@ -4,7 +4,7 @@ use std::{collections::HashMap, num::NonZeroU32};
 
 use loadline_core::{
     Admission, Class, Decision, Discipline, Duration, Event, Instant, Outcome, Percent, Permit, Reason,
-    Request, RouteId, Settings, Shadow, ShadowKey, Ticket,
+    Request, RouteId, Settings, Shadow, ShadowKey, Ticket, Warmup,
 };
 use proptest::prelude::*;
 
@@ -27,6 +27,17 @@ fn runs(shadow: &mut Shadow, ms: u64) -> ShadowKey {
     let key = shadow.on_arrival(at(ms), NORMAL);
     shadow.on_start(at(ms), &key);
     key
+}
+
+#[test]
+fn a_warm_up_begins_anew_as_it_does_in_force() {
+    let mut settings = settings(10, 0);
+    settings.warmup = Some(Warmup { from: Percent::new(10).unwrap(), over: Duration::from_secs(1) });
+    let mut shadow = Shadow::new(settings);
+    assert_eq!(shadow.snapshot(at(5_000)).effective_limit, 10);
+    shadow.restart_warmup(at(5_000));
+    assert_eq!(shadow.snapshot(at(5_000)).effective_limit, 1);
+    assert_eq!(shadow.snapshot(at(6_000)).effective_limit, 10);
 }
 
 #[test]

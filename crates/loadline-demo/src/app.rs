@@ -1,70 +1,54 @@
 //! One request of the demo app: find the route, let a worker serve it, answer.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::header::CONTENT_TYPE;
 use hyper::{Method, Request, Response, StatusCode};
 
 use crate::filler::Filler;
+use crate::reply::{BINARY, Body, json, respond, text};
 use crate::route::Route;
+use crate::serve::App;
 use crate::workers::{Stats, Workers};
-use crate::{
-    FAST_SERVICE_TIME, HOME_SERVICE_TIME, MAX_FILLER_BYTES, MAX_SERVICE_TIME, SLOW_SERVICE_TIME,
-    capacity_per_second,
-};
-
-/// What every answer's body is: text that is at hand, filler, or the request's own body.
-pub(crate) type Body = UnsyncBoxBody<Bytes, hyper::Error>;
+use crate::{FAST_SERVICE_TIME, HOME_SERVICE_TIME, MAX_FILLER_BYTES, MAX_SERVICE_TIME, SLOW_SERVICE_TIME};
 
 /// The demo app's state, shared by its connections.
 #[derive(Debug)]
-pub(crate) struct App {
+pub(crate) struct WorkersApp {
     workers: Arc<Workers>,
     home: Bytes,
 }
 
-impl App {
+impl WorkersApp {
     /// An app with `workers` workers.
     pub(crate) fn new(workers: usize) -> Self {
         Self { workers: Arc::new(Workers::new(workers)), home: Bytes::from(home(workers)) }
     }
+}
 
+impl App for WorkersApp {
     /// Answers one request. All but `/stats` go through a worker, `/healthcheck` too: an app whose workers are all
     /// busy answers its health check late, as real ones do.
-    pub(crate) async fn answer(&self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
         let route = Route::of(request.uri().path());
         if route != Route::Stats {
             self.workers.work(route.service_time()).await;
         }
-        Ok(match route {
+        match route {
             Route::Home => text(StatusCode::OK, self.home.clone()),
             Route::Work(_) => text(StatusCode::OK, Bytes::from_static(b"Hello World!\n")),
             Route::Health => text(StatusCode::OK, Bytes::from_static(b"OK\n")),
             Route::Bytes(length) => respond(StatusCode::OK, BINARY, Filler::new(length).boxed_unsync()),
             Route::Echo if request.method() == Method::POST => echo(request),
             Route::Echo => text(StatusCode::METHOD_NOT_ALLOWED, Bytes::from_static(b"POST a body here\n")),
-            Route::Stats => respond(StatusCode::OK, JSON, full(Bytes::from(json(self.workers.stats())))),
+            Route::Stats => json(StatusCode::OK, stats(self.workers.stats())),
             Route::TooMuch => text(StatusCode::BAD_REQUEST, Bytes::from_static(b"that is too much\n")),
             Route::Unknown => text(StatusCode::NOT_FOUND, Bytes::from_static(b"no such route; see /\n")),
-        })
+        }
     }
-}
-
-const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
-const BINARY: HeaderValue = HeaderValue::from_static("application/octet-stream");
-
-fn text(status: StatusCode, body: Bytes) -> Response<Body> {
-    respond(status, TEXT, full(body))
-}
-
-fn full(body: Bytes) -> Body {
-    Full::new(body).map_err(|never| match never {}).boxed_unsync()
 }
 
 /// The request's body and its type, back again while it still arrives.
@@ -74,14 +58,7 @@ fn echo(request: Request<Incoming>) -> Response<Body> {
     respond(StatusCode::OK, kind, body.boxed_unsync())
 }
 
-fn respond(status: StatusCode, kind: HeaderValue, body: Body) -> Response<Body> {
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, kind);
-    response
-}
-
-fn json(stats: Stats) -> String {
+fn stats(stats: Stats) -> String {
     let Stats { waiting, in_service, peak, served, abandoned } = stats;
     format!(
         "{{\"waiting\":{waiting},\"in_service\":{in_service},\"peak\":{peak},\"served\":{served},\
@@ -106,6 +83,6 @@ fn home(workers: usize) -> String {
         slow = SLOW_SERVICE_TIME,
         longest = MAX_SERVICE_TIME,
         most = MAX_FILLER_BYTES,
-        capacity = capacity_per_second(HOME_SERVICE_TIME),
+        capacity = workers as f64 / HOME_SERVICE_TIME.as_secs_f64(),
     )
 }

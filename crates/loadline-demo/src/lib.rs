@@ -5,14 +5,28 @@
 //! server: [`WORKERS`] workers, everything beyond them waits in a queue that nobody bounds, and work whose client has
 //! left is still done. Its capacity is arithmetic ([`capacity_per_second`]), so a reader can check every claim.
 //!
-//! When it acts: `loadline` without arguments starts it in its own process and puts the proxy before it. It lives on
-//! its own thread and runtime, so that it cannot borrow time from the proxy's workers.
+//! When it acts: `loadline` without arguments starts it in its own process and puts the proxy before it ([`start`]). It lives
+//! on its own thread and runtime, so that it cannot borrow time from the proxy's workers, and listens on the loopback
+//! interface only.
 //!
-//! Out of scope: TLS, HTTP/2, failure injection and any tuning. It listens on the loopback interface only.
+//! Beside it there are apps to run on their own ([`run`]): a service with an upstream, a breaker and a bound on its
+//! requests in flight, that upstream, and a server with one worker.
+//!
+//! Out of scope: TLS, HTTP/2, and any tuning.
 
+mod api;
 mod app;
+mod burn;
+mod call;
 mod filler;
+mod herd;
+mod metrics;
+mod query;
+mod reply;
+mod role;
 mod route;
+mod serve;
+mod upstream;
 mod workers;
 
 use std::io;
@@ -21,12 +35,12 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::oneshot;
 
-use crate::app::App;
+use crate::app::WorkersApp;
+
+pub use api::ApiSettings;
+pub use role::{Role, run};
 
 /// Requests that the demo app works on at once; everything beyond waits in its own queue.
 ///
@@ -44,6 +58,9 @@ pub const SLOW_SERVICE_TIME: Duration = Duration::from_millis(500);
 
 /// Longest service time that `/<seconds>` accepts; a worker must not be taken away for good by one request.
 pub const MAX_SERVICE_TIME: Duration = Duration::from_secs(60);
+
+/// Longest work that a request on `/work` may ask for, in milliseconds.
+pub(crate) const MAX_WORK_MS: u32 = 2_000;
 
 /// Largest body that `/bytes/<n>` sends, in bytes.
 pub const MAX_FILLER_BYTES: u64 = 1 << 30;
@@ -96,40 +113,15 @@ pub fn start() -> io::Result<DemoApp> {
     };
     let thread = std::thread::Builder::new().name("loadline-demo".into()).spawn(move || {
         runtime.block_on(async {
+            let app = Arc::new(WorkersApp::new(WORKERS));
             tokio::select! {
-                () = accept(listener) => {}
+                () = serve::serve(listener, app, std::future::pending()) => {}
+                // Its connections are cut: whoever drops the app does not wait for its work.
                 _ = stopped => {}
             }
         });
     })?;
     Ok(DemoApp { addr, stop: Some(stop), thread: Some(thread) })
-}
-
-/// Pause after a failed accept: out of descriptors, say, which only time mends.
-const ACCEPT_RETRY: Duration = Duration::from_millis(50);
-
-async fn accept(listener: tokio::net::TcpListener) {
-    let app = Arc::new(App::new(WORKERS));
-    loop {
-        let Ok((stream, _)) = listener.accept().await else {
-            tokio::time::sleep(ACCEPT_RETRY).await;
-            continue;
-        };
-        // Without it the last segment of an answer may wait for the peer's delayed acknowledgement.
-        let _ = stream.set_nodelay(true);
-        let app = Arc::clone(&app);
-        tokio::spawn(async move {
-            let service = service_fn(move |request| {
-                let app = Arc::clone(&app);
-                async move { app.answer(request).await }
-            });
-            // An error here is a client that left or spoke something else: its connection ends, nothing more.
-            let _ = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
-        });
-    }
 }
 
 #[cfg(test)]

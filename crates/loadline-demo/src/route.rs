@@ -39,6 +39,12 @@ impl Route {
         }
     }
 
+    /// The time in `/<seconds>`: `None` if the path is none of these, an error if it is too long.
+    pub(crate) fn seconds(path: &str) -> Option<Result<Duration, ()>> {
+        let time = seconds(path.strip_prefix('/')?)?;
+        Some(if time <= MAX_SERVICE_TIME { Ok(time) } else { Err(()) })
+    }
+
     fn with_number(rest: &str) -> Self {
         if let Some(count) = rest.strip_prefix("bytes/") {
             return match digits(count).then(|| count.parse::<u64>()) {

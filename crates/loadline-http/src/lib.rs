@@ -21,8 +21,10 @@ pub mod load_report;
 #[cfg(feature = "logs")]
 pub mod log;
 pub mod rejection;
+pub mod server_timing;
 #[cfg(feature = "logs")]
 pub mod syslog;
+pub mod trace_context;
 mod utc;
 #[cfg(feature = "local-time")]
 mod zone;

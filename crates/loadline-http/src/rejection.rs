@@ -16,8 +16,11 @@ mod describe;
 mod hint;
 
 use std::cell::RefCell;
+use std::time::Duration;
 
 use loadline_core::{Class, Remedy};
+
+use crate::server_timing;
 
 pub use describe::{Description, Failure, StatusCodes, describe};
 
@@ -61,6 +64,8 @@ pub struct RejectionView<'a> {
     pub proxy_error: &'a str,
     /// What `Proxy-Status` adds in `details`, such as `queue_full depth=100`. If empty, the reason.
     pub details: &'a str,
+    /// How long the request waited, for `Server-Timing`; `None` sends none.
+    pub queued: Option<Duration>,
     /// Whether the connection closes after this response.
     pub close: bool,
     /// Whether this answers `HEAD`: same head, no body.
@@ -98,6 +103,7 @@ impl Default for RejectionView<'_> {
             remedy: None,
             proxy_error: description.proxy_error,
             details: "",
+            queued: None,
             close: false,
             head_request: false,
             grpc: false,
@@ -162,6 +168,10 @@ fn compose(view: &RejectionView<'_>, sink: &mut impl Sink) {
         if !view.proxy_error.is_empty() {
             set(value, |v| push_proxy_status(v, view));
             sink.header("proxy-status", value);
+        }
+        if let Some(queued) = view.queued {
+            set(value, |v| server_timing::write(&[("queue", queued)], v));
+            sink.header(server_timing::NAME, value);
         }
         sink.end(body, !view.head_request);
     });

@@ -21,7 +21,9 @@ use loadline_core::Reason;
 use serde::Deserialize;
 
 use crate::outcome::Outcome;
+use crate::plan::Plan;
 use crate::report::{Group, Latency, Report};
+use crate::target::Target;
 use crate::units::{Rate, Span};
 
 /// Names of latencies.
@@ -84,6 +86,21 @@ enum Bound {
 }
 
 impl Expectation {
+    /// # Errors
+    /// It is about a group that such a run has not; better said before the run than after it.
+    pub(crate) fn check(&self, plan: &Plan) -> Result<(), String> {
+        let Some(group) = &self.group else { return Ok(()) };
+        let own = |target: &Target| {
+            let names = [Some(&target.name), target.class.as_ref(), target.tenant.as_ref()];
+            names.into_iter().flatten().any(|name| name == group)
+        };
+        let drawn = plan.classes.names().iter().chain(plan.tenants.names()).any(|name| name == group);
+        if drawn || plan.targets.iter().any(own) {
+            return Ok(());
+        }
+        Err(format!("expectation `{}`: the run has no class, target or tenant `{group}`", self.text))
+    }
+
     /// Holds it against a run. What cannot be found, such as a group that the run has not, does not hold.
     #[must_use]
     pub fn verdict(&self, report: &Report) -> Verdict {

@@ -48,7 +48,8 @@ pub use plan::{DEFAULT_MAX_IN_FLIGHT, DEFAULT_TIMEOUT, Plan, PlanError, Protocol
 pub use record::{Snapshot, TICK, Tick};
 pub use recovery::{RECOVERED_GOODPUT, Recovery};
 pub use report::{
-    FORMAT, Group, LATE_START, LateStarts, Latency, MAX_LATE_STARTS, Point, Report, Series, StageReport, html,
+    FORMAT, Group, LATE_START, LateStarts, Latency, MAX_LATE_STARTS, Point, Report, Series, StageReport,
+    html, html_of_two,
 };
 pub use retry::{Retry, RetryPolicy};
 pub use run::{Progress, RunError, Silent, run};

@@ -13,7 +13,7 @@ use hdrhistogram::{Counter, Histogram};
 use loadline_core::Reason;
 use serde::{Deserialize, Serialize};
 
-pub use html::html;
+pub use html::{html, html_of_two};
 
 use crate::client::Client;
 use crate::outcome::Outcome;

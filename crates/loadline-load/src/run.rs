@@ -224,7 +224,8 @@ impl Shared {
                 .outcome
                 .is_retried()
                 .then(|| self.plan.retry.wait(attempt, finished.retry_after, &mut self.random.borrow_mut()));
-            let again = wait.flatten().map(|wait| Instant::now() + wait);
+            // A server may ask for more time than a clock can tell: who is told so gives up.
+            let again = wait.flatten().and_then(|wait| Instant::now().checked_add(wait));
             let Some(again) = again.filter(|again| deadline.is_none_or(|deadline| *again < deadline)) else {
                 return self.recorder.borrow_mut().finish(&finished);
             };

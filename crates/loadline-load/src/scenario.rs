@@ -3,6 +3,7 @@
 //! Every value has the same spelling in both. Mistakes in a file are named with line and column.
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -105,6 +106,7 @@ impl Scenario {
         plan.max_in_flight = self.max_in_flight.unwrap_or(plan.max_in_flight);
         plan.seed = self.seed.unwrap_or_default();
         plan.check()?;
+        self.expect.iter().try_for_each(|expectation| expectation.check(&plan)).map_err(PlanError)?;
         Ok(plan)
     }
 
@@ -118,6 +120,13 @@ impl Scenario {
             (None, Some(_), None) => return Err(wrong("there is no duration (try --duration 30s)")),
             (None, Some(rate), Some(duration)) => vec![Stage::hold(duration.0, rate)],
         };
+        let total: Duration = stages.iter().map(|stage| stage.duration).sum();
+        if let Some(spike) = self.spikes.iter().find(|spike| spike.at >= total) {
+            return Err(wrong(&format!(
+                "a spike begins at {:?}, when the run of {total:?} is over",
+                spike.at
+            )));
+        }
         Ok(self.spikes.iter().fold(stages, |stages, spike| with_spike(&stages, *spike)))
     }
 
@@ -184,7 +193,6 @@ fn wrong(why: &str) -> PlanError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     const FULL: &str = r#"
         url = "http://127.0.0.1:8000/"
@@ -247,6 +255,11 @@ mod tests {
             (format!("{base}stages = [\"1s@1\"]\ndeadline_header = \"x-a\""), "no deadline"),
             (format!("{base}stages = [\"1s@1\"]\ndeadline = 5\ndeadline_header = \"x-a\""), "x-a"),
             (format!("{base}stages = [\"1s@1\"]\nbody = \"@/nowhere\""), "/nowhere"),
+            (format!("{base}stages = [\"1s@1\"]\nspikes = [\"1s+1s@9\"]"), "is over"),
+            (
+                format!("{base}stages = [\"1s@1\"]\nexpect = [\"high.p99<1s\"]"),
+                "no class, target or tenant `high`",
+            ),
             (
                 format!("{base}stages = [\"1s@1\"]\nmethod = \"PUT\"\n[[target]]\npath = \"/\""),
                 "without targets",

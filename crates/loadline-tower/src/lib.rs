@@ -137,8 +137,8 @@ pub use error::Error;
 pub use gate::{Attempt, Gate, Permit, Waiting};
 pub use loadline_core;
 pub use loadline_core::{
-    Class, Discipline, LimiterSettings, LoadShedder, LoadShedderStats, Outcome, OverloadLevel, Percent,
-    Reason, Rejection, Request, RouteCost, RouteId, RouteSettings, Settings, ShedAt, Slot, Snapshot,
+    Class, Discipline, LimiterSettings, LoadShedder, LoadShedderStats, Occupancy, Outcome, OverloadLevel,
+    Percent, Reason, Rejection, Request, RouteCost, RouteId, RouteSettings, Settings, ShedAt, Slot, Snapshot,
     TenantId, Warmup,
 };
 pub use loadline_http;

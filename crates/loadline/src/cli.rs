@@ -7,8 +7,10 @@
 //! expectation of `load` or `sim` did not hold.
 
 mod client;
+mod demo;
 mod drain;
 mod explain;
+mod interrupt;
 mod load;
 mod sim;
 
@@ -49,6 +51,7 @@ pub fn main(args: Vec<OsString>, environment: Vec<(OsString, OsString)>) -> Exit
         Some(Command::Check(args)) => check(args, environment),
         Some(Command::Config(args)) => show_config(args, environment),
         Some(Command::Explain(args)) => args.answer(environment),
+        Some(Command::Demo(args)) => demo::demo(*args, environment),
         Some(Command::Load(args)) => load::load(*args),
         Some(Command::Status(args)) => args.answer(environment, |admin| admin.get("/api/v1/status")),
         Some(Command::Reload(args)) => args.answer(environment, |admin| admin.post("/-/reload")),
@@ -97,10 +100,10 @@ fn version() -> String {
 const EXAMPLES: &str = "\
 Examples:
   loadline                                   try it: the proxy before an embedded demo app
+  loadline demo                              an overload without and with it, side by side, in half a minute
   loadline app:8080 3                        at most 3 requests at once, the rest wait
   loadline run -c loadline.toml --set queue.timeout=2s
   loadline check -c loadline.toml            name every mistake
-  loadline config --defaults > loadline.toml
   loadline load http://127.0.0.1:8000/ --rate 500/s --duration 30s
   loadline explain /api/orders               what would become of such a request, and why
   loadline sim double                        twice the capacity, in virtual time, beside other control laws
@@ -134,6 +137,9 @@ enum Command {
     /// Print the default or effective configuration, or its JSON Schema
     #[command(after_help = "Example: QUEUE_TIMEOUT=700 loadline config --effective app:8080 3")]
     Config(ConfigArgs),
+    /// Show one overload without and with loadline, side by side, and other shows; or serve a demo app
+    #[command(after_help = "Example: loadline demo --quick")]
+    Demo(Box<demo::DemoArgs>),
     /// Send requests at given rates, whatever becomes of them, and report what became of them
     #[command(
         after_help = "Example: loadline load http://127.0.0.1:8000/ --stage 10s@100 --stage 5s@1000 --stage 15s@100"

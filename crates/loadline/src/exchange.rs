@@ -7,6 +7,7 @@ use std::time::Duration;
 use loadline_core::{Class, Reason, Rejection, RouteId};
 use loadline_h1::ResponseHead;
 use loadline_http::deadline::HeaderSet;
+use loadline_http::server_timing;
 use loadline_tower::Permit;
 use tokio::time::Instant;
 
@@ -14,6 +15,7 @@ use crate::asked::{Asked, DecidedBy};
 use crate::budget::Deadline;
 use crate::reply::LocalError;
 use crate::shadow::Fate;
+use crate::trace::Trace;
 use crate::upstream::Connection;
 
 /// Where a client was when it left.
@@ -80,6 +82,8 @@ pub(crate) struct Exchange {
     pub(crate) began: Instant,
     /// End of the request's head.
     pub(crate) head_done: Instant,
+    pub(crate) trace: Trace,
+    /// Under which it is judged: a retry's may be below the one that it asked for.
     pub(crate) class: Class,
     /// The rule that gave it its class.
     pub(crate) decided_by: DecidedBy,
@@ -138,6 +142,7 @@ impl Exchange {
             idle,
             began,
             head_done,
+            trace: Trace::default(),
             class: Class::Normal,
             decided_by: DecidedBy::Default,
             route: RouteId::OTHER,
@@ -191,12 +196,14 @@ impl Exchange {
 
     pub(crate) fn admitted(&mut self, permit: &Permit) {
         self.was_admitted = true;
+        self.class = permit.class();
         self.queued = Some(permit.queued());
         self.depth = permit.depth();
     }
 
     pub(crate) fn shed(&mut self, rejection: &Rejection, status: u16) {
         self.was_shed = true;
+        self.class = rejection.class;
         self.status = status;
         self.reason = Some(rejection.reason.as_str());
         self.depth = rejection.depth;
@@ -235,6 +242,15 @@ impl Exchange {
                 self.captured.push((name.clone(), value.to_vec()));
             }
         }
+    }
+
+    /// Appends the line that tells the client how long it waited, and the upstream took until now.
+    pub(crate) fn write_timing(&self, out: &mut Vec<u8>) {
+        let app = self.sent.map(|sent| sent.elapsed()).unwrap_or_default();
+        out.extend_from_slice(server_timing::NAME.as_bytes());
+        out.extend_from_slice(b": ");
+        server_timing::write(&[("queue", self.queued.unwrap_or_default()), ("app", app)], out);
+        out.extend_from_slice(b"\r\n");
     }
 
     /// It is sent once more. `elsewhere`: to another endpoint.

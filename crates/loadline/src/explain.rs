@@ -14,7 +14,7 @@ mod words;
 
 use std::time::Duration;
 
-use loadline_core::{Class, Explanation, LimiterSnapshot, Reason, Verdict};
+use loadline_core::{Class, Explanation, LimiterSnapshot, Reason, Remedy, Verdict};
 use loadline_http::rejection::describe;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -52,6 +52,14 @@ struct Case<'a> {
     limit_since: Option<Duration>,
 }
 
+impl Case<'_> {
+    /// What would let it in, besides coming later.
+    fn remedy(&self) -> Option<Remedy> {
+        // The core was asked also where the proxy itself refuses.
+        self.explanation.remedy.filter(|_| matches!(self.rule, Rule::Core(_)))
+    }
+}
+
 /// Answers the query of `/api/v1/explain?…`.
 ///
 /// # Errors
@@ -76,7 +84,7 @@ pub(crate) fn answer(shared: &Shared, query: &str) -> Result<Value, String> {
         Some(run) => (run.snapshot(), run.explain(&request)),
         None => (shared.gate.snapshot(), shared.gate.explain(&request)),
     };
-    let (verdict, rule) = door::decide(shared, &live, &asked, &explanation, &gate);
+    let (verdict, rule) = door::decide(shared, &live, &asked, &explanation);
     let case = Case {
         question: &question,
         live: &live,
@@ -98,7 +106,6 @@ pub(crate) fn answer(shared: &Shared, query: &str) -> Result<Value, String> {
 
 fn document(case: &Case<'_>) -> Value {
     let Case { question, live, asked, explanation, .. } = case;
-    let millis = |wait: Duration| (wait.as_secs_f64() * 1e6).round() / 1e3;
     let reason = match case.verdict {
         Verdict::Shed(reason) => Some(reason),
         Verdict::Admit | Verdict::Queue => None,
@@ -126,6 +133,7 @@ fn document(case: &Case<'_>) -> Value {
         "status": reason.map(|reason| describe(reason, &live.status_codes).status),
         "dry_run": live.settings.dry_run,
         "rule": case.rule.as_str(),
+        "remedy": case.remedy().map(remedy),
         "in_flight": explanation.in_flight,
         "slots": explanation.slots,
         "queued": case.queued,
@@ -135,6 +143,18 @@ fn document(case: &Case<'_>) -> Value {
         "displaces": explanation.displaces.map(Class::as_str),
         "text": words::sentences(case),
     })
+}
+
+fn remedy(remedy: Remedy) -> Value {
+    match remedy {
+        Remedy::HigherClass(class) => json!({ "class": class.as_str() }),
+        Remedy::Budget(budget) => json!({ "deadline_ms": millis(budget) }),
+        _ => Value::Null,
+    }
+}
+
+fn millis(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e6).round() / 1e3
 }
 
 /// The log's word for a decision that is still to come.

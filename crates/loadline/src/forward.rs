@@ -25,7 +25,6 @@ use tokio::time::Instant;
 use self::ghost::Ghost;
 use self::pump::{End, Pump, Route};
 use self::reach::{Reach, Reached};
-use crate::budget::Deadline;
 use crate::buffers::Scratch;
 use crate::client::{Client, ClientIo, Peer, RequestBody};
 use crate::config::settings::OnAbort;
@@ -49,11 +48,11 @@ pub(crate) enum Forwarded {
 }
 
 /// Writes the request for the upstream: its head, and what is held of its body.
-fn write_request(scratch: &mut Scratch, peer: &Peer, live: &Live, deadline: Option<&Deadline>) {
+fn write_request(scratch: &mut Scratch, peer: &Peer, live: &Live, exchange: &Exchange) {
     let Scratch { head, inbox, held, to_upstream, .. } = scratch;
     let mut extra = Vec::new();
     let mut replaced: Vec<&str> = Vec::new();
-    if let Some(deadline) = deadline.filter(|_| live.settings.deadline.propagate) {
+    if let Some(deadline) = exchange.binding_deadline().filter(|_| live.settings.deadline.propagate) {
         replaced = deadline.forward(live, Instant::now(), &mut extra);
     }
     if live.settings.http.forwarded {
@@ -67,6 +66,7 @@ fn write_request(scratch: &mut Scratch, peer: &Peer, live: &Live, deadline: Opti
         extra.extend_from_slice(b"\r\n");
         replaced.push("x-forwarded-for");
     }
+    replaced.extend(exchange.trace.forward(&mut extra));
     let options = ForwardRequest {
         framing: match head.framing {
             Framing::Length(length) => OutFraming::Length(length),
@@ -94,7 +94,7 @@ pub(crate) async fn forward<S: ClientIo>(
     body: &mut RequestBody,
     mut permit: Permit,
 ) -> Forwarded {
-    write_request(scratch, &client.peer, live, exchange.binding_deadline().as_ref());
+    write_request(scratch, &client.peer, live, exchange);
     if !body.done()
         && body.bytes == 0
         && scratch.held.is_empty()
@@ -138,7 +138,7 @@ pub(crate) async fn forward<S: ClientIo>(
         let end = poll_fn(|cx| pump.poll(cx)).await;
 
         // What the pump still holds tells whether the upstream's part is over.
-        let Pump { connection, permit: held, pick, retry, phase, kind, answered, .. } = pump;
+        let Pump { connection, permit: held, pick, phase, kind, answered, .. } = pump;
         match end {
             End::Done { keep } => return Forwarded::Done { keep },
             End::Tunnel => {
@@ -163,8 +163,7 @@ pub(crate) async fn forward<S: ClientIo>(
                 } else {
                     pick.failed(&live.upstream);
                     reach.tried.push(Arc::clone(pick.endpoint()));
-                    reach.retry = if safe { live.upstream.retry(&reach.tried) } else { None };
-                    if reach.retry.is_none() {
+                    if !safe || !live.upstream.may_repeat(&reach.tried) {
                         drop(pick);
                         held.complete(Outcome::Failed);
                         return broken(exchange, LocalError::upstream_closed());
@@ -182,7 +181,6 @@ pub(crate) async fn forward<S: ClientIo>(
                 };
                 reach.tried.push(Arc::clone(pick.endpoint()));
                 reach.stale = 0;
-                reach.retry = retry;
                 exchange.repeated(Repeat::TurnedAway, true);
                 begin_again(scratch, client, live, exchange, rewritable);
                 permit = held;
@@ -261,9 +259,8 @@ fn begin_again<S>(
     rewritable: bool,
 ) {
     scratch.from_upstream.clear();
-    let deadline = exchange.binding_deadline();
-    if rewritable && deadline.is_some() {
-        write_request(scratch, &client.peer, live, deadline.as_ref());
+    if rewritable && exchange.binding_deadline().is_some() {
+        write_request(scratch, &client.peer, live, exchange);
     } else {
         scratch.to_upstream.sent = 0;
     }

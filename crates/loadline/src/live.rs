@@ -21,6 +21,7 @@ use crate::client::Peer;
 use crate::config::settings::{self, Algorithm, Concurrency, Discipline, FairnessKey, Reserve, Settings};
 use crate::routes::{Route, Routes};
 use crate::shadow::{OPEN, ShadowRun};
+use crate::spans::Spans;
 use crate::upstream::Upstream;
 
 /// Settings, resolved for the request path. Replaced as a whole by a reload.
@@ -39,23 +40,23 @@ pub(crate) struct Live {
     pub(crate) buffer_total: usize,
     /// Host for the upstream when an HTTP/1.0 client names none.
     pub(crate) host: String,
-    /// Connections to the upstream that may be open: one for each slot that there can be and each bypass request.
-    pub(crate) connections_allowed: usize,
     pub(crate) status_codes: StatusCodes,
     pub(crate) body_format: BodyFormat,
     pub(crate) upstream: Arc<Upstream>,
     pub(crate) log: Arc<AccessLog>,
+    /// Where spans go; to nobody until set.
+    pub(crate) spans: Arc<Spans>,
     pub(crate) rules: Rules,
     pub(crate) routes: Routes,
     pub(crate) deadlines: DeadlineHeaders,
 }
 
 impl Live {
-    /// Connections to the upstream that are worth keeping when the limit stands at `limit`: a worker of the app is taken by an
-    /// idle one too.
-    pub(crate) fn connections_kept(&self, limit: u32) -> usize {
-        let above = self.connections_allowed - self.settings.limit.ceiling().get() as usize;
-        limit as usize + above
+    /// Connections to the upstream that may be open, idle ones included, when the limit stands at `limit`: a worker of the app
+    /// is taken by an idle one too. What may go beyond the limit, health checks and critical requests, may open one more where
+    /// all of them are busy; none of those is kept.
+    pub(crate) fn connections_allowed(&self, limit: u32) -> usize {
+        if self.settings.dry_run { usize::MAX } else { limit as usize }
     }
 
     /// Resolves `settings`. `seed` varies the jitter of this process; `earlier` are the routes that theirs replace.
@@ -81,7 +82,6 @@ impl Live {
             read_ahead: word(settings.buffer.response),
             buffer_total: word(settings.buffer.total),
             host: settings.upstream.targets().first().map(ToString::to_string).unwrap_or_default(),
-            connections_allowed: connections_allowed(&settings),
             status_codes: StatusCodes {
                 shed: settings.response.status,
                 deadline: settings.response.deadline_status,
@@ -93,6 +93,7 @@ impl Live {
             },
             upstream,
             log,
+            spans: Arc::new(Spans::off()),
             rules: settings.priority.classifier(),
             routes,
             deadlines: settings.deadline.reader(),
@@ -211,15 +212,6 @@ fn log_settings(log: &settings::Log, access: &str) -> Result<LogSettings, String
     settings.syslog.tag = log.tag.clone();
     settings.separate_errors = log.separate_errors;
     Ok(settings)
-}
-
-fn connections_allowed(settings: &Settings) -> usize {
-    if settings.dry_run {
-        return usize::MAX;
-    }
-    settings.limit.ceiling().get() as usize
-        + reserve(settings) as usize
-        + settings.bypass.concurrency.get() as usize
 }
 
 /// Slots above the limit for critical requests; none where no request can be critical.

@@ -28,9 +28,15 @@ mod reply;
 mod routes;
 pub mod run;
 mod shadow;
+#[cfg(feature = "otlp")]
+mod spans;
+#[cfg(not(feature = "otlp"))]
+#[path = "spans/absent.rs"]
+mod spans;
 mod state_line;
 mod status;
 mod tenant;
+mod trace;
 mod upstream;
 mod watchdog;
 mod worker;

@@ -18,6 +18,7 @@ use loadline_http::deadline::HeaderSet;
 pub(crate) use self::exposition::{Format, render};
 use self::histogram::Histogram;
 use crate::exchange::{Exchange, Gone, Repeat, UpstreamResult, Waste};
+use crate::process;
 use crate::routes::Routes;
 
 /// Bounds of `http_queue_latency_seconds`, in seconds: the ones existing dashboards expect.
@@ -26,9 +27,10 @@ pub(crate) const QUEUE_BOUNDS: &[f64] = &[0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 
 /// Bounds of `loadline_deadline_remaining_seconds`, in seconds: from too late to patient.
 const BUDGET_BOUNDS: &[f64] = &[0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
-/// Bounds of the duration histograms, in seconds: those of the OpenTelemetry semantic conventions.
+/// Bounds of the duration histograms, in seconds: those of the OpenTelemetry semantic conventions, and the 2 that older
+/// dashboards of the same names have besides.
 pub(crate) const DURATION_BOUNDS: &[f64] =
-    &[0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
+    &[0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.0, 2.5, 5.0, 7.5, 10.0];
 
 /// The request methods that have a name in labels; any other is `_OTHER`.
 const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "_OTHER"];
@@ -149,12 +151,13 @@ impl WorkerMetrics {
     pub(crate) fn record(&mut self, method: Method, exchange: &Exchange, seconds: f64) {
         self.requests_seen += 1;
         let place = Place::of(exchange);
+        let traced = exchange.trace.recorded().map(|trace| (trace, process::unix_seconds()));
         if exchange.status > 0 {
             *self.requests.entry((method, place, exchange.status)).or_default() += 1;
             self.durations
                 .entry((method, place))
                 .or_insert_with(|| Histogram::new(DURATION_BOUNDS))
-                .observe(seconds);
+                .observe(seconds, traced);
         }
         if exchange.upstream_result == Some(UpstreamResult::BreakerOpen) {
             self.breaker_open += 1;
@@ -162,7 +165,7 @@ impl WorkerMetrics {
             let from = exchange.sent.unwrap_or(exchange.began);
             let to = exchange.upstream_done.or(exchange.answered);
             let took = to.map_or(seconds, |to| to.saturating_duration_since(from).as_secs_f64());
-            self.upstream[result as usize].observe(took);
+            self.upstream[result as usize].observe(took, None);
         }
         if let Some(waste) = exchange.waste().filter(|_| !exchange.unseen) {
             let from = exchange.sent.unwrap_or(exchange.began);
@@ -170,11 +173,11 @@ impl WorkerMetrics {
             self.record_waste(waste, until.unwrap_or_else(|| from.elapsed()));
         }
         if let (Some(queued), false) = (exchange.queued, exchange.class == Class::Bypass) {
-            self.queue.observe(queued.as_secs_f64());
+            self.queue.observe(queued.as_secs_f64(), traced);
         }
         if let Some(deadline) = exchange.deadline.filter(|_| exchange.was_admitted) {
             let admitted = exchange.head_done + exchange.queued.unwrap_or_default();
-            self.budgets.observe(deadline.left(admitted).as_secs_f64());
+            self.budgets.observe(deadline.left(admitted).as_secs_f64(), None);
         }
         for header in exchange.invalid_headers.iter() {
             self.invalid_headers[header.index()] += 1;

@@ -27,6 +27,7 @@ pub(crate) fn request(
     let seconds = now.saturating_duration_since(exchange.began).as_secs_f64();
     worker.shared.metrics_of(worker.id).record(method, exchange, seconds);
     worker.shared.recent_of(worker.id).record(exchange, method, scratch.head.path.of(&scratch.inbox), now);
+    live.spans.end(&worker.shared, live, scratch, peer.http2, exchange, now);
     if live.log.is_on() {
         log(worker, live, peer, Some(scratch), exchange, now);
     }
@@ -50,7 +51,7 @@ fn log(
     now: Instant,
 ) {
     let shared = &worker.shared;
-    let gate = shared.snapshot();
+    let gate = shared.occupancy();
     let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let ago = |at: Instant| nanos(wall.saturating_sub(now.saturating_duration_since(at)));
     let connections = shared.connections.load(std::sync::atomic::Ordering::Relaxed) as u64;
@@ -100,6 +101,8 @@ fn log(
         entropy: shared.process.entropy(),
         ..Record::default()
     };
+    let trace = exchange.trace.id().map(|id| id.digits());
+    record.trace_id = trace.as_ref().map_or("", |digits| text(Some(digits)));
     if let Some(Headers { head, bytes }) = &request {
         record.method = head.method.of(bytes);
         record.target = head.target.of(bytes);
@@ -109,7 +112,6 @@ fn log(
             (false, Version::Http10) => b"HTTP/1.0",
         };
         record.request_id = text(head.field(bytes, "x-request-id"));
-        record.trace_id = trace_id(text(head.field(bytes, "traceparent")));
         record.request_headers = request.as_ref().map(|headers| headers as &dyn HeaderLookup);
     }
     let captured = Captured(&exchange.captured);
@@ -186,25 +188,6 @@ fn text(value: Option<&[u8]>) -> &str {
     value.and_then(|value| std::str::from_utf8(value).ok()).unwrap_or_default()
 }
 
-/// The trace id of a `traceparent`: its second field, 32 hexadecimal digits (W3C Trace Context, 3.2).
-fn trace_id(traceparent: &str) -> &str {
-    let id = traceparent.split('-').nth(1).unwrap_or_default();
-    if id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()) { id } else { "" }
-}
-
 fn nanos(since_epoch: Duration) -> i64 {
     i64::try_from(since_epoch.as_nanos()).unwrap_or(i64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_trace_id_is_taken_only_from_a_well_formed_header() {
-        let id = "0af7651916cd43dd8448eb211c80319c";
-        assert_eq!(trace_id(&format!("00-{id}-b7ad6b7169203331-01")), id);
-        assert_eq!(trace_id("00-short-b7ad6b7169203331-01"), "");
-        assert_eq!(trace_id(""), "");
-    }
 }

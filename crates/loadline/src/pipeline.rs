@@ -20,6 +20,7 @@ use crate::hold::{self, Held};
 use crate::live::Live;
 use crate::reply::{self, LocalError};
 use crate::shadow;
+use crate::trace::Trace;
 use crate::upstream::Refusal;
 use crate::worker::Worker;
 
@@ -46,6 +47,7 @@ pub(crate) async fn handle<S: ClientIo>(
     // 1. Identify: the framing of the body, before anything else is believed of the request.
     let head_bytes = scratch.head.len as u64;
     let mut body = RequestBody::of(&scratch.head, &live.limits);
+    exchange.trace = Trace::of(scratch, &live.spans);
     let after = stages(client, scratch, worker, live, exchange, over_limit, &mut body).await;
     exchange.bytes_in += head_bytes + body.bytes;
     after
@@ -105,6 +107,8 @@ async fn stages<S: ClientIo>(
     let mut permit = match gate.try_admit(live.ask_gate(request)) {
         Attempt::Admitted(permit) => permit,
         Attempt::Shed(rejection) => {
+            // Before the answer: a client that reads slowly must not count as one in service.
+            drop(followed);
             return shed(client, scratch, worker, live, exchange, body, &rejection).await;
         }
         Attempt::Queued(waiting) => {
@@ -112,6 +116,7 @@ async fn stages<S: ClientIo>(
             match wait(client, scratch, waiting).await {
                 Waited::Admitted(permit) => permit,
                 Waited::Shed(rejection) => {
+                    drop(followed);
                     return shed(client, scratch, worker, live, exchange, body, &rejection).await;
                 }
                 Waited::Gone { depth } => {

@@ -61,6 +61,9 @@ pub(crate) struct Rates {
 pub(crate) struct Usage {
     pub(crate) cpu_seconds: f64,
     pub(crate) resident_bytes: u64,
+    pub(crate) virtual_bytes: u64,
+    pub(crate) max_virtual_bytes: Option<u64>,
+    pub(crate) threads: u64,
     pub(crate) open_descriptors: u64,
     pub(crate) max_descriptors: u64,
 }
@@ -175,14 +178,20 @@ pub(crate) fn seed() -> u64 {
 /// Reads the process's own figures.
 pub(crate) fn usage() -> Usage {
     let limits = rustix::process::getrlimit(rustix::process::Resource::Nofile);
-    let mut usage = Usage { max_descriptors: limits.current.unwrap_or(u64::MAX), ..Usage::default() };
+    let mut usage = Usage {
+        max_descriptors: limits.current.unwrap_or(u64::MAX),
+        max_virtual_bytes: rustix::process::getrlimit(rustix::process::Resource::As).current,
+        ..Usage::default()
+    };
     if let Ok(stat) = std::fs::read_to_string("/proc/self/stat") {
         // Fields are counted from behind the command's closing parenthesis: it may contain spaces. There, user and
-        // system time are the 12th and 13th, the resident size the 22nd (proc(5)).
+        // system time are the 12th and 13th, then come the threads (18th), the virtual size (21st) and the resident one (proc(5)).
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
         let number = |at: usize| fields.get(at).and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
         let ticks = rustix::param::clock_ticks_per_second();
         usage.cpu_seconds = (number(11) + number(12)) as f64 / ticks as f64;
+        usage.threads = number(17);
+        usage.virtual_bytes = number(20);
         usage.resident_bytes = number(21) * rustix::param::page_size() as u64;
     }
     if let Ok(descriptors) = std::fs::read_dir("/proc/self/fd") {
@@ -250,5 +259,6 @@ mod tests {
     fn the_process_uses_something() {
         let usage = usage();
         assert!(usage.resident_bytes > 0 && usage.open_descriptors > 0 && usage.max_descriptors > 0);
+        assert!(usage.virtual_bytes > usage.resident_bytes && usage.threads > 0);
     }
 }

@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use crate::config::settings::{Settings, Upstreams};
 use crate::config::{self, Loaded, Sources};
 use crate::live::{self, Live};
+use crate::spans::Spans;
 use crate::worker::Shared;
 
 pub(crate) struct Reloader {
@@ -68,6 +69,11 @@ impl Reloader {
         } else {
             Arc::new(live::start_log(&settings.log, Some(&was.log))?)
         };
+        let spans = if settings.trace == self.current.trace {
+            Arc::clone(&was.spans)
+        } else {
+            Spans::start(&settings.trace, Some(&was.spans))?
+        };
         self.current = settings.clone();
         if let (true, Some(demo)) = (settings.upstream.is_demo(), &self.demo) {
             settings.upstream = demo.clone();
@@ -77,7 +83,8 @@ impl Reloader {
             (settings.upstream.clone(), settings.dns.clone(), settings.balance.health.clone())
         };
         let other = keep(&settings) != keep(&was.settings);
-        let live = Live::new(settings, self.seed, Arc::clone(&was.upstream), log, Some(&was.routes));
+        let mut live = Live::new(settings, self.seed, Arc::clone(&was.upstream), log, Some(&was.routes));
+        live.spans = spans;
         if other {
             self.keep_upstream(&live);
         }

@@ -121,6 +121,9 @@ type Kind = (Reason, Class, u32, Option<u32>, Option<Remedy>);
 /// Answers that are kept; with computed seconds there are fewer than that many.
 const WRITTEN_AT_MOST: usize = 1024;
 
+/// Attempts that are told apart in what is kept: hardly any client tries more often.
+const USUAL_ATTEMPTS: u32 = 8;
+
 /// Status and bytes of a whole response.
 type Written = (u16, Box<[u8]>);
 
@@ -135,6 +138,7 @@ pub(crate) fn rejection(
     close: bool,
 ) -> u16 {
     let retry_after = retry_after(live, rejection);
+    let timed = live.settings.response.server_timing;
     let compose = |scratch: &mut Scratch| {
         scratch.to_client.clear();
         let description = describe(rejection.reason, &live.status_codes);
@@ -143,14 +147,18 @@ pub(crate) fn rejection(
             retry_after: Some(retry_after),
             attempt,
             remedy: rejection.remedy,
+            queued: timed.then_some(rejection.waited),
             ..view(&description, live)
         };
         write(scratch, view, close);
         description.status
     };
     let Scratch { head, inbox, .. } = scratch;
-    // A budget is hardly ever the same twice.
+    // A budget is hardly ever the same twice, nor is a wait, and attempts are what clients say: made-up numbers would fill
+    // the room.
     let usual = !close
+        && !timed
+        && attempt.is_none_or(|attempt| attempt <= USUAL_ATTEMPTS)
         && !matches!(rejection.remedy, Some(Remedy::Budget(_)))
         && head.version == Version::Http11
         && head.method.of(inbox) != b"HEAD"

@@ -25,6 +25,7 @@ use crate::config::settings::{Upstream as Target, Upstreams};
 use crate::config::{Loaded, Sources};
 use crate::live::Live;
 use crate::reload::Reloader;
+use crate::spans::Spans;
 use crate::state_line::StateLine;
 use crate::upstream::{Upstream, Watch};
 use crate::worker::{self, Phase, Shared};
@@ -35,6 +36,9 @@ const TICK: Duration = Duration::from_secs(1);
 
 /// How long the log's writer may take for what it still holds when the process ends.
 const LOG_FLUSH: Duration = Duration::from_secs(2);
+
+/// The same for spans that are not yet with their collector.
+const SPANS_FLUSH: Duration = Duration::from_secs(1);
 
 /// Runs the proxy until it has drained. `sources` allow to load the configuration again.
 pub fn run(sources: Sources, loaded: Loaded) -> ExitCode {
@@ -113,7 +117,8 @@ impl Proxy {
         let log = crate::live::start_log(&settings.log, None)?;
         let seed = process::seed();
         let upstream = Upstream::new(&settings, seed);
-        let live = Live::new(settings, seed, upstream, Arc::new(log), None);
+        let mut live = Live::new(settings, seed, upstream, Arc::new(log), None);
+        live.spans = Spans::start(&live.settings.trace, None)?;
         let gate = Gate::new(live.admission());
         let (shared, handovers) = Shared::new(live, loaded.shadow.clone(), gate);
         let (phase, told) = watch::channel(Phase::Serving);
@@ -149,6 +154,7 @@ impl Proxy {
         let ended = runtime.block_on(control.serve(admin, workers, signals));
         // Lines of the last requests are worth a moment; a dead target is not worth more.
         shared.live().log.close(LOG_FLUSH);
+        shared.live().spans.flush(SPANS_FLUSH);
         ended
     }
 }

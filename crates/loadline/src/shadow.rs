@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use loadline_core::{
-    self as core, ClassCounters, Explanation, OverloadLevel, Reason, Request, ShadowKey, Snapshot,
+    self as core, ClassCounters, Explanation, Occupancy, OverloadLevel, Reason, Request, ShadowKey, Snapshot,
 };
 use loadline_tower::{Gate, Permit};
 use tokio::time::Instant;
@@ -83,9 +83,11 @@ impl ShadowRun {
         earlier: Option<&Self>,
         gate: &Gate,
     ) -> Option<Self> {
+        // Its routes have numbers of their own, which mean the same as long as it knows them.
+        let known = earlier.and_then(|earlier| earlier.asks.as_ref()).map(|asks| &asks.routes);
         let asks = beside.filter(|_| !live.settings.dry_run).map(|settings| {
             let (upstream, log) = (Arc::clone(&live.upstream), Arc::new(AccessLog::off()));
-            Arc::new(Live::new(settings, live.configured.seed, upstream, log, None))
+            Arc::new(Live::new(settings, live.configured.seed, upstream, log, known))
         });
         if asks.is_none() && !live.settings.dry_run {
             return None;
@@ -115,6 +117,10 @@ impl ShadowRun {
         self.shared.core().snapshot(now)
     }
 
+    pub(crate) fn occupancy(&self) -> Occupancy {
+        self.shared.core().occupancy()
+    }
+
     pub(crate) fn compare(&self) -> Comparison {
         let (real, before) = (self.shared.gate.snapshot().counters.total(), &self.shared.before);
         Comparison {
@@ -131,6 +137,11 @@ impl ShadowRun {
     pub(crate) fn explain(&self, request: &Request) -> Explanation {
         let now = self.shared.gate.now();
         self.shared.core().explain(now, request)
+    }
+
+    pub(crate) fn restart_warmup(&self) {
+        let now = self.shared.gate.now();
+        self.shared.core().restart_warmup(now);
     }
 
     pub(crate) fn set_draining(&self, draining: bool) {

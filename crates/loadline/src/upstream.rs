@@ -41,7 +41,6 @@ use self::outage::Outage;
 pub(crate) use self::pick::{Pick, Refusal, Wish};
 use self::place::Found;
 pub(crate) use self::pool::{Connection, Room};
-pub(crate) use self::retries::Retry;
 use self::retries::{MOST_ENDPOINTS, Retries};
 use self::rules::Rules;
 pub(crate) use self::survey::survey;
@@ -62,7 +61,7 @@ pub(crate) struct Upstream {
     workers: usize,
     seed: u64,
     turn: AtomicUsize,
-    retries: Arc<Retries>,
+    retries: Retries,
     pub(crate) outage: Outage,
     resolve_now: Notify,
     resolved: Notify,
@@ -106,7 +105,7 @@ impl Upstream {
             workers: settings.workers.get(),
             seed,
             turn: AtomicUsize::new(0),
-            retries: Arc::default(),
+            retries: Retries::default(),
             outage: Outage::default(),
             resolve_now: Notify::new(),
             resolved: Notify::new(),
@@ -248,15 +247,15 @@ impl Upstream {
         false
     }
 
-    /// Leave to repeat a request on another endpoint, if there is one and the budget allows it.
-    pub(crate) fn retry(&self, tried: &[Arc<Endpoint>]) -> Option<Retry> {
+    /// Whether a request may be repeated on another endpoint: whether there is one, and the budget allows it.
+    pub(crate) fn may_repeat(&self, tried: &[Arc<Endpoint>]) -> bool {
         let set = self.set.load();
-        let (Some(share), least) = (set.rules.retry_budget, set.rules.retry_min) else { return None };
+        let (Some(share), least) = (set.rules.retry_budget, set.rules.retry_min) else { return false };
         if tried.len() >= MOST_ENDPOINTS || self.count_others(tried) == 0 {
-            return None;
+            return false;
         }
-        let in_flight = set.endpoints.iter().map(|endpoint| endpoint.in_flight()).sum();
-        self.retries.begin(share, least, in_flight)
+        let sent = set.endpoints.iter().map(|endpoint| endpoint.exchanges()).sum();
+        self.retries.allow(share, least, self.now(), sent)
     }
 
     /// Repetitions that the budget did not allow, since the start.
@@ -267,6 +266,12 @@ impl Upstream {
     /// Connections that one endpoint may have open, of so many that the process may.
     pub(crate) fn connections_allowed(&self, process: usize) -> usize {
         process.min(self.set.load().rules.most())
+    }
+
+    /// Requests that one endpoint can have in service, health checks of clients not counted.
+    fn most_in_service(&self) -> usize {
+        let set = self.set.load();
+        set.rules.most().min(set.rules.slots)
     }
 
     /// Requests that the endpoints may have in service together; `None`: nothing bounds them but the limit.

@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use loadline_core::{self as core, Class, OverloadLevel, Reason, Snapshot};
+use loadline_core::{self as core, Class, Occupancy, OverloadLevel, Reason, Snapshot};
 use loadline_tower::Gate;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, LocalOptions};
@@ -45,6 +45,10 @@ const RESERVE: usize = 128;
 
 /// Pause after a failed accept: out of descriptors, say. Long enough not to spin, short enough to recover at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+
+/// Time between the last accept and the closing of silent connections. A client that connected before the port was closed has sent
+/// its request by then, or sends it at once; without this moment it would be closed unread. Short, for each shutdown takes it.
+const LAST_MOMENT: Duration = Duration::from_millis(50);
 
 /// How often a worker looks after its kept upstream connections.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
@@ -136,7 +140,9 @@ impl Shared {
             gate.reserve = meant.reserve;
             gate.bypass_limit = meant.bypass_limit;
             gate.queue_depth = meant.queue_depth;
+            gate.retry_share = meant.retry_share;
             gate.overload = meant.overload;
+            gate.limiter = meant.limiter;
         }
         gate
     }
@@ -150,6 +156,18 @@ impl Shared {
         }
     }
 
+    /// How full the gate is; in a dry run with the limits that would hold.
+    pub(crate) fn occupancy(&self) -> Occupancy {
+        let mut gate = self.gate.occupancy();
+        if let Some(run) = self.live.load().shadow.as_ref().filter(|run| run.is_dry_run()) {
+            let meant = run.occupancy();
+            gate.limit = meant.limit;
+            gate.queue_depth = meant.queue_depth;
+            gate.bypass_limit = meant.bypass_limit;
+        }
+        gate
+    }
+
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }
@@ -160,6 +178,14 @@ impl Shared {
         self.gate.set_draining(draining);
         if let Some(run) = &self.live().shadow {
             run.set_draining(draining);
+        }
+    }
+
+    /// The upstream is back after it was gone.
+    pub(crate) fn restart_warmup(&self) {
+        self.gate.restart_warmup();
+        if let Some(run) = &self.live().shadow {
+            run.restart_warmup();
         }
     }
 
@@ -229,6 +255,12 @@ impl Worker {
             all_closed: Notify::new(),
             shared,
         })
+    }
+
+    /// The slots that there are at this moment, or will be when a warm-up is over.
+    pub(crate) fn limit(&self) -> u32 {
+        let gate = self.shared.gate.snapshot();
+        gate.limit.max(gate.effective_limit)
     }
 
     /// The settings in force, without a shared counter that all workers would write.
@@ -347,8 +379,8 @@ pub(crate) fn run(
         let worker = Worker::new(id, shared);
         worker.shared.overload.measure_worker(id);
         let mut accepting = Vec::new();
-        for listener in listeners {
-            let listener = TcpListener::from_std(listener)?;
+        for listener in &listeners {
+            let listener = TcpListener::from_std(listener.try_clone()?)?;
             accepting.push(spawn_local(accept(Rc::clone(&worker), listener)));
         }
         spawn_local(take_over(Rc::clone(&worker), handovers));
@@ -364,6 +396,8 @@ pub(crate) fn run(
             task.abort();
             let _ = task.await;
         }
+        take_backlog(&worker, listeners);
+        tokio::time::sleep_until(deadline.min(Instant::now() + LAST_MOMENT)).await;
         worker.close_idle();
         let closed = async {
             while !worker.slots.borrow().is_empty() {
@@ -387,6 +421,21 @@ async fn accept(worker: Rc<Worker>, listener: TcpListener) {
             Ok((stream, client)) => worker.place(stream, client),
             Err(error) if is_about_one_connection(&error) => {}
             Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+        }
+    }
+}
+
+/// Serves who has connected already, for the kernel would reset those connections; then gives the listeners up. Taken past the
+/// runtime, which learns of a new connection only when it next asks the kernel.
+fn take_backlog(worker: &Rc<Worker>, listeners: Vec<StdListener>) {
+    for listener in listeners {
+        while let Ok((stream, client)) = listener.accept() {
+            if stream.set_nonblocking(true).is_ok()
+                && let Ok(stream) = TcpStream::from_std(stream)
+            {
+                worker.shared.loads[worker.id].fetch_add(1, Ordering::Relaxed);
+                worker.serve(stream, client);
+            }
         }
     }
 }
@@ -416,8 +465,8 @@ async fn keep_house(worker: Rc<Worker>) {
     loop {
         ticks.tick().await;
         let live = worker.live();
-        let kept = live.connections_kept(worker.shared.gate.snapshot().limit);
-        live.upstream.prune(worker.id, live.settings.timeouts.upstream_idle, kept);
+        let allowed = live.connections_allowed(worker.limit());
+        live.upstream.prune(worker.id, live.settings.timeouts.upstream_idle, allowed);
         worker.shared.gate.tick();
     }
 }

@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const SAFE: [&str; 5] = ["check", "config", "completions", "version", "sim"];
 
 /// Beginnings of commands that are not run here, and why.
-const NOT_RUN: [(&str, &str); 24] = [
+const NOT_RUN: [(&str, &str); 26] = [
     ("cargo run --release", "runs until it is stopped; `.ci/real-tools.sh` starts the same binary"),
     ("cargo test", "is what runs this test; `.ci/run` takes it from the README"),
     ("cargo fmt", "a step of `.ci/run`"),
@@ -37,6 +37,11 @@ const NOT_RUN: [(&str, &str); 24] = [
     (".ci/", "needs root and installs packages"),
     ("curl ", "the answers are checked by tests; `.ci/real-tools.sh` runs the real one"),
     ("wrk ", "needs wrk; `.ci/real-tools.sh` runs it"),
+    (
+        "loadline demo",
+        "takes half a minute or runs until it is stopped; `tests/demo.rs` and `.ci/demo.sh` run all of them",
+    ),
+    ("scripts/demo_breaker.sh", "takes half a minute; `.ci/demo.sh` runs it"),
     ("mkdir -p fuzz/", "prepares fuzzing, which needs a nightly compiler"),
     ("loadline app:8080 3", "runs until it is stopped; started with other addresses by `rejection`"),
     ("loadline run ", "runs until it is stopped; its arguments are run with `check` instead"),

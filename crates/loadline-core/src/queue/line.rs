@@ -37,7 +37,7 @@
 //!
 //! [`Reason::Codel`]: crate::Reason::Codel
 
-use crate::{Duration, Instant, routes::Routes, time::nanos};
+use crate::{Duration, Instant, RouteId, routes::Routes, time::nanos};
 
 use super::{
     codel::Codel,
@@ -144,6 +144,11 @@ impl Line {
     pub(super) fn has_ready(&self, routes: &Routes) -> bool {
         let len = self.len();
         len > 0 && len > routes.full().map(|route| self.shares.waiting(route).0).sum()
+    }
+
+    /// How many of this route wait.
+    pub(super) fn waiting_of(&self, route: RouteId) -> u32 {
+        self.shares.waiting(route).0
     }
 
     pub(super) const fn held_bytes(&self) -> u64 {

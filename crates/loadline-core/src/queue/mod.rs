@@ -121,6 +121,11 @@ impl Queue {
         self.retries
     }
 
+    /// How many have not been answered yet.
+    pub(crate) const fn all_unanswered(&self) -> u32 {
+        self.entries.len()
+    }
+
     /// How many of this class have not been answered yet.
     pub(crate) fn unanswered(&self, class: Class) -> u32 {
         let giving_way = match self.giving_way.len() {
@@ -169,6 +174,15 @@ impl Queue {
         // While its own tenant is served so much, each of the others is too, as far as it has waiters.
         let own = line.groups().tenant(request.tenant).map_or(0, |tenant| tenant.cost);
         above + all.min(own.saturating_mul(line.groups().tenants() as u64))
+    }
+
+    /// How many of this newcomer's route would be served before it, at least.
+    pub(crate) fn of_route_ahead(&self, now: Instant, request: &Request, pace: &Pace) -> u32 {
+        let class = request.class;
+        // Whose turn it is between tenants is not known beforehand.
+        let own = !self.fair && !self.newest_first(now, class, pace);
+        let before = &self.lines[..class.index() + usize::from(own)];
+        before.iter().map(|line| line.waiting_of(request.route)).sum()
     }
 
     /// Takes a waiter out, wherever it is, unless it was answered already.

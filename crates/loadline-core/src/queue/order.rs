@@ -7,8 +7,8 @@
 //! # Aging
 //! Strict order alone would let a lower class wait for ever. Once its oldest waiter is older than
 //! [`aging`](crate::QueueSettings::aging), every [`AGED_TURN`]-th dispatch goes to it: of the classes below the highest that waits,
-//! to the one with the oldest waiter. Dispatches count, not time: the classes above lose the same share at any speed of
-//! service.
+//! to the one with the oldest waiter, unless all of it wait for their routes. Dispatches count, not time: the classes above lose
+//! the same share at any speed of service.
 
 use std::num::NonZeroU32;
 
@@ -81,7 +81,7 @@ impl Queue {
 
     /// Takes out who is next, because it is served.
     pub(crate) fn serve(&mut self, now: Instant, next: &Next, pace: &Pace, routes: &Routes) -> Left {
-        self.overtaken = match self.aged_below(now, next.request.class) {
+        self.overtaken = match self.aged_below(now, next.request.class, routes) {
             Some(_) if next.turn == Turn::Order => (self.overtaken + 1).min(AGED_TURN - 1),
             _ => 0,
         };
@@ -118,7 +118,7 @@ impl Queue {
         let mut heads = Class::QUEUED.into_iter();
         let (highest, next) = heads.find_map(|class| Some((class, self.head(now, class, pace, routes)?)))?;
         if self.overtaken == AGED_TURN - 1
-            && let Some(aged) = self.aged_below(now, highest)
+            && let Some(aged) = self.aged_below(now, highest, routes)
             && let Some(next) = self.head(now, aged, pace, routes)
         {
             if room.fits(&self.entries[next].request) {
@@ -140,10 +140,12 @@ impl Queue {
         line.head(&self.entries, self.order(now, class, pace), routes)
     }
 
-    /// Which of the classes below this one has waited too long, the longest of them.
-    fn aged_below(&self, now: Instant, class: Class) -> Option<Class> {
+    /// Which of the classes below this one has waited too long, the longest of them. One in which everybody waits for his route
+    /// could not use its turn, and would keep it from the others.
+    fn aged_below(&self, now: Instant, class: Class, routes: &Routes) -> Option<Class> {
         let aging = self.settings.aging?;
         let below = Class::QUEUED[class.index() + 1..].iter();
+        let below = below.filter(|class| self.lines[class.index()].has_ready(routes));
         let oldest = below.filter_map(|class| Some((self.oldest(*class)?, *class)));
         let (arrived, class) = oldest.min_by_key(|(arrived, _)| *arrived)?;
         (arrived + aging <= now).then_some(class)

@@ -20,7 +20,8 @@ const COLORS: [(Outcome, Color); Outcome::COUNT] = [
 ];
 const BEFORE: Color = Color("#c2571a");
 const AFTER: Color = Color("#1f6fb2");
-const OFFERED: Color = Color("#222222");
+/// Between black and white: the page is light or dark.
+const OFFERED: Color = Color("#77808b");
 
 /// Writes one run, or two of them side by side: `before`, and what `report` shows after a change. `title` is the page's.
 #[must_use]
@@ -33,31 +34,80 @@ pub fn html(title: &str, report: &Report, before: Option<&Report>) -> String {
             page.paragraph(&format!("After: {}", describe(report)));
         }
     }
-    for (run, name) in [(before, "before: "), (Some(report), "")] {
-        for problem in run.map_or(&[][..], |run| &run.problems) {
-            page.warning(&format!("Not valid: {name}{problem}"));
-        }
-    }
-    page.table(&figures(report, before));
-    match before {
-        None => page.plot(&bands(report, "What became of the requests that were due")),
-        Some(before) => {
-            let top = highest(report).max(highest(before));
-            page.plot(&bands(before, "Before: what became of the requests that were due").top(top));
-            page.plot(&bands(report, "After: what became of the requests that were due").top(top));
-        }
-    }
-    page.plot(&latency(report, before));
-    page.plot(&curve(report, before));
-    for (heading, groups) in
-        [("Classes", &report.classes), ("Requests", &report.targets), ("Tenants", &report.tenants)]
-    {
-        if !groups.is_empty() {
-            page.heading(heading);
-            page.table(&group_rows(groups));
-        }
-    }
+    body(&mut page, &Runs { names: ["before", "after"], report, before });
     page.finish()
+}
+
+/// Writes two runs of one plan side by side under names of one's own, such as `without` and `with` something. `intro` comes first, then
+/// `rows`: figures that a report does not have, the first of which is the head.
+#[must_use]
+pub fn html_of_two(
+    title: &str,
+    intro: &[String],
+    rows: &[Vec<String>],
+    names: [&str; 2],
+    reports: [&Report; 2],
+) -> String {
+    let mut page = Page::new(title);
+    intro.iter().for_each(|text| page.paragraph(text));
+    page.table(rows);
+    body(&mut page, &Runs { names, report: reports[1], before: Some(reports[0]) });
+    page.finish()
+}
+
+/// What a page is about: one run, or two with a name for each.
+struct Runs<'a> {
+    names: [&'a str; 2],
+    report: &'a Report,
+    before: Option<&'a Report>,
+}
+
+impl Runs<'_> {
+    /// Each run with its name, which is empty if there is only one.
+    fn each(&self) -> impl Iterator<Item = (&str, &Report)> {
+        let name = if self.before.is_some() { self.names[1] } else { "" };
+        self.before.map(|before| (self.names[0], before)).into_iter().chain([(name, self.report)])
+    }
+
+    /// A colour for each.
+    fn colors(&self) -> impl Iterator<Item = Color> {
+        self.before.map(|_| BEFORE).into_iter().chain([AFTER])
+    }
+}
+
+fn body(page: &mut Page, runs: &Runs<'_>) {
+    for (name, run) in runs.each() {
+        for problem in &run.problems {
+            let of = if name.is_empty() { String::new() } else { format!("{name}: ") };
+            page.warning(&format!("Not valid: {of}{problem}"));
+        }
+    }
+    page.table(&figures(runs));
+    let top = runs.each().map(|(_, run)| highest(run)).fold(0.0, f64::max);
+    for (name, run) in runs.each() {
+        let what = "hat became of the requests that were due";
+        let title = if name.is_empty() { format!("W{what}") } else { format!("{}: w{what}", capital(name)) };
+        page.plot(&bands(run, &title).top(top));
+    }
+    page.plot(&latency(runs));
+    page.plot(&curve(runs));
+    for (name, run) in runs.each() {
+        for (heading, groups) in
+            [("Classes", &run.classes), ("Requests", &run.targets), ("Tenants", &run.tenants)]
+        {
+            if !groups.is_empty() {
+                let of = if name.is_empty() { String::new() } else { format!(" {name}") };
+                page.heading(&format!("{heading}{of}"));
+                page.table(&group_rows(groups));
+            }
+        }
+    }
+}
+
+/// With a capital letter, as a sentence begins.
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 fn describe(report: &Report) -> String {
@@ -68,7 +118,7 @@ fn describe(report: &Report) -> String {
 }
 
 /// The main figures; with two runs, a column for each.
-fn figures(report: &Report, before: Option<&Report>) -> Vec<Vec<String>> {
+fn figures(runs: &Runs<'_>) -> Vec<Vec<String>> {
     let recovery = |report: &Report| {
         let text = |seconds: Option<f64>| {
             seconds.map_or_else(|| "not within the run".to_owned(), |s| format!("{s:.0} s"))
@@ -83,9 +133,7 @@ fn figures(report: &Report, before: Option<&Report>) -> Vec<Vec<String>> {
             Box::new(|report| format!("{:.1}/s ({})", report.goodput_per_s, percent(report.total.goodput))),
         ),
     ];
-    let seen = |outcome: Outcome| {
-        [Some(report), before].into_iter().flatten().any(|run| run.total.count(outcome) > 0)
-    };
+    let seen = |outcome: Outcome| runs.each().any(|(_, run)| run.total.count(outcome) > 0);
     for outcome in Outcome::ALL.into_iter().filter(|outcome| seen(*outcome)) {
         let cell = move |report: &Report| {
             format!("{} ({})", report.total.count(outcome), percent(report.total.share(outcome)))
@@ -103,13 +151,9 @@ fn figures(report: &Report, before: Option<&Report>) -> Vec<Vec<String>> {
         "late starts".into(),
         Box::new(|report| format!("{} ({})", report.late_starts.count, percent(report.late_starts.share))),
     ));
-    let head = match before {
-        None => vec![String::new(), String::new()],
-        Some(_) => vec![String::new(), "before".to_owned(), "after".to_owned()],
-    };
+    let head = std::iter::once(String::new()).chain(runs.each().map(|(name, _)| name.to_owned())).collect();
     let row = |(name, cell): &Figure<'_>| {
-        let cells = [before, Some(report)].into_iter().flatten().map(cell);
-        std::iter::once(name.clone()).chain(cells).collect()
+        std::iter::once(name.clone()).chain(runs.each().map(|(_, run)| cell(run))).collect()
     };
     std::iter::once(head).chain(rows.iter().map(row)).collect()
 }
@@ -160,39 +204,33 @@ fn highest(report: &Report) -> f64 {
 }
 
 /// Latency over time, by when requests were due: a stall is a slope.
-fn latency(report: &Report, before: Option<&Report>) -> Plot {
+fn latency(runs: &Runs<'_>) -> Plot {
     let axis = Axis::new("milliseconds").scale(Scale::Log);
     let mut plot = Plot::new("Latency of what was served, by when it was due", Axis::new("seconds"), axis);
-    let mut run = |report: &Report, prefix: &str, color: Color| {
+    for ((name, report), color) in runs.each().zip(runs.colors()) {
         type Pick = fn(&super::Point) -> Option<f64>;
         let lines: [(&str, Pick, bool); 2] =
             [("p99", |point| point.p99_ms, false), ("p50", |point| point.p50_ms, true)];
-        for (name, pick, dashed) in lines {
+        for (percentile, pick, dashed) in lines {
             let points =
                 report.series.points.iter().filter_map(|point| Some((point.at_s, pick(point)?))).collect();
-            plot.line(Line { name: format!("{prefix}{name}"), color, points, dashed });
+            let name = format!("{name} {percentile}").trim_start().to_owned();
+            plot.line(Line { name, color, points, dashed });
         }
-    };
-    if let Some(before) = before {
-        run(before, "before ", BEFORE);
     }
-    run(report, if before.is_some() { "after " } else { "" }, AFTER);
     plot
 }
 
 /// Latency by percentile; the axis gives each nine the same room.
-fn curve(report: &Report, before: Option<&Report>) -> Plot {
+fn curve(runs: &Runs<'_>) -> Plot {
     let shares = Axis::new("percentile").scale(Scale::Nines);
     let axis = Axis::new("milliseconds").scale(Scale::Log);
     let mut plot = Plot::new("Percentiles of what was served", shares, axis);
-    let mut run = |report: &Report, name: &str, color: Color| {
+    for ((name, report), color) in runs.each().zip(runs.colors()) {
         let served = report.total.latency.count > 0;
         let points = report.curve.iter().filter(|(share, _)| served && *share < 1.0).copied().collect();
-        plot.line(Line { name: name.to_owned(), color, points, dashed: false });
-    };
-    if let Some(before) = before {
-        run(before, "before", BEFORE);
+        let name = if name.is_empty() { "served" } else { name }.to_owned();
+        plot.line(Line { name, color, points, dashed: false });
     }
-    run(report, if before.is_some() { "after" } else { "served" }, AFTER);
     plot
 }

@@ -241,3 +241,12 @@ fn an_unknown_host_is_an_error_that_names_it() {
     let error = run(&plan, &mut Silent).unwrap_err().to_string();
     assert!(error.contains("cannot find `host.invalid`"), "{error}");
 }
+
+#[test]
+fn a_retry_after_beyond_all_clocks_is_given_up() {
+    let never = "HTTP/1.1 503 No\r\nretry-after: 18446744073709551615\r\ncontent-length: 0\r\n\r\n";
+    let server = Server::answering(never);
+    let report = report(&server.url("/"), "stages = [\"100ms@50\"]\nretry = { policy = \"exponential\" }");
+    assert_eq!(report.total.count(Outcome::Shed), 5);
+    assert_eq!(server.requests().len(), 5);
+}

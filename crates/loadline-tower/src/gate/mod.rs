@@ -17,8 +17,8 @@ mod waiting;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use loadline_core::{
-    Admission, Class, Decision, Explanation, Instant, Outcome, OverloadLevel, Reason, Rejection, Request,
-    Settings, Snapshot,
+    Admission, Class, Decision, Explanation, Instant, Occupancy, Outcome, OverloadLevel, Reason, Rejection,
+    Request, Settings, Snapshot,
 };
 
 pub use permit::Permit;
@@ -97,7 +97,13 @@ impl Gate {
         self.shared.lock().admission.explain(now, request)
     }
 
-    /// The state at this moment.
+    /// How full it is, at the price of one short lock; see [`Admission::occupancy`].
+    #[must_use]
+    pub fn occupancy(&self) -> Occupancy {
+        self.shared.lock().admission.occupancy()
+    }
+
+    /// The state at this moment. With many waiters this takes a while, and whoever asks for a slot meanwhile waits for it.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         let now = self.now();

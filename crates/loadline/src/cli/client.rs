@@ -58,7 +58,8 @@ impl Admin {
     fn ask(&self, method: &str, path: &str) -> Result<String, ClientError> {
         let deadline = Instant::now() + ADMIN_TIMEOUT;
         let authority = self.address.to_string();
-        let request = Request { method, authority: &authority, target: path, token: self.token.as_ref() };
+        let request =
+            Request { method, authority: &authority, target: path, token: self.token.as_ref(), header: None };
         let answer = exchange(&[self.address], &request, deadline)
             .map_err(|cause| ClientError::io(self.url(path), cause))?;
         answer.success(self.url(path))
@@ -75,7 +76,7 @@ pub(super) fn healthcheck(url: &str, timeout: Duration) -> Result<(), ClientErro
     let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']'));
     let with_port = if has_port { authority.to_owned() } else { format!("{authority}:80") };
     let addresses = with_port.to_socket_addrs().map_err(|cause| ClientError::io(url.to_owned(), cause))?;
-    let request = Request { method: "GET", authority, target, token: None };
+    let request = Request { method: "GET", authority, target, token: None, header: None };
     let answer = exchange(&addresses.collect::<Vec<_>>(), &request, deadline);
     answer.map_err(|cause| ClientError::io(url.to_owned(), cause))?.success(url.to_owned()).map(|_| ())
 }
@@ -106,17 +107,21 @@ impl fmt::Display for ClientError {
     }
 }
 
-struct Request<'r> {
-    method: &'r str,
-    authority: &'r str,
-    target: &'r str,
-    token: Option<&'r Secret>,
+/// One request.
+pub(super) struct Request<'r> {
+    pub(super) method: &'r str,
+    pub(super) authority: &'r str,
+    pub(super) target: &'r str,
+    pub(super) token: Option<&'r Secret>,
+    /// One more header.
+    pub(super) header: Option<(&'r str, &'r str)>,
 }
 
+/// Its answer.
 #[derive(Debug, PartialEq)]
-struct Answer {
-    status: u16,
-    body: String,
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) body: String,
 }
 
 impl Answer {
@@ -139,7 +144,15 @@ fn split_url(url: &str) -> Option<(&str, &str)> {
     (good(authority) && good(target) && !authority.contains('@')).then_some((authority, target))
 }
 
-fn exchange(addresses: &[SocketAddr], request: &Request<'_>, deadline: Instant) -> io::Result<Answer> {
+/// Sends it on a connection of its own, and reads the whole answer.
+///
+/// # Errors
+/// No connection, no complete answer by `deadline`, or an answer that is no HTTP or above 1 MiB.
+pub(super) fn exchange(
+    addresses: &[SocketAddr],
+    request: &Request<'_>,
+    deadline: Instant,
+) -> io::Result<Answer> {
     let mut stream = connect(addresses, deadline)?;
     let mut head = format!(
         "{} {} HTTP/1.1\r\nhost: {}\r\nuser-agent: loadline/{}\r\nconnection: close\r\n",
@@ -150,6 +163,9 @@ fn exchange(addresses: &[SocketAddr], request: &Request<'_>, deadline: Instant) 
     );
     if let Some(token) = request.token {
         head += &format!("authorization: Bearer {}\r\n", token.expose());
+    }
+    if let Some((name, value)) = request.header {
+        head += &format!("{name}: {value}\r\n");
     }
     if request.method == "POST" {
         head += "content-length: 0\r\n";

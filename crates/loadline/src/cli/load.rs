@@ -21,7 +21,7 @@ use self::live::Live;
 use super::{USAGE, say};
 
 /// An expectation did not hold, as k6 says it.
-const UNMET: u8 = 99;
+pub(super) const UNMET: u8 = 99;
 
 #[derive(Args)]
 pub(super) struct LoadArgs {

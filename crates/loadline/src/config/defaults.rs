@@ -12,7 +12,7 @@ use super::settings::{
     Admin, Algorithm, Balance, BodyFormat, Breaker, Buffer, Bypass, Codel, Concurrency, DEMO_CONCURRENCY,
     Deadline, Discipline, Dns, Fairness, FairnessKey, Health, Http, KIB, Limit, Log, MIB, OnAbort, Overload,
     Policy, Priority, Queue, Release, Reserve, Response, Retry, RetryAfter, Settings, ShedAt, Timeouts,
-    Trust, Upstreams, Warmup, available_cores,
+    Trace, Trust, Upstreams, Warmup, available_cores,
 };
 
 impl Default for Settings {
@@ -44,6 +44,7 @@ impl Default for Settings {
             response: Response::default(),
             admin: Admin::default(),
             log: Log::default(),
+            trace: Trace::default(),
             trust: Trust::default(),
         }
     }
@@ -254,6 +255,7 @@ impl Default for Response {
             retry_after: RetryAfter::Auto,
             format: BodyFormat::ProblemJson,
             proxy_status: true,
+            server_timing: false,
         }
     }
 }

@@ -27,6 +27,7 @@ mod rules;
 pub mod settings;
 mod table;
 mod tables;
+mod trace;
 pub mod units;
 mod upstream;
 mod value;

@@ -197,6 +197,11 @@ pub(super) fn doubts(settings: &Settings) -> Vec<String> {
             warnings.push(format!("priority.shed_at.{higher} refuses {higher} before {lower} is refused"));
         }
     }
+    if settings.trace.endpoint.is_some() && cfg!(not(feature = "otlp")) {
+        warnings.push(
+            "trace.endpoint has no effect: this loadline was built without the feature otlp".to_owned(),
+        );
+    }
     if let Some(admin) = settings.admin.listen
         && !admin.ip().is_loopback()
         && settings.admin.token.is_none()

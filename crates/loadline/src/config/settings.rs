@@ -12,6 +12,7 @@ mod deadline;
 mod overload;
 mod priority;
 mod route;
+mod trace;
 mod upstream;
 
 use std::fmt;
@@ -27,6 +28,7 @@ pub use deadline::Deadline;
 pub use overload::{Levels, Overload, UpstreamLoad};
 pub use priority::{Priority, Reserve, ShedAt};
 pub use route::{Cost, Route, is_route_name};
+pub use trace::Trace;
 pub use upstream::{Balance, Breaker, Dns, Health, Policy, Upstreams};
 
 /// One kibibyte, in bytes.
@@ -99,6 +101,8 @@ pub struct Settings {
     pub admin: Admin,
     /// The request log.
     pub log: Log,
+    /// Who gets spans.
+    pub trace: Trace,
     /// Who is believed.
     pub trust: Trust,
 }
@@ -310,6 +314,8 @@ pub struct Response {
     pub format: BodyFormat,
     /// Whether `Proxy-Status` (RFC 9209) names the reason. Default true.
     pub proxy_status: bool,
+    /// Whether `Server-Timing` says how long a request waited, and how long the upstream took. Default false.
+    pub server_timing: bool,
 }
 
 /// Source of the `Retry-After` value.

@@ -52,6 +52,7 @@ pub(super) static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
         response(),
         admin(),
         log(),
+        trace::trace(),
         trust(),
     ]
     .into_iter()
@@ -69,6 +70,7 @@ macro_rules! at {
 mod admission;
 mod decision;
 mod overload;
+mod trace;
 mod upstream;
 
 fn general() -> Vec<Key> {
@@ -355,6 +357,13 @@ fn response() -> Vec<Key> {
             "Whether the Proxy-Status header (RFC 9209) names the reason.",
             Switch,
             at!(response.proxy_status),
+        ),
+        key(
+            "response.server_timing",
+            "Whether the Server-Timing header says for how many milliseconds a request waited for its slot (queue) and how long the \
+             upstream took until its response began (app). Tells clients how loaded the application is.",
+            Switch,
+            at!(response.server_timing),
         ),
     ]
 }

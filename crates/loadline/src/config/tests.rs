@@ -4,6 +4,7 @@ mod admission;
 mod decision;
 mod overload;
 mod shadow;
+mod trace;
 
 use std::time::Duration;
 

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use loadline_core::{Class, Verdict};
+use loadline_core::{self as core, Class, Remedy, Verdict};
 
 use super::Case;
 use super::door::Rule;
@@ -12,10 +12,9 @@ use crate::config::{self, units};
 
 /// What stands in the way, or does not; one sentence each.
 pub(super) fn sentences(case: &Case<'_>) -> Vec<String> {
-    [class(case), trust(case), deadline(case), verdict(case), limit(case), prediction(case), dry_run(case)]
-        .into_iter()
-        .flatten()
-        .collect()
+    let sentences: [fn(&Case<'_>) -> Option<String>; 8] =
+        [class, trust, deadline, verdict, remedy, limit, prediction, dry_run];
+    sentences.iter().filter_map(|sentence| sentence(case)).collect()
 }
 
 fn class(case: &Case<'_>) -> Option<String> {
@@ -93,26 +92,61 @@ fn verdict(case: &Case<'_>) -> Option<String> {
         Verdict::Queue => "It would wait".to_owned(),
         Verdict::Shed(reason) => format!("It would be rejected ({reason})"),
     };
-    let why = match case.rule {
-        Rule::FreeSlot => format!("{used}, and nobody of its class or above waits"),
-        Rule::Bypass => format!("health checks pass the limit by, and {used}"),
-        Rule::Queue => match explanation.displaces {
-            Some(lower) => format!("{used}; the queue is full, and the oldest of {lower} gives way to it"),
-            None => format!("{used}, and {}", waiting(case.queued)),
-        },
-        Rule::Connections => format!("all {} client connections are in use", settings.max_connections),
-        Rule::QueueAge => "it waited longer before it came here than deadline.max_queue_age".to_owned(),
-        Rule::DeadlineExpired => "its deadline has passed".to_owned(),
-        Rule::DeadlineUnreachable => "the predicted wait and service exceed the time that is left".to_owned(),
-        Rule::Overload => format!("its class is rejected because of overload: {}", case.overload),
-        Rule::Threshold => format!("priority.shed_at.{class} is reached: {used}"),
-        Rule::RetryShare => "it is a retry, and retries hold their share of the slots".to_owned(),
-        Rule::Draining => format!("the proxy drains, and {used}"),
-        Rule::NoQueue => format!("{used}, and nobody may wait (queue.depth = 0)"),
-        Rule::QueueFull => format!("{used}, and {}, none of a lower class", waiting(case.queued)),
-        Rule::Other => used,
+    let route = case.live.routes.name(case.asked.route);
+    let rule = match case.rule {
+        Rule::Connections => {
+            return Some(format!("{what}: all {} client connections are in use.", settings.max_connections));
+        }
+        Rule::QueueAge => {
+            return Some(format!(
+                "{what}: it waited longer before it came here than deadline.max_queue_age."
+            ));
+        }
+        Rule::Core(rule) => rule,
+    };
+    let why = match rule {
+        core::Rule::FreeSlot if class == Class::Bypass => {
+            format!("health checks pass the limit by, and {used}")
+        }
+        core::Rule::FreeSlot => format!("{used}, and nobody of its class or above waits"),
+        core::Rule::QueuePlace => format!("{used}, and {}", waiting(case.queued)),
+        core::Rule::PushOut => {
+            let lower = explanation.displaces.unwrap_or(class);
+            format!("{used}; the queue is full, and one of {lower} gives way to it")
+        }
+        core::Rule::DeadlinePassed => "its deadline has passed".to_owned(),
+        core::Rule::Prediction => "the predicted wait and service exceed the time that is left".to_owned(),
+        core::Rule::OverloadSignal => format!("its class is rejected because of overload: {}", case.overload),
+        core::Rule::Threshold => format!("priority.shed_at.{class} is reached: {used}"),
+        core::Rule::RetryShare => "it is a retry, and retries hold their share of the slots".to_owned(),
+        core::Rule::RouteLimit => {
+            format!("its route {route} is at its own limit, and nobody may wait (queue.depth = 0)")
+        }
+        core::Rule::SlotsTaken => format!("{used}, and nobody may wait (queue.depth = 0)"),
+        core::Rule::BypassLimit => format!("health checks have a cap of their own, and {used}"),
+        core::Rule::Draining => format!("the proxy drains, and {used}"),
+        core::Rule::QueueDepth => {
+            format!("{used}, and {}, none of whom gives way to it", waiting(case.queued))
+        }
+        core::Rule::HeldBytes => {
+            "the bodies of those who wait hold as much as they may (queue.max_bytes)".to_owned()
+        }
+        core::Rule::TenantShare => {
+            format!("{used}, and {}, most of them for its own tenant", waiting(case.queued))
+        }
+        _ => used,
     };
     Some(format!("{what}: {why}."))
+}
+
+/// What would let it in.
+fn remedy(case: &Case<'_>) -> Option<String> {
+    Some(match case.remedy()? {
+        Remedy::HigherClass(Class::Critical) => "As critical it would get in.".to_owned(),
+        Remedy::HigherClass(class) => format!("As {class} it would get in, or above."),
+        Remedy::Budget(budget) => format!("With a deadline {} away, or more, it would get in.", span(budget)),
+        _ => return None,
+    })
 }
 
 fn prediction(case: &Case<'_>) -> Option<String> {

@@ -25,7 +25,7 @@ use crate::client::{BodyError, Client, ClientIo, RequestBody};
 use crate::exchange::Exchange;
 use crate::hold;
 use crate::live::Live;
-use crate::upstream::{Connection, Endpoint, Pick, Retry};
+use crate::upstream::{Connection, Endpoint, Pick};
 use crate::worker::Worker;
 
 /// How an exchange ended.
@@ -86,8 +86,6 @@ pub(crate) struct Pump<'a, S> {
     tried: &'a [Arc<Endpoint>],
     /// Whether the request may be sent a second time, to another endpoint.
     repeatable: bool,
-    /// The leave to do so.
-    pub(crate) retry: Option<Retry>,
     /// When the answer has to be complete.
     total: Option<Instant>,
     /// When the request began to go to the endpoint.
@@ -159,7 +157,6 @@ impl<'a, S: ClientIo> Pump<'a, S> {
             pick: Some(pick),
             tried: route.tried,
             repeatable: route.repeatable,
-            retry: None,
             total: route.total,
             began: now,
             phase: Phase::Head,

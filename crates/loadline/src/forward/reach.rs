@@ -16,7 +16,7 @@ use crate::client::{Client, ClientIo};
 use crate::exchange::{Exchange, Repeat, UpstreamResult};
 use crate::live::Live;
 use crate::reply::LocalError;
-use crate::upstream::{ConnectError, Connection, Endpoint, Pick, Refusal, Retry, Room, Wish, connect};
+use crate::upstream::{ConnectError, Connection, Endpoint, Pick, Refusal, Room, Wish, connect};
 use crate::worker::Worker;
 
 /// Kept connections that are tried before giving up on them; more than a few dead ones in a row means that the
@@ -40,8 +40,6 @@ pub(super) struct Reach {
     pub(super) repeatable: bool,
     /// A health check.
     pub(super) bypass: bool,
-    /// The leave to repeat it, until it is over.
-    pub(super) retry: Option<Retry>,
     /// When everything has to be over: the deadline, or the longest time for a request.
     pub(super) ends: Option<Instant>,
 }
@@ -96,10 +94,10 @@ impl Reach {
             Ok(pick) => pick,
             Err(refusal) => return Next::Refused(refusal),
         };
-        let allowed = upstream.connections_allowed(live.connections_allowed);
+        let allowed = || upstream.connections_allowed(live.connections_allowed(worker.limit()));
         let pool = &pick.endpoint().pool;
         if self.stale >= STALE_TRIES {
-            let room = pool.replace(worker.id, allowed);
+            let room = pool.replace(allowed());
             return Next::Open(pick, room);
         }
         match pool.checkout(worker.id, allowed) {
@@ -133,7 +131,7 @@ impl Reach {
                             self.tried.pop();
                             upstream.note_reached();
                             if upstream.outage.reached(Instant::now()) {
-                                worker.shared.gate.restart_warmup();
+                                worker.shared.restart_warmup();
                             }
                             return Reached::Connection(pick, connection, true);
                         }

@@ -9,7 +9,8 @@ use std::sync::atomic::Ordering;
 
 use loadline_core::{Class, LimiterSnapshot, Reason, RouteId};
 
-use super::{Gone, Histogram, METHODS, Repeat, UpstreamResult, Waste, WorkerMetrics, endpoints};
+use super::histogram::{Exemplar, Histogram};
+use super::{Gone, METHODS, Repeat, UpstreamResult, Waste, WorkerMetrics, endpoints};
 use crate::live::Live;
 use crate::process::{self, Process};
 use crate::routes::Routes;
@@ -201,6 +202,8 @@ fn admission(page: &mut Page, shared: &Shared, live: &Live, process: &Process, t
     page.sample(&[], gate.queued);
     page.gauge("loadline_queue_capacity", "Requests that may wait for a slot.");
     page.sample(&[], gate.queue_depth);
+    page.gauge("loadline_queue_timeout_seconds", "Longest wait for a slot; 0 when there is no bound.");
+    page.sample(&[], live.settings.queue.timeout.unwrap_or_default().as_secs_f64());
     page.gauge("loadline_queue_oldest_seconds", "How long the oldest waiting request has waited.");
     page.sample(&[], gate.oldest_wait.unwrap_or_default().as_secs_f64());
     page.gauge("loadline_utilization_ratio", "Slots in use, as a share of the limit.");
@@ -242,7 +245,9 @@ fn admission(page: &mut Page, shared: &Shared, live: &Live, process: &Process, t
 
 /// The limit as its law sees it. A fixed one has no elasticity.
 fn limiter(page: &mut Page, limiter: &LimiterSnapshot) {
-    page.gauge("loadline_limiter_limit_max", "The limit never goes above.");
+    page.gauge("loadline_concurrency_limit_min", "The limit goes no lower.");
+    page.sample(&[], limiter.min);
+    page.gauge("loadline_concurrency_limit_max", "The limit goes no higher.");
     page.sample(&[], limiter.max);
     page.counter("loadline_limit_changes_total", "Changes of the limit that the limiter stands by.");
     page.sample(&[("direction", "up")], limiter.raised);
@@ -310,12 +315,12 @@ fn overload(page: &mut Page, shared: &Shared) {
     }
     page.gauge(
         "loadline_runtime_lag_seconds",
-        "How late each worker's thread ran in the last half second: the median of its time (0.5), and the longest (1).",
+        "How late each worker's thread ran in the last half second: the median of its time, and the longest.",
     );
     for (worker, median, longest) in shared.overload.lag() {
         let worker = worker.to_string();
-        page.sample(&[("worker", &worker), ("quantile", "0.5")], median);
-        page.sample(&[("worker", &worker), ("quantile", "1")], longest);
+        page.sample(&[("worker", &worker), ("statistic", "median")], median);
+        page.sample(&[("worker", &worker), ("statistic", "longest")], longest);
     }
 }
 
@@ -345,6 +350,10 @@ fn own(page: &mut Page, process: &Process, live: &Live) {
     page.counter("loadline_log_lines_total", "Request log lines, by what became of them.");
     page.sample(&[("result", "written")], live.log.written());
     page.sample(&[("result", "dropped")], live.log.dropped());
+    page.counter("loadline_spans_total", "Spans of traces, by what became of them.");
+    for (result, count) in live.spans.counts() {
+        page.sample(&[("result", result)], count);
+    }
     page.counter("loadline_config_reloads_total", "Attempts to reload the configuration, by result.");
     page.sample(&[("result", "ok")], process.reloads_ok());
     page.sample(&[("result", "failed")], process.reloads_failed());
@@ -357,6 +366,18 @@ fn own(page: &mut Page, process: &Process, live: &Live) {
     page.sample(&[], usage.cpu_seconds);
     page.gauge("process_resident_memory_bytes", "Memory in use.");
     page.sample(&[], usage.resident_bytes);
+    page.gauge("process_virtual_memory_bytes", "Address space in use.");
+    page.sample(&[], usage.virtual_bytes);
+    page.gauge(
+        "process_virtual_memory_max_bytes",
+        "Address space that may be used; -1 when there is no bound.",
+    );
+    match usage.max_virtual_bytes {
+        Some(bytes) => page.sample(&[], bytes),
+        None => page.sample(&[], -1),
+    }
+    page.gauge("process_threads", "Threads of the process.");
+    page.sample(&[], usage.threads);
     page.gauge("process_open_fds", "Open file descriptors.");
     page.sample(&[], usage.open_descriptors);
     page.gauge("process_max_fds", "File descriptors that may be open.");
@@ -401,13 +422,28 @@ impl Page {
     }
 
     fn buckets(&mut self, labels: &[(&str, &str)], histogram: &Histogram) {
-        for (bound, count) in histogram.cumulative() {
+        let mut last = 0;
+        for (bucket, (bound, count)) in histogram.cumulative().enumerate() {
             // Both formats' canonical numbers: a bound of one is "1.0".
             self.line("_bucket", labels, Some(&format!("{bound:?}")), count);
+            self.exemplar(histogram, bucket);
+            last = bucket + 1;
         }
         self.line("_bucket", labels, Some("+Inf"), histogram.count());
+        self.exemplar(histogram, last);
         self.line("_sum", labels, None, histogram.sum());
         self.line("_count", labels, None, histogram.count());
+    }
+
+    /// Appends to the line just written which trace fell into its bucket last. 40 characters of labels, of the 128 that
+    /// OpenMetrics allows; the classic format has no exemplars.
+    fn exemplar(&mut self, histogram: &Histogram, bucket: usize) {
+        if let Some(Exemplar { trace, value, at }) =
+            histogram.exemplar(bucket).filter(|_| self.format == Format::OpenMetrics)
+        {
+            self.text.pop();
+            let _ = writeln!(self.text, " # {{trace_id=\"{trace}\"}} {value} {at:.3}");
+        }
     }
 
     fn line(&mut self, suffix: &str, labels: &[(&str, &str)], bound: Option<&str>, value: impl Display) {

@@ -176,6 +176,11 @@ impl Endpoint {
         }
     }
 
+    /// Exchanges that have ended with an answer or a failure.
+    pub(super) fn exchanges(&self) -> u64 {
+        self.answered.load(Ordering::Relaxed) + self.failed.load(Ordering::Relaxed)
+    }
+
     /// Whether it answered a request within this time.
     pub(super) fn answered_within(&self, now: Instant, span: Duration) -> bool {
         let at = self.answered_at.load(Ordering::Relaxed);

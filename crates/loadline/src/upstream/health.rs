@@ -5,7 +5,9 @@
 //!
 //! An endpoint that has answered a request within the interval is not asked: it is well, and its workers may all be busy.
 //! A check that times out under full load would take out the very endpoint that works hardest, and its load would go
-//! to the next one.
+//! to the next one. For the same reason nobody is asked who has as many requests in service as there may be: an app with a
+//! worker for each has none for the check. And where a connection is kept, the check takes its place, for that connection may
+//! hold the app's only worker.
 
 use std::io;
 use std::sync::Arc;
@@ -42,11 +44,15 @@ pub(crate) async fn keep_checked(upstream: Arc<Upstream>, health: Health, host: 
     loop {
         ticks.tick().await;
         let endpoints = upstream.endpoints();
+        let most = upstream.most_in_service();
         tallies.retain(|(known, _)| endpoints.iter().any(|endpoint| Arc::ptr_eq(endpoint, known)));
         let mut checks = JoinSet::new();
         for endpoint in endpoints {
             if !tallies.iter().any(|(known, _)| Arc::ptr_eq(known, &endpoint)) {
                 tallies.push((Arc::clone(&endpoint), Tally::default()));
+            }
+            if endpoint.in_flight() >= most && !endpoint.is_down() {
+                continue;
             }
             let idle = !endpoint.answered_within(upstream.now(), health.interval);
             let (request, patience) = (Arc::clone(&request), health.timeout);
@@ -85,6 +91,7 @@ async fn check(endpoint: &Endpoint, request: &str, patience: Duration) -> bool {
 
 /// The status of the answer.
 async fn ask(endpoint: &Endpoint, request: &str, deadline: Instant) -> io::Result<u16> {
+    let _room = endpoint.pool.displace();
     let (mut stream, _) = connect::once(endpoint, deadline)
         .await
         .map_err(|_| io::Error::from(io::ErrorKind::ConnectionRefused))?;

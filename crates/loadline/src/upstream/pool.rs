@@ -1,10 +1,11 @@
 //! Connections to one endpoint, kept between requests.
 //!
-//! A connection belongs to a permit: whoever holds a permit may hold one connection, so that the upstream never sees
-//! more connections than the limit (and the bypass cap) allow, nor more than `balance.max_per_endpoint`. That matters for the thread-per-connection app, whose
-//! worker is taken by an idle connection as much as by a busy one. Each worker keeps its own idle ones, newest first
-//! (the warmest), because a stream is cheapest on the runtime where it was opened; only when a worker has none and
-//! the process has already as many open as it may does it take one over from another worker.
+//! A connection belongs to a permit: whoever holds a permit may hold one connection, and where the limit's number is open
+//! already, no other is opened while one idles. So the upstream never sees more connections than the limit allows, or than
+//! requests are in service there, nor more than `balance.max_per_endpoint`. That matters for the thread-per-connection app,
+//! whose worker is taken by an idle connection as much as by a busy one: one connection too many waits for ever. Each
+//! worker keeps its own idle ones, newest first (the warmest), because a stream is cheapest on the runtime where it was
+//! opened; only when a worker has none and the limit's number is open does it take one over from another worker.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -75,10 +76,15 @@ impl Pool {
 
     /// A usable idle connection, from this worker, or from another one when `allowed` are open already; else the right
     /// to open one.
-    pub(crate) fn checkout(&self, worker: usize, allowed: usize) -> Result<Connection, Room> {
+    pub(crate) fn checkout(
+        &self,
+        worker: usize,
+        allowed: impl FnOnce() -> usize,
+    ) -> Result<Connection, Room> {
         if let Some(own) = self.take_from(worker) {
             return Ok(own);
         }
+        let allowed = allowed();
         // At the limit, somebody has an idle one; it may move between two workers while it is looked for.
         for _ in 0..2 {
             if let Some(room) = self.reserve(allowed) {
@@ -93,11 +99,14 @@ impl Pool {
 
     /// The right to open a connection although idle ones were there and turned out to be dead: one of them goes
     /// for it where there would be too many.
-    pub(crate) fn replace(&self, worker: usize, allowed: usize) -> Room {
-        self.reserve(allowed).unwrap_or_else(|| {
-            drop(self.shard(worker).pop());
-            self.room()
-        })
+    pub(crate) fn replace(&self, allowed: usize) -> Room {
+        self.reserve(allowed).unwrap_or_else(|| self.displace())
+    }
+
+    /// The right to open a connection in the place of an idle one, if there is one.
+    pub(crate) fn displace(&self) -> Room {
+        drop((0..self.idle.len()).find_map(|worker| self.shard(worker).pop()));
+        self.room()
     }
 
     /// The right to open a connection, unconditionally.

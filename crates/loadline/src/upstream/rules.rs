@@ -13,6 +13,8 @@ pub(super) struct Rules {
     pub(super) policy: Policy,
     /// Most requests in service at one endpoint.
     pub(super) cap: Option<NonZeroU32>,
+    /// Most requests in service at all of them.
+    pub(super) slots: usize,
     /// Whether an endpoint that failed gets nothing even when there is no other.
     pub(super) breaker: bool,
     /// In a dry run nobody is refused: what would be out gets requests when there is nothing else.
@@ -48,6 +50,7 @@ impl Rules {
         Self {
             policy: balance.policy,
             cap: balance.max_per_endpoint.filter(|_| !settings.dry_run),
+            slots: if settings.dry_run { usize::MAX } else { settings.limit.ceiling().get() as usize },
             breaker: breaker.enabled && !settings.dry_run,
             open: settings.dry_run,
             breaker_settings: core,

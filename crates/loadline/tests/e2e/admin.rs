@@ -77,24 +77,6 @@ fn metrics_have_their_families_and_move() {
 }
 
 #[test]
-fn requests_cannot_create_series() {
-    let upstream = Upstream::hello();
-    let proxy = Setup::to(&upstream, 1).start();
-    proxy.get("/warm-up");
-    proxy.connect().send("BREW /pot HTTP/1.1\r\nHost: x\r\n\r\n").read();
-    proxy.wait_metric("http_requests_total", &[], 2.0);
-    let before = proxy.admin("/metrics").text().lines().count();
-    let mut client = proxy.connect();
-    for index in 0..50 {
-        client.send(format!("M{index} /path/{index}?q={index} HTTP/1.1\r\nHost: h{index}\r\n\r\n")).read();
-    }
-    proxy.wait_metric("http_requests_total", &[], 52.0);
-    let page = proxy.admin("/metrics").text();
-    assert_eq!(page.lines().count(), before, "{page}");
-    assert!(!page.contains("/path/"), "{page}");
-}
-
-#[test]
 fn drain_by_request() {
     let gate = Gate::new();
     let upstream = Upstream::gated(&gate);

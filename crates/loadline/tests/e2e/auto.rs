@@ -31,7 +31,7 @@ fn it_begins_where_it_is_told_and_says_what_it_is() {
     assert!(told("\"key\":\"limit.concurrency\",\"value\":\"auto\""));
     assert!(told("\"key\":\"limit.start\",\"value\":2") && told("\"key\":\"limit.max\",\"value\":50"));
     proxy.wait_metric("loadline_concurrency_limit", &[], 2.0);
-    proxy.wait_metric("loadline_limiter_limit_max", &[], 50.0);
+    proxy.wait_metric("loadline_concurrency_limit_max", &[], 50.0);
     proxy.wait_metric("loadline_limit_changes_total", &["direction=\"up\""], 0.0);
     let explained = proxy.admin("/api/v1/explain?path=/").text();
     assert!(explained.contains("The limit is 2, found by auto, and has not changed yet."), "{explained}");

@@ -42,6 +42,7 @@ fn a_dry_run_rejects_nobody_and_counts_who_would_have_been() {
         "{now}"
     );
     assert_eq!((&now["shadow"]["in_flight"], &now["shadow"]["queued"]), (&2.into(), &1.into()));
+    assert_eq!(now["retries"]["share"], 3, "of the limit that is meant, not of the open gate's");
     assert_eq!(now["shadow"]["live"], serde_json::json!({ "offered": 6, "admitted": 6, "shed": 0 }));
     let explained: Value = serde_json::from_slice(&proxy.admin("/api/v1/explain?path=/low/x").body).unwrap();
     assert_eq!((&explained["decision"], &explained["reason"]), (&"shed".into(), &"queue_full".into()));
@@ -155,4 +156,27 @@ fn a_reload_ends_a_dry_run_and_begins_one() {
         assert_eq!(client.read().status, 200);
     }
     proxy.wait_status("all slots are free", |status| status.in_flight == 0);
+}
+
+/// A reload of the shadow's file numbered its routes anew, and what was in flight counted for another route.
+#[test]
+fn routes_of_a_shadow_keep_what_is_in_flight_over_a_reload() {
+    const SLOW: &str = "[[route]]\nname = \"slow\"\npath = \"/slow\"\nconcurrency = 1\n";
+    let path = scratch("shadow-routes.toml");
+    let write = |before: &str| std::fs::write(&path, format!("queue.depth = 0\n{before}{SLOW}")).unwrap();
+    write("");
+    let gate = Gate::new();
+    let upstream = Upstream::gated(&gate);
+    let proxy = Setup::to(&upstream, 5).set("shadow", path.display()).start();
+    let mut clients = vec![proxy.send_get("/slow")];
+    upstream.wait_in_service(1);
+    write("[[route]]\nname = \"new\"\npath = \"/new\"\n");
+    assert_eq!(proxy.admin_post("/-/reload").status, 200);
+    clients.push(proxy.send_get("/slow"));
+    upstream.wait_in_service(2);
+    assert_eq!(shadow(&proxy), [2, 1, 1], "one is at the route already");
+    gate.open();
+    for client in &mut clients {
+        assert_eq!(client.read().status, 200);
+    }
 }

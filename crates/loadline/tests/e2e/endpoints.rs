@@ -85,8 +85,7 @@ fn one_slowed_one_killed_one_restarted_under_load() {
     });
     let mut c = Upstream::delayed(Duration::from_millis(2));
     let mut d = Upstream::delayed(Duration::from_millis(2));
-    let proxy =
-        Setup::to_all(&[&a, &b, &c, &d], 8).set("workers", 2).set("balance.retry_budget", "1.0").start();
+    let proxy = Setup::to_all(&[&a, &b, &c, &d], 8).set("workers", 2).start();
     let stop = AtomicBool::new(false);
     let d_addr = d.addr();
     let (failures, again) = thread::scope(|scope| {
@@ -235,23 +234,42 @@ fn a_post_that_was_turned_away_is_told_so() {
 }
 
 #[test]
-fn repetitions_stay_within_their_budget() {
-    let gate = Gate::new();
-    let busy = Upstream::start(|exchange| exchange.respond_with(503, TURNED_AWAY, b"full"));
-    let (busy, held) = in_order(busy, || Upstream::gated(&gate));
-    let proxy = Setup::to_all(&[&busy, &held], 4)
-        .set("balance.policy", "round-robin")
-        .set("balance.retry_budget", "0.01")
-        .set("balance.retry_min", "1")
+fn repetitions_stay_within_their_budget_however_fast_the_failures_are() {
+    let turns_away = || Upstream::start(|exchange| exchange.respond_with(503, TURNED_AWAY, b"full"));
+    let (one, two) = (turns_away(), turns_away());
+    let proxy = Setup::to_all(&[&one, &two], 4)
+        .set("balance.retry_budget", "0.1")
+        .set("balance.retry_min", "0")
         .start();
-    let mut first = proxy.send_get("/");
-    held.wait_in_service(1);
-    assert_eq!(proxy.get("/").text(), "full", "one repetition is in service, and no more may be");
-    assert_eq!(busy.seen(), 2);
-    proxy.wait_metric("loadline_retry_budget_exhausted_total", &[], 1.0);
+    let mut client = proxy.connect();
+    (0..300).for_each(|_| assert_eq!(client.get("/").text(), "full"));
+    let sent = one.seen() + two.seen();
+    assert!((310..=330).contains(&sent), "a tenth more, and not {sent}");
+    assert!(proxy.metric_sum("loadline_retry_budget_exhausted_total", &[]) >= 270.0);
+}
+
+#[test]
+fn all_that_was_in_service_where_an_endpoint_died_is_served_elsewhere() {
+    let gate = Gate::new();
+    let endpoint = || {
+        let gate = gate.clone();
+        Upstream::start(move |exchange| {
+            if exchange.target() == "/held" {
+                gate.pass()?;
+            }
+            exchange.respond(200, b"hello")
+        })
+    };
+    let (mut dies, lives) = (endpoint(), endpoint());
+    let proxy = Setup::to_all(&[&dies, &lives], 200).set("balance.policy", "round-robin").start();
+    let mut clients: Vec<_> = (0..40).map(|_| proxy.send_get("/held")).collect();
+    eventually("both work", || dies.in_service() + lives.in_service() == 40);
+    assert!(dies.in_service() > 10);
+    dies.kill();
     gate.open();
-    assert_eq!(first.read().text(), "hello");
-    assert_eq!(proxy.get("/").text(), "hello", "there is room again");
+    for client in &mut clients {
+        assert_eq!(client.read().status, 200);
+    }
 }
 
 #[test]

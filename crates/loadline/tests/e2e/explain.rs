@@ -65,13 +65,13 @@ fn it_says_what_the_door_would_say() {
         .set("queue.depth", 1)
         .start();
     assert_eq!(verdict(&proxy, "path=/"), ["admitted", "-", "free_slot"]);
-    assert_eq!(verdict(&proxy, "path=/&deadline=0"), ["shed", "deadline_expired", "deadline_expired"]);
+    assert_eq!(verdict(&proxy, "path=/&deadline=0"), ["shed", "deadline_expired", "deadline_passed"]);
     let mut clients = vec![proxy.send_get("/a"), proxy.send_get("/b")];
     proxy.wait_load(2, 0);
-    assert_eq!(verdict(&proxy, "path=/"), ["queued", "-", "queue"]);
+    assert_eq!(verdict(&proxy, "path=/"), ["queued", "-", "queue_place"]);
     assert_eq!(verdict(&proxy, "path=/&class=high"), ["shed", "priority", "threshold"]);
     assert_eq!(verdict(&proxy, "path=/critical/x"), ["admitted", "-", "free_slot"], "there is a reserve");
-    assert_eq!(verdict(&proxy, "path=/healthcheck"), ["bypass", "-", "bypass"]);
+    assert_eq!(verdict(&proxy, "path=/healthcheck"), ["bypass", "-", "free_slot"]);
     clients.push(proxy.send_get("/low/1"));
     proxy.wait_load(2, 1);
     let answer = explain(&proxy, "path=/");
@@ -79,6 +79,8 @@ fn it_says_what_the_door_would_say() {
     assert_eq!((&answer["in_flight"], &answer["slots"]), (&2.into(), &2.into()), "{answer}");
     let refused = explain(&proxy, "path=/low/2");
     assert_eq!((&refused["reason"], &refused["status"]), (&"queue_full".into(), &503.into()), "{refused}");
+    assert_eq!((&refused["rule"], &refused["remedy"]["class"]), (&"queue_depth".into(), &"normal".into()));
+    assert!(refused["text"].to_string().contains("As normal it would get in, or above."), "{refused}");
     // The same as is really decided.
     let really = proxy.get("/low/2");
     assert_eq!((really.status, really.reason().as_str()), (503, "queue_full"));

@@ -58,6 +58,22 @@ fn drains_on(signal: Signal) {
 }
 
 #[test]
+fn who_connected_before_the_end_is_answered() {
+    let upstream = Upstream::hello();
+    let mut proxy = Setup::to(&upstream, 64).start();
+    // What arrives while the process stands still waits in the kernel, the signal as well as the connections.
+    proxy.signal(Signal::STOP);
+    let mut clients: Vec<_> = (0..32).map(|index| proxy.send_get(&format!("/{index}"))).collect();
+    proxy.signal(Signal::TERM);
+    proxy.signal(Signal::CONT);
+    for client in &mut clients {
+        assert_eq!(client.read().status, 200);
+        client.expect_close();
+    }
+    assert!(proxy.wait_exit().success());
+}
+
+#[test]
 fn a_connection_that_never_spoke_does_not_hold_up_the_end() {
     let upstream = Upstream::hello();
     let mut proxy = Setup::to(&upstream, 1).start();

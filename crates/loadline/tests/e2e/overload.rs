@@ -60,7 +60,7 @@ fn a_full_application_is_spared_class_by_class() {
     wait_level(&proxy, "severe");
     assert_eq!(by_class(&proxy), [served(), shed(), shed(), shed()]);
     let explained: Value = serde_json::from_slice(&proxy.admin("/api/v1/explain?path=/high/x").body).unwrap();
-    assert_eq!(explained["rule"], "overload_level", "{explained}");
+    assert_eq!(explained["rule"], "overload_signal", "{explained}");
     assert!(explained["text"].to_string().contains("because of overload: upstream is 0.99"), "{explained}");
     assert_eq!(proxy.metric_sum("loadline_overload_level", &["signal=\"upstream\""]), 2.0);
     assert!(proxy.stderr().iter().any(|line| line.contains("OVERLOAD")), "{:?}", proxy.stderr());
@@ -119,7 +119,7 @@ fn without_thresholds_a_late_runtime_is_shown_and_rejects_nobody() {
     std::thread::sleep(Duration::from_millis(300));
     proxy.signal(Signal::CONT);
     let page = proxy.admin("/metrics").text();
-    assert!(page.contains("loadline_runtime_lag_seconds{worker=\"0\",quantile=\"0.5\"} "), "{page}");
+    assert!(page.contains("loadline_runtime_lag_seconds{worker=\"0\",statistic=\"median\"} "), "{page}");
     assert!(page.contains("loadline_overload_level{signal=\"cpu_pressure\"} 0"), "{page}");
     for _ in 0..20 {
         assert_eq!(proxy.get("/").status, 200);

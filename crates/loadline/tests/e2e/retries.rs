@@ -32,6 +32,7 @@ fn a_rejected_client_that_says_so_goes_behind_fresh_ones() {
     // What is rejected comes again as it was told. Within a second it counts for less than fresh requests; on a machine that
     // stands still in between, not at the first attempt.
     let mut tries = 0.0;
+    let mut demoted = 0;
     loop {
         let rejected = send(&proxy, "/again", "").read();
         assert_eq!(rejected.status, 503);
@@ -40,6 +41,7 @@ fn a_rejected_client_that_says_so_goes_behind_fresh_ones() {
         let mesh = send(&proxy, "/again", "x-envoy-attempt-count: 4\r\n").read();
         tries += 1.0;
         let (class, token) = class_and_token(&again);
+        demoted += [&again, &mesh].iter().filter(|answer| class_and_token(answer).0 == "low").count();
         assert_eq!((token, mesh.header("x-retry-attempt")), (Some("3"), Some("5")));
         if class == "low" && class_and_token(&mesh).0 == "low" {
             break;
@@ -55,6 +57,8 @@ fn a_rejected_client_that_says_so_goes_behind_fresh_ones() {
     assert_eq!(proxy.metric_sum("loadline_client_retries_total", &["decision=\"admitted\""]), 1.0);
     for line in proxy.wait_stdout(4 + 3 * tries as usize) {
         let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+        // The log says the class that the response says.
+        demoted -= usize::from(line["path"] == "/again" && line["priority"] == "low");
         let attempt = line["attempt"].as_u64().unwrap();
         let expected: &[u64] = match line["path"].as_str().unwrap() {
             "/again" => &[1, 2, 4],
@@ -63,6 +67,7 @@ fn a_rejected_client_that_says_so_goes_behind_fresh_ones() {
         };
         assert!(expected.contains(&attempt), "{line}");
     }
+    assert_eq!(demoted, 0, "also when it was lowered");
 }
 
 /// Whether a fresh request overtook a retry that waited before it, while fresh ones were being rejected.

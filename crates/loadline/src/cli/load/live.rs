@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use loadline_load::{Outcome, Progress, Snapshot, Tick};
 
+use crate::cli::interrupt;
+
 /// Between two lines where they are not overwritten.
 const LINE_EVERY: Duration = Duration::from_secs(1);
 
@@ -31,7 +33,7 @@ pub(super) struct Live {
 impl Live {
     pub(super) fn new(quiet: bool) -> Self {
         let terminal = std::io::stderr().is_terminal();
-        Self { quiet, terminal, next: LINE_EVERY, interrupted: watch_interrupt() }
+        Self { quiet, terminal, next: LINE_EVERY, interrupted: interrupt::watch() }
     }
 
     /// Makes room for the report.
@@ -84,19 +86,4 @@ fn line(now: &Snapshot<'_>) -> String {
         rate(&failed),
         now.in_flight
     )
-}
-
-/// Becomes true with the first Ctrl-C. It is watched on a thread of its own, for the run has its thread to itself.
-fn watch_interrupt() -> Arc<AtomicBool> {
-    let interrupted = Arc::new(AtomicBool::new(false));
-    let seen = Arc::clone(&interrupted);
-    let watch = move || {
-        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() else { return };
-        if runtime.block_on(tokio::signal::ctrl_c()).is_ok() {
-            seen.store(true, Ordering::Relaxed);
-        }
-    };
-    // Without the thread Ctrl-C ends the process at once, as it does everywhere else.
-    let _ = std::thread::Builder::new().name("interrupt".to_owned()).spawn(watch);
-    interrupted
 }

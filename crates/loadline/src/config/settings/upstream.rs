@@ -91,9 +91,9 @@ pub struct Balance {
     pub max_ejected: Option<u8>,
     /// Until an endpoint that is new or returns gets its full share; zero: at once. Default 10 s.
     pub slow_start: Duration,
-    /// Repeated requests in service, as a share of all in percent; `None`: nothing is repeated elsewhere. Default 20.
+    /// Requests that may be repeated elsewhere, as a share of all in percent; `None`: nothing is repeated elsewhere. Default 20.
     pub retry_budget: Option<u8>,
-    /// Repeated requests in service that are allowed whatever the share. Default 3.
+    /// Repetitions per second that are allowed whatever the share. Default 3.
     pub retry_min: u32,
     /// Active health checks.
     pub health: Health,

@@ -127,13 +127,13 @@ pub(super) fn balance() -> Vec<Key> {
         ),
         key(
             "balance.retry_budget",
-            "Requests in service that may be repetitions on another endpoint, as a share of all. Off repeats none.",
+            "Requests that may be repeated on another endpoint, as a share of all within some 10 s. Off repeats none.",
             Optional { word: "off", of: Share },
             at!(balance.retry_budget),
         ),
         key(
             "balance.retry_min",
-            "Repetitions that may be in service whatever the share.",
+            "Repetitions per second that are allowed whatever the share.",
             whole(0, MOST),
             at!(balance.retry_min),
         ),

@@ -83,7 +83,7 @@ impl<S: ClientIo> Pump<'_, S> {
     /// Whether others wait for this slot, or would if they could wait: as long as nobody does, a client that pauses
     /// harms nobody.
     fn slot_is_wanted(&self) -> bool {
-        let gate = self.worker.shared.gate.snapshot();
+        let gate = self.worker.shared.gate.occupancy();
         gate.queued > 0 || (gate.queue_depth == 0 && gate.in_flight >= gate.effective_limit)
     }
 }

@@ -60,7 +60,7 @@ impl<S: ClientIo> Pump<'_, S> {
         let mut most = self.live.read_ahead;
         if pending >= most && pending < self.worker.shared.budget.total() / GENEROUS_SHARE {
             // Others wait for the slot: memory is cheaper than their time.
-            if self.permit.is_some() && self.worker.shared.gate.snapshot().queued > 0 {
+            if self.permit.is_some() && self.worker.shared.gate.occupancy().queued > 0 {
                 most = usize::MAX;
             }
         }
@@ -185,11 +185,15 @@ impl<S: ClientIo> Pump<'_, S> {
             }
             header
         });
+        let mut extra = Vec::new();
+        if self.live.settings.response.server_timing {
+            self.exchange.write_timing(&mut extra);
+        }
         let options = ForwardResponse {
             client_version: self.version,
             framing: self.out,
             keep_alive: self.keep,
-            extra: b"",
+            extra: &extra,
             head_request: self.kind == RequestKind::Head,
             drop: reports.as_slice(),
         };
@@ -221,8 +225,7 @@ impl<S: ClientIo> Pump<'_, S> {
             return Ok(());
         }
         let tried = [self.tried, &[Arc::clone(pick.endpoint())]].concat();
-        self.retry = self.live.upstream.retry(&tried);
-        if self.retry.is_none() {
+        if !self.live.upstream.may_repeat(&tried) {
             return Ok(());
         }
         // Its connection is good for the next one if all of the answer is here.
