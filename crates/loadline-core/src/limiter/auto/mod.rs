@@ -169,7 +169,16 @@ impl Auto {
     }
 
     pub(super) fn reconfigure(&mut self, settings: AutoSettings, max: NonZeroU32) {
+        let before = self.limit;
         self.limit = settings.range.clamp(f64::from(self.limit), max) as u32;
+        if self.limit < before {
+            // An endpoint is away, perhaps: when it is back, what was right before is the first to be tried.
+            self.former = Some(before.max(self.former.unwrap_or(0)));
+            self.former_is_dear = false;
+        }
+        if self.max != max.get() {
+            self.up = Direction { width: WIDEST, next: self.seen, vain: u32::from(self.former.is_some()) };
+        }
         (self.settings, self.max) = (settings, max.get());
         self.pause(self.seen);
     }
@@ -515,7 +524,7 @@ impl Auto {
         self.went_up = level > self.limit;
         self.trial = Some(Trial {
             level,
-            growth: if level > self.limit { growth } else { Growth::Worthwhile },
+            growth: if level > self.limit { growth } else { Growth::Lost },
             on: true,
             began: now,
             rounds: 0,
