@@ -50,8 +50,7 @@ impl Trace {
 
 /// The client's trace, unless it names none, or more than one.
 fn parent(head: &RequestHead, bytes: &[u8]) -> Option<TraceParent> {
-    let name = TRACEPARENT.as_bytes();
-    let mut said = head.iter(bytes).filter(|(field, _)| field.eq_ignore_ascii_case(name));
-    let (_, value) = said.next()?;
-    TraceParent::parse(value).filter(|_| said.next().is_none())
+    let value = head.field(bytes, TRACEPARENT)?;
+    let named = |(field, _): &(&[u8], &[u8])| field.eq_ignore_ascii_case(TRACEPARENT.as_bytes());
+    TraceParent::parse(value).filter(|_| head.iter(bytes).filter(named).count() == 1)
 }

@@ -95,7 +95,7 @@ fn every_metric_is_in_the_document_and_every_row_is_on_the_page() {
                     joined(told),
                     family.kind,
                     joined(family)
-                ))
+                ));
             }
             Some(_) => {}
         }

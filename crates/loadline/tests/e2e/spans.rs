@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::{Gate, Proxy, Setup, Upstream, eventually};
+use crate::support::{Gate, Proxy, Setup, Upstream, eventually, scratch};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00f067aa0ba902b7";
@@ -130,6 +130,25 @@ fn a_request_without_a_trace_may_begin_one() {
     assert_eq!(forwarded.header("tracestate"), None, "it belongs to no trace");
     let line: Value = serde_json::from_str(&proxy.wait_stdout(1)[0]).unwrap();
     assert_eq!(line["trace_id"], trace);
+}
+
+#[test]
+fn spans_begin_and_end_with_a_reload_and_totals_go_on() {
+    let (upstream, collector) = (Upstream::hello(), collector());
+    let file = scratch("spans.toml");
+    let write = |trace: &str| std::fs::write(&file, format!("[trace]\nsample = 1\n{trace}")).unwrap();
+    let to_collector = format!("endpoint = \"http://{}\"\n", collector.addr());
+    write("");
+    let proxy = Setup::to(&upstream, 1).file(file.to_str().unwrap()).start();
+    assert_eq!(proxy.get("/").status, 200);
+    for (trace, exported) in [(to_collector.as_str(), 1), ("", 1), (&to_collector, 2)] {
+        write(trace);
+        assert_eq!(proxy.admin_post("/-/reload").status, 200);
+        assert_eq!(proxy.get("/").status, 200);
+        proxy.wait_metric("loadline_spans_total", &["result=\"exported\""], f64::from(exported));
+        assert_eq!(wait_spans(&collector, exported as usize).len(), exported as usize);
+    }
+    std::fs::remove_file(&file).unwrap();
 }
 
 #[test]
