@@ -281,8 +281,10 @@ impl Auto {
             trial.gross.elapse(now.nanos_since(from), load);
         }
         if self.period.settled.is_none() {
-            // A lowered limit is in force when as many have ended; a raised one at once.
-            if load.in_flight > self.limit().get() {
+            // A lowered limit is in force when as many have ended; a raised one at once. While critical requests use the reserve,
+            // there are always more.
+            let waited = now.saturating_since(self.period.began);
+            if load.in_flight > self.limit().get() && waited < self.settling() + self.settling() {
                 return;
             }
             self.period.settled = Some(from + self.settling());
