@@ -9,7 +9,7 @@
 
 use std::process::ExitCode;
 
-use loadline_sim::{EMBEDDED, Plan, Scenario, compare, report};
+use loadline_sim::{EMBEDDED, ExpectationVerdict, Plan, Scenario, compare, report};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -42,5 +42,7 @@ fn main() -> ExitCode {
         }
     });
     print!("{}", report::exam(&comparisons));
-    ExitCode::from(u8::from(comparisons.iter().flat_map(|one| &one.verdicts).any(|verdict| !verdict.holds)))
+    ExitCode::from(u8::from(
+        comparisons.iter().flat_map(|one| &one.verdicts).any(ExpectationVerdict::is_failure),
+    ))
 }

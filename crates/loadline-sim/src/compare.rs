@@ -111,6 +111,14 @@ pub struct Verdict {
     pub holds: bool,
 }
 
+impl Verdict {
+    /// Whether it came out worse than expected, and nobody knew.
+    #[must_use]
+    pub const fn is_failure(&self) -> bool {
+        !self.holds && self.expectation.known_gap.is_none()
+    }
+}
+
 /// Runs plans, as many at once as there are processors. `progress` is called with the number of runs that are done, from any
 /// thread.
 #[must_use]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use loadline_sim::{EMBEDDED, Plan, PolicySpec, Scenario, Set, compare, report};
+use loadline_sim::{EMBEDDED, ExpectationVerdict, Plan, PolicySpec, Scenario, Set, compare, report};
 
 fn scenario(path: &str) -> Scenario {
     let (_, text) =
@@ -73,6 +73,30 @@ fn a_fixed_limit_with_loadlines_queue_passes() {
             holds(path, &policies);
         }
     }
+}
+
+/// In the first, no time was left for trials of lower limits once higher ones had done harm: 0.74 of the capacity. In the
+/// second, a trial during which nothing ended asked to be woken in the past, for ever.
+#[test]
+fn auto_passes_where_earlier_laws_of_it_failed() {
+    for path in ["tuning/thrash.toml", "tuning/slow-arms.toml"] {
+        holds(path, &["auto"]);
+    }
+}
+
+#[test]
+fn a_known_gap_is_shown_and_is_no_failure() {
+    let (_, text) = EMBEDDED.iter().find(|(path, _)| *path == "exam/three-idle.toml").unwrap();
+    let gap = "[[expect]]\npolicy = ['loadline']\nwhat = 'goodput'\nmin = 9\nknown_gap = 'nobody can'\n";
+    let scenario = Scenario::parse(&format!("{text}\n{gap}"), &["duration=25s".to_owned()]).unwrap();
+    let plan = Plan::new(scenario).unwrap().with_policies(&["loadline".to_owned()]).unwrap();
+    let comparisons = compare(&[plan], &|_| {});
+    assert!(!comparisons[0].verdicts.iter().any(ExpectationVerdict::is_failure));
+    let text = report::verdicts(&comparisons);
+    assert!(
+        text.contains("NOT MET three-idle: loadline: goodput >= 9") && text.contains("nobody can"),
+        "{text}"
+    );
 }
 
 #[test]

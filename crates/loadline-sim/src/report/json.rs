@@ -23,6 +23,7 @@ fn comparison(comparison: &Comparison) -> Value {
         value!({
             "policy": verdict.policy, "expected": verdict.expectation.describe(), "value": verdict.value,
             "seed": verdict.seed, "holds": verdict.holds,
+            "known_gap": verdict.expectation.known_gap,
         })
     });
     let best = comparison.best_fixed(from, to);

@@ -152,9 +152,13 @@ pub fn verdicts(comparisons: &[Comparison]) -> String {
     for (comparison, verdict) in all().filter(|(_, verdict)| !verdict.holds) {
         let Verdict { policy, expectation, value, seed, .. } = verdict;
         let name = &comparison.scenario.name;
+        let (word, why) = match &expectation.known_gap {
+            Some(why) => ("NOT MET", format!(": {why}")),
+            None => ("FAILED", String::new()),
+        };
         let _ = writeln!(
             text,
-            "FAILED {name}: {policy}: {} is {}\n       loadline sim {name} --policy {policy} --seed {seed}",
+            "{word} {name}: {policy}: {} is {}{why}\n       loadline sim {name} --policy {policy} --seed {seed}",
             expectation.describe(),
             short(*value)
         );
@@ -174,6 +178,7 @@ fn window(what: What, from: Span, to: Span, class: Option<Class>) -> Expectation
         clients: None,
         min: None,
         max: None,
+        known_gap: None,
     }
 }
 

@@ -27,6 +27,8 @@ pub struct Expectation {
     pub min: Option<f64>,
     /// The most it may be.
     pub max: Option<f64>,
+    /// Why it does not hold yet: then it is shown as not met, and is no failure.
+    pub known_gap: Option<String>,
 }
 
 /// A number that can be expected.

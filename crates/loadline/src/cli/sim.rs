@@ -9,7 +9,9 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use loadline_sim::{Comparison, EMBEDDED, Plan, Recording, Scenario, Set, Sweep, compare, report};
+use loadline_sim::{
+    Comparison, EMBEDDED, ExpectationVerdict, Plan, Recording, Scenario, Set, Sweep, compare, report,
+};
 
 use super::{EXPECTATION, USAGE, say};
 
@@ -86,9 +88,11 @@ impl SimArgs {
             report::exam(&comparisons)
         };
         self.write(&comparisons, &text)?;
-        let held =
-            comparisons.iter().flat_map(|comparison| &comparison.verdicts).all(|verdict| verdict.holds);
-        Ok(if held { ExitCode::SUCCESS } else { ExitCode::from(EXPECTATION) })
+        let failed = comparisons
+            .iter()
+            .flat_map(|comparison| &comparison.verdicts)
+            .any(ExpectationVerdict::is_failure);
+        Ok(if failed { ExitCode::from(EXPECTATION) } else { ExitCode::SUCCESS })
     }
 
     fn plans(&self) -> Result<Vec<Plan>, Failure> {

@@ -169,7 +169,16 @@ impl Auto {
     }
 
     pub(super) fn reconfigure(&mut self, settings: AutoSettings, max: NonZeroU32) {
+        let before = self.limit;
         self.limit = settings.range.clamp(f64::from(self.limit), max) as u32;
+        if self.limit < before {
+            // An endpoint is away, perhaps: when it is back, what was right before is the first to be tried.
+            self.former = Some(before.max(self.former.unwrap_or(0)));
+            self.former_is_dear = false;
+        }
+        if self.max != max.get() {
+            self.up = Direction { width: WIDEST, next: self.seen, vain: u32::from(self.former.is_some()) };
+        }
         (self.settings, self.max) = (settings, max.get());
         self.pause(self.seen);
     }
@@ -272,8 +281,10 @@ impl Auto {
             trial.gross.elapse(now.nanos_since(from), load);
         }
         if self.period.settled.is_none() {
-            // A lowered limit is in force when as many have ended; a raised one at once.
-            if load.in_flight > self.limit().get() {
+            // A lowered limit is in force when as many have ended; a raised one at once. While critical requests use the reserve,
+            // there are always more.
+            let waited = now.saturating_since(self.period.began);
+            if load.in_flight > self.limit().get() && waited < self.settling() + self.settling() {
                 return;
             }
             self.period.settled = Some(from + self.settling());
@@ -515,7 +526,7 @@ impl Auto {
         self.went_up = level > self.limit;
         self.trial = Some(Trial {
             level,
-            growth: if level > self.limit { growth } else { Growth::Worthwhile },
+            growth: if level > self.limit { growth } else { Growth::Lost },
             on: true,
             began: now,
             rounds: 0,

@@ -40,6 +40,8 @@ pub(super) enum Growth {
     Worthwhile,
     /// By that or by 12 %, however many more slots it takes.
     Any,
+    /// As the first, to find out what a lower limit loses: where it loses, nobody waits to be sure.
+    Lost,
     /// By the same share.
     Proportional,
 }
@@ -88,13 +90,14 @@ impl Comparison {
 
     fn judge(&self, growth: Growth, clear: f64) -> Verdict {
         let grows = match growth {
-            Growth::Worthwhile => WORTHWHILE.max(LEAST / self.width),
+            Growth::Worthwhile | Growth::Lost => WORTHWHILE.max(LEAST / self.width),
             Growth::Any => WORTHWHILE.min(ANY / self.width).max(LEAST / self.width),
             Growth::Proportional => 1.0,
         };
         let evidence = (self.elasticity - grows / 2.0) * grows / (self.standard_error * self.standard_error);
-        // Where several were tried in vain, one that seems to be better is more likely to be luck.
-        let clear_growth = if growth == Growth::Any { clear * DOUBTFUL } else { clear };
+        // A higher limit is tried again and again, so that one that seems to be better is often luck.
+        let by_luck = matches!(growth, Growth::Worthwhile | Growth::Any);
+        let clear_growth = if by_luck { clear * DOUBTFUL } else { clear };
         if evidence > clear_growth {
             Verdict::Grows
         } else if evidence < -clear {
