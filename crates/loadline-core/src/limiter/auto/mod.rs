@@ -366,7 +366,8 @@ impl Auto {
             }
             (Verdict::Flat, true) | (Verdict::Grows, false) => {
                 if up && compared.elasticity + compared.standard_error < FALLS {
-                    (self.thrashes, self.down.next) = (true, now);
+                    self.thrashes = true;
+                    (self.down.next, self.down.vain) = (now, 0);
                 }
                 self.reject(now, false);
                 Some(Why::Law)
