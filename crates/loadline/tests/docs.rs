@@ -267,7 +267,7 @@ fn dependencies_point_one_way() {
         ("loadline-http", &["loadline-core"]),
         ("loadline-h1", &[]),
         ("loadline-tower", &["loadline-core", "loadline-http"]),
-        ("loadline-demo", &[]),
+        ("loadline-demo", &["loadline-core", "loadline-http"]),
         ("loadline-plot", &[]),
         ("loadline-load", &["loadline-core", "loadline-h1", "loadline-http", "loadline-plot"]),
         ("loadline-sim", &["loadline-core"]),

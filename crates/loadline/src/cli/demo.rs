@@ -167,9 +167,7 @@ impl DuelArgs {
         let late = outcomes.reports.iter().map(|report| report.late_starts.share).fold(0.0, f64::max);
         if late > MAX_LATE_STARTS {
             let late = Unit::Share.show(late);
-            text += &format!(
-                "note: this machine is busy; {late} of the requests left late, so figures may be off\n"
-            );
+            text += &format!("note: this machine is busy; {late} of the requests left late\n");
         }
         text += &format!("seed {}", self.show.seed);
         match report.map(|(path, mut file)| (file.write_all(page(&duel, &outcomes).as_bytes()), path)) {
