@@ -91,7 +91,7 @@ enum What {
 
 #[derive(Args)]
 struct ShowArgs {
-    /// What must hold as well, or exit with 99; --help of a show names its figures; may be repeated
+    /// What must hold as well, or exit with 99: 'goodput>=90%'; may be repeated
     #[arg(short, long, value_name = "EXPECTATION")]
     expect: Vec<String>,
     /// A shorter show
