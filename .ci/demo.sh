@@ -25,7 +25,7 @@ fail() { echo "FAILED: $*"; exit 1; }
 address() {
   local found tries
   for ((tries = 0; tries < 200; tries++)); do
-    found=$(sed -n 's|.*\(http://[0-9.:]*\).*|\1|p' "$1")
+    found=$(sed -n 's|.*\(http://[0-9.:]*\).*|\1|p' "$1" 2>/dev/null) || true
     [[ -z $found ]] || { echo "$found"; return; }
     sleep 0.1
   done
@@ -33,9 +33,15 @@ address() {
 }
 
 for show in '' flash-crowd priorities deadlines herd breaker; do
-  echo "--- loadline demo $show"
-  # Words on purpose: without a show there is no argument.
-  "$loadline" demo $show
+  # A promise that a pause of the machine broke holds the next time; one that the code breaks never does.
+  for ((try = 1; ; try++)); do
+    echo "--- loadline demo $show"
+    status=0
+    # Words on purpose: without a show there is no argument.
+    "$loadline" demo $show || status=$?
+    ((status == 99 && try < 3)) || break
+  done
+  ((status == 0)) || fail "loadline demo $show: exit code $status"
 done
 show=''
 [[ -s demo-report.html ]] || fail 'there is no report'
@@ -52,7 +58,8 @@ for ((tries = 0; tries < 200; tries++)); do
   grep -q 'with loadline' show.log && break
   sleep 0.1
 done
-mapfile -t parts < <(ps -o pid= --ppid "$show")
+# In words, for the ids are padded with spaces.
+read -ra parts <<<"$(ps -o pid= --ppid "$show" | tr '\n' ' ')"
 ((${#parts[@]} == 3)) || fail "the show has ${#parts[@]} parts, not 3"
 kill -KILL "$show"
 show=''
@@ -68,9 +75,11 @@ done
 echo '--- scripts/demo_breaker.sh'
 "$loadline" demo upstream --listen 127.0.0.1:0 2>upstream.log &
 upstream=$!
-UPSTREAM_BASE_URL=$(address upstream.log) "$loadline" demo api --listen 127.0.0.1:0 2>api.log &
+url=$(address upstream.log)
+UPSTREAM_BASE_URL=$url "$loadline" demo api --listen 127.0.0.1:0 2>api.log &
 api=$!
-BASE_URL=$(address api.log) PATH_CLIENT='/client?timeout_ms=2000' "$script"
+url=$(address api.log)
+BASE_URL=$url PATH_CLIENT='/client?timeout_ms=2000' "$script"
 
 echo '--- apps end with SIGTERM, and say so with 0'
 for pid in "$api" "$upstream"; do

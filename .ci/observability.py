@@ -1,5 +1,5 @@
 """What an operator sees, end to end: a real Prometheus scrapes a loadline under load, every rule loads, every expression of the dashboard
-returns data, and an alert arrives where Alertmanager sends it.
+returns data, an alert arrives where Alertmanager sends it, and no file names a metric that there is not.
 
     python3 .ci/observability.py target/release/loadline
 
@@ -26,6 +26,14 @@ PATIENCE = 60
 VARIABLES = {"$__rate_interval": "10s", "$namespace": ".*", "$job": ".*", "$pod": ".*", "$path": ".*"}
 # What has no data while all is well, by the title of the panel.
 EMPTY_BY_DESIGN = set()
+
+# What names metrics.
+NAMING = [
+    *(PROJECT / "deploy").rglob("*.y*ml"),
+    PROJECT / "deploy/grafana/loadline.json",
+    *(PROJECT / "docs" / f"{name}.md" for name in ("alerts", "failure-modes", "kubernetes", "troubleshooting")),
+]
+METRIC = re.compile(r"\b(?:loadline|http|upstream|circuit_breaker|process)_[a-z0-9_]+")
 
 
 def free_port():
@@ -116,6 +124,16 @@ def expressions():
             yield panel["title"], target["expr"]
 
 
+def check_names(page):
+    """Every metric that a rule, a dashboard or a guide names is on this page."""
+    known = set(re.findall(r"^# TYPE (\S+)", page, re.MULTILINE)) | set(re.findall(r"^([a-z]\w*)[ {]", page, re.MULTILINE))
+    named = {(name, path.relative_to(PROJECT)) for path in NAMING for name in METRIC.findall(path.read_text(encoding="utf-8"))}
+    unknown = sorted(f"{name} in {path}" for name, path in named if name not in known)
+    if unknown:
+        sys.exit("FAILED: there is no such metric:\n  " + "\n  ".join(unknown))
+    print(f"ok  {len({name for name, _ in named})} metrics that are named somewhere exist")
+
+
 def lint_dashboard():
     dashboard = json.loads((PROJECT / "deploy/grafana/loadline.json").read_text(encoding="utf-8"))
     panels = dashboard["panels"]
@@ -188,6 +206,7 @@ def main(loadline):
         print(f"ok  {len(list(expressions()))} expressions of the dashboard return data")
         wait_for("a page", lambda: "LoadlineCriticalShed" in Pager.pages)
         print("ok  LoadlineCriticalShed arrived at the pager")
+        check_names(get(f"http://127.0.0.1:{admin}/metrics"))
     pager.shutdown()
     work_directory.cleanup()
 

@@ -18,7 +18,7 @@ use super::proxies::Loadline;
 use super::side_by_side::{Guard, Played, Programs, Window, play, stages};
 use super::{LOAD_CORE, Result, measure};
 
-/// The scenarios, and what else is played of them: a pool whose threads are the only hint, four times what is useful.
+/// The scenarios, by the names of the command line.
 const SCENARIOS: [(&str, &str); 3] = [
     ("slower", include_str!("../../../scenarios/sockets/slower.toml")),
     ("quarter", include_str!("../../../scenarios/sockets/quarter.toml")),
@@ -159,7 +159,7 @@ fn phases(scenario: &Scenario, settle: f64) -> Vec<Phase> {
 struct Row {
     /// Goodput of the best static limit as a share of the capacity, and that limit.
     best: (f64, usize),
-    /// Of loadline with the hint as a static limit, as shares of the best.
+    /// Goodput of loadline with the hint as a static limit, as a share of the best.
     hint: f64,
     auto: Shown,
     envoy: Option<Shown>,

@@ -91,7 +91,7 @@ enum What {
 
 #[derive(Args)]
 struct ShowArgs {
-    /// What must hold as well, or exit with 99; --help of a show names its figures; may be repeated
+    /// What must hold as well, or exit with 99: 'goodput>=90%'; may be repeated
     #[arg(short, long, value_name = "EXPECTATION")]
     expect: Vec<String>,
     /// A shorter show
@@ -167,9 +167,7 @@ impl DuelArgs {
         let late = outcomes.reports.iter().map(|report| report.late_starts.share).fold(0.0, f64::max);
         if late > MAX_LATE_STARTS {
             let late = Unit::Share.show(late);
-            text += &format!(
-                "note: this machine is busy; {late} of the requests left late, so figures may be off\n"
-            );
+            text += &format!("note: this machine is busy; {late} of the requests left late\n");
         }
         text += &format!("seed {}", self.show.seed);
         match report.map(|(path, mut file)| (file.write_all(page(&duel, &outcomes).as_bytes()), path)) {

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use loadline_load::{Outcome, Plan, Progress, Report, Snapshot, Url, run};
+use loadline_load::{Outcome, Plan, Point, Progress, RECOVERED_GOODPUT, Report, Snapshot, Url, run};
 
 use super::children::Part;
 use super::figures::{Figure, Unit};
@@ -65,7 +65,7 @@ pub(super) enum Measure {
     Class(&'static str),
     /// Of all requests, those that were answered too late.
     Late,
-    /// From the end of the overload until nearly everything is served again.
+    /// From the end of the overload until nearly everything is served again, three seconds in a row.
     Recovery,
     /// Of what the app did, what was for clients that had left, or came too late.
     Wasted,
@@ -246,13 +246,33 @@ impl Measure {
             }),
             Self::Class(name) => report.group(name).map_or(0.0, |class| class.goodput),
             Self::Late => report.total.share(Outcome::Late),
-            Self::Recovery => report.recovery.and_then(|recovery| recovery.seconds).unwrap_or(f64::INFINITY),
+            Self::Recovery => recovery(report),
             Self::Wasted => {
                 let wasted = stats.abandoned + report.total.count(Outcome::Late);
                 wasted as f64 / stats.served.max(1) as f64
             }
         }
     }
+}
+
+/// Seconds from the end of the overload to the first of three good ones in a row. The report's own figure wants all seconds to
+/// be good until the end, which a hiccup of the machine much later would spoil.
+fn recovery(report: &Report) -> f64 {
+    const IN_A_ROW: usize = 3;
+    let Some(overload) = report.recovery else { return f64::INFINITY };
+    let step = report.series.step_s;
+    let first = (overload.from_s / step).round() as usize;
+    let after = report.series.points.get(first..).unwrap_or_default();
+    let seconds: Vec<bool> =
+        after.chunks_exact((1.0 / step).round().max(1.0) as usize).map(is_good).collect();
+    let found = seconds.windows(IN_A_ROW).position(|row| row.iter().all(|good| *good));
+    found.map_or(f64::INFINITY, |second| second as f64)
+}
+
+fn is_good(second: &[Point]) -> bool {
+    let offered: u64 = second.iter().map(|point| point.offered).sum();
+    let served: u64 = second.iter().map(|point| point.outcomes[Outcome::Served.index()]).sum();
+    served as f64 >= offered as f64 * RECOVERED_GOODPUT
 }
 
 /// Hands what a run shows to whoever draws it, and ends it when told to.
