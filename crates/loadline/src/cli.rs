@@ -107,9 +107,7 @@ Examples:
   loadline run -c loadline.toml --set queue.timeout=2s
   loadline check -c loadline.toml            name every mistake
   loadline load http://127.0.0.1:8000/ --rate 500/s --duration 30s
-  loadline top                               watch a running loadline in the terminal
-  loadline explain /api/orders               what would become of such a request, and why
-  loadline sim double                        twice the capacity, in virtual time, beside other control laws";
+  loadline explain /api/orders               what would become of such a request, and why";
 
 #[derive(Parser)]
 #[command(
