@@ -322,7 +322,11 @@ fn an_endpoint_has_no_more_in_service_than_it_may() {
             assert_eq!(proxy.get("/").status, 200);
         }
     });
-    proxy.wait_status("the limit follows the endpoint that is out", |status| status.limit == 2);
+    // How many requests it takes until it has failed often enough is a matter of whom the choice falls on.
+    eventually("the limit follows the endpoint that is out", || {
+        assert_eq!(proxy.get("/").status, 200);
+        proxy.status().limit == 2
+    });
     assert_eq!(two.peak(), 2);
 }
 
