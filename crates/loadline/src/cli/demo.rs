@@ -72,7 +72,7 @@ enum What {
         Example: MAX_INFLIGHT=5 loadline demo api --listen 0.0.0.0:8080"
     )]
     Api(roles::ApiArgs),
-    /// Serve: that upstream; /upstream?ms=50&fail_rate=0 /<seconds> /healthz /metrics
+    /// Serve: that upstream; /upstream?ms=50&fail_rate=0 /SECONDS /healthz /metrics
     #[command(after_help = "Example: loadline demo upstream --listen 0.0.0.0:8081")]
     Upstream(roles::UpstreamArgs),
     /// Serve: an app with known service times and an unbounded queue
