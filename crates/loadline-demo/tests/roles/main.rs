@@ -223,8 +223,11 @@ fn health_is_answered_while_every_thread_computes() {
     let upstream = Running::start(Role::Upstream);
     thread::scope(|scope| {
         let long: Vec<_> =
-            (0..60).map(|_| scope.spawn(|| upstream.ask("GET /upstream?ms=1000").status)).collect();
-        wait_for(|| metric(&upstream.ask("GET /metrics").body, "http_inflight_requests") == Some(61.0));
+            (0..44).map(|_| scope.spawn(|| upstream.ask("GET /upstream?ms=4000").status)).collect();
+        // As many as may compute at once, one that waits for its turn, and the one that asks. Not all of them: on a busy machine
+        // the first may be done before the last has begun.
+        let in_flight = || metric(&upstream.ask("GET /metrics").body, "http_inflight_requests");
+        wait_for(|| in_flight() >= Some(42.0));
         assert_eq!(upstream.ask("GET /healthz").status, 200);
         assert!(long.iter().any(|call| !call.is_finished()), "it did not wait for its turn behind them");
     });
