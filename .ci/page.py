@@ -46,6 +46,9 @@ AUDIT = """() => {
     if (ratio < 4.5) found.push(`contrast ${ratio.toFixed(2)}: ${text.slice(0, 40)}`);
   }
   if (document.documentElement.scrollWidth > innerWidth) found.push(`wider than the screen: ${document.documentElement.scrollWidth}`);
+  // On a narrow screen panels stand one below the other.
+  for (const panel of innerWidth < 720 ? document.querySelectorAll(".panel:not([hidden])") : [])
+    if (panel.clientWidth < 0.8 * innerWidth) found.push(`a narrow panel: ${panel.getAttribute("aria-labelledby")}`);
   return found;
 }"""
 
