@@ -265,7 +265,7 @@ impl Worker {
 
     /// The slots that there are at this moment, or will be when a warm-up is over.
     pub(crate) fn limit(&self) -> u32 {
-        let gate = self.shared.gate.snapshot();
+        let gate = self.shared.gate.occupancy();
         gate.limit.max(gate.effective_limit)
     }
 

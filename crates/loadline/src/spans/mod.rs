@@ -162,7 +162,7 @@ impl Spans {
         let (Some(running), Some(open)) = (&self.running, exchange.trace.span) else { return };
         let Scratch { head, inbox, .. } = scratch;
         let bypass = exchange.class == Class::Bypass;
-        let gate = shared.snapshot();
+        let gate = shared.occupancy();
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let path = head.path.of(inbox);
         let span = Span {
