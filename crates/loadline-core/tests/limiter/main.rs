@@ -69,11 +69,22 @@ fn auto_keeps_the_limit_of_what_only_became_slower() {
 #[test]
 fn auto_lowers_the_limit_of_what_lost_parallelism_and_is_back_soon_after_it() {
     let few = Service { slots: 6.0, ..workers() };
-    let service = vec![(0.0, workers()), (20.0, few), (50.0, workers())];
-    let outcomes = run(&Run { limiter: auto(10), service, ..Run::new(workers(), 960.0, 70.0) });
-    assert!(outcomes.limit(35.0, 50.0) < 16.0, "{}", outcomes.limit(35.0, 50.0));
-    assert!(outcomes.goodput(30.0, 50.0) > 0.9 * 120.0, "{}", outcomes.goodput(30.0, 50.0));
-    assert!(outcomes.goodput(57.0, 70.0) > 0.93 * 480.0, "{}", outcomes.goodput(57.0, 70.0));
+    let service = vec![(0.0, workers()), (20.0, few), (80.0, workers())];
+    let mut limits = Vec::new();
+    for seed in 0..5 {
+        let outcomes = run(&Run {
+            seed,
+            limiter: auto(10),
+            service: service.clone(),
+            ..Run::new(workers(), 960.0, 100.0)
+        });
+        limits.push(outcomes.limit(70.0, 80.0));
+        let (few, all) = (outcomes.goodput(30.0, 80.0), outcomes.goodput(87.0, 100.0));
+        assert!(few > 0.9 * 120.0 && all > 0.93 * 480.0, "seed {seed}: {few}, {all}");
+    }
+    // Throughput is the same wherever the limit stands above the six workers, so chance decides when it comes down.
+    limits.sort_by(f64::total_cmp);
+    assert!(limits[2] < 16.0, "{limits:?}");
 }
 
 #[test]

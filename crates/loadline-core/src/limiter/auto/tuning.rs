@@ -1,10 +1,13 @@
 //! The numbers of `auto`. They were tuned on pools of workers, processors, locks and thrashing services in virtual time; the runs that
 //! justified them are in `tests/limiter` as bounds.
 
+use super::change::Factor;
 use crate::Duration;
 
-/// The share of the throughput that trials may cost.
-pub(super) const BUDGET: f64 = 0.01;
+/// The share of the throughput that trials of lower limits may cost.
+pub(super) const BUDGET: f64 = 0.003;
+/// The same where throughput falls above a point: there it must be looked for.
+pub(super) const BUDGET_PEAK: f64 = 0.01;
 /// What may be lost before anything was gained.
 pub(super) const FIRST_CREDIT: Duration = Duration::from_millis(250);
 /// What may be lost at once.
@@ -25,18 +28,14 @@ pub(super) const LONGEST_PERIOD: Duration = Duration::from_secs(2);
 /// Shortest period.
 pub(super) const SHORTEST_PERIOD: Duration = Duration::from_millis(20);
 /// A trial that is not clear after this long, and so many periods, is given up; the next is wider.
-pub(super) const LONGEST_TRIAL: Duration = Duration::from_secs(4);
-/// A higher limit costs less to try, so it is tried for longer.
-pub(super) const LONGEST_TRIAL_UP: Duration = Duration::from_secs(8);
+pub(super) const LONGEST_TRIAL: Duration = Duration::from_secs(8);
 /// After an abrupt fall of throughput, so that its return is noticed.
 pub(super) const LONGEST_TRIAL_LOW: Duration = Duration::from_secs(2);
 /// At least two periods at each of the two limits.
 pub(super) const FEWEST_ROUNDS: u32 = 4;
 /// The narrowest trial, as a share of the limit.
 pub(super) const NARROWEST: f64 = 0.1;
-/// A higher limit that is narrower than this begins with the widest again.
-pub(super) const NARROWEST_UP: f64 = 0.2;
-/// The narrowest after an abrupt fall, where the question is coarse and asked often.
+/// The narrowest upwards, and after an abrupt fall, where the question is coarse and asked often: what lies closer gains little.
 pub(super) const COARSE: f64 = 0.5;
 /// The widest upwards: twice as many.
 pub(super) const WIDEST: f64 = 1.0;
@@ -57,17 +56,45 @@ pub(super) const OVERLOADED: Duration = Duration::from_secs(2);
 pub(super) const OVERLOADED_ANSWERS: f64 = 400.0;
 /// But after this long it has been, however few are answered.
 pub(super) const OVERLOADED_AT_LAST: Duration = Duration::from_secs(10);
-/// Longest time between two trials of a higher limit, for a service that can do more again would not show it otherwise.
-pub(super) const LONGEST_PAUSE_UP: Duration = Duration::from_secs(5);
-/// The same where a higher limit gave less: looking there is dear, and only a change of the service makes it worthwhile.
-pub(super) const LONGEST_PAUSE_FALLS: Duration = Duration::from_secs(30);
-/// Throughput falls as the limit rises if the elasticity is below this, by more than its standard error.
-pub(super) const FALLS: f64 = -0.25;
-/// Throughput changed abruptly: by this at least, as a logarithm: a third up, a quarter down.
-pub(super) const SHOCK: f64 = 0.3;
-/// And at least so many standard errors, because it is asked after every answer.
-pub(super) const SHOCK_ERRORS: f64 = 5.0;
-/// After so many expected answers at the soonest.
-pub(super) const SHOCK_ANSWERS: f64 = 20.0;
 /// What is left of the limit when most of what was admitted is wasted.
 pub(super) const CUT: f64 = 0.7;
+/// Longest time between two trials of a higher limit: a service that can do more again would not always show it otherwise.
+pub(super) const LONGEST_PAUSE_UP: Duration = Duration::from_secs(15);
+/// And of a lower one.
+pub(super) const LONGEST_PAUSE_DOWN: Duration = Duration::from_secs(60);
+/// And of either where throughput falls above a point.
+pub(super) const LONGEST_PAUSE_PEAK: Duration = Duration::from_secs(20);
+/// Time between trials that cost something after an abrupt fall of throughput, until it has come back.
+pub(super) const PAUSE_LOW: Duration = Duration::from_secs(5);
+/// Throughput falls as the limit rises if the elasticity is below this, by more than its standard errors.
+pub(super) const FALLS: f64 = -0.12;
+/// A single trial with such an elasticity is a reason to look again soon.
+pub(super) const SEEMS_TO_FALL: f64 = -0.3;
+/// So many answers at the limit are needed for a trial to say anything about that.
+pub(super) const FALLS_ANSWERS: f64 = 20.0;
+/// What is left of the weight of earlier trials' elasticities when there is another one.
+pub(super) const KEPT_SLOPE: f64 = 0.8;
+/// What is left of the weight of earlier measurements of how long a request takes alone.
+pub(super) const KEPT_ALONE: f64 = 0.7;
+/// The limit that is aimed at, as a multiple of the knee.
+pub(super) const ROOM: f64 = 1.25;
+/// The next limit where there is no better reason for another, as a share more or less.
+pub(super) const STEP: f64 = 0.2;
+/// The narrowest step where throughput falls above a point.
+pub(super) const FINEST: f64 = 0.08;
+/// At such an elasticity below the limit, there are too few slots to keep the service busy.
+pub(super) const SCARCE: f64 = 0.8;
+/// At such a one, the best limit is not far from the present one where throughput falls above it.
+pub(super) const SHARE: f64 = 0.5;
+/// At such a one, the lower of two limits was too low.
+pub(super) const TOO_LOW: f64 = 0.15;
+/// A change upwards that is noticed at once.
+pub(super) const RISE: Factor = Factor { factor: 1.25, ln: 0.223_143_551_314_209_76, least_dispersion: 0.5 };
+/// Evidence that throughput has risen.
+pub(super) const RISE_EVIDENCE: f64 = 8.0;
+/// A change downwards that is noticed at once.
+pub(super) const FALL: Factor = Factor { factor: 0.6, ln: -0.510_825_623_765_990_7, least_dispersion: 1.0 };
+/// Evidence that it has fallen: higher, because everything is forgotten then.
+pub(super) const FALL_EVIDENCE: f64 = 12.0;
+/// After so many expected answers at the soonest.
+pub(super) const SHOCK_ANSWERS: f64 = 40.0;

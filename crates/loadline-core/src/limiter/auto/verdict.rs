@@ -5,11 +5,11 @@
 //! ```text
 //! y = ln(X₂ ÷ X₁)      δ = ln(N₂ ÷ N₁)      variance of y = φ (1 ÷ n₁ + 1 ÷ n₂)
 //! elasticity e = y ÷ δ, standard error SE = √variance ÷ δ
-//! evidence = (e − e₁ ÷ 2) × e₁ ÷ SE²
+//! evidence = (e − (e₁ + e₀) ÷ 2) × (e₁ − e₀) ÷ SE²
 //! ```
 //!
-//! That is the logarithm of how much better "throughput grows with elasticity e₁" explains what was seen than "not at all". It is
-//! judged after every answer, and as soon as it is clear it is over: Wald's sequential probability ratio test (1945). φ is how much more
+//! That is the logarithm of how much better "throughput grows with elasticity e₁" explains what was seen than "with e₀", which is
+//! mostly 0: not at all. It is judged after every answer, and as soon as it is clear it is over: Wald's sequential probability ratio test (1945). φ is how much more
 //! (or less) than chance the counts vary; see [`Dispersion`].
 //!
 //! Worked number: 80 answers at each of two limits that differ by half (δ = 0.405), twice the standard error: 0.158 ÷ 0.405 = 0.39. An
@@ -20,8 +20,6 @@ use crate::limiter::number::ln;
 
 /// e^2.5: wrong once in twelve.
 const CLEAR: f64 = 2.5;
-/// So much clearer must it be that it is worthwhile after all: wrong once in forty.
-const DOUBTFUL: f64 = 1.5;
 /// e: wrong once in four.
 const LIKELY: f64 = 1.0;
 
@@ -33,23 +31,70 @@ pub(super) struct Comparison {
     width: f64,
 }
 
-/// What is looked for.
+/// What is asked of another limit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Growth {
-    /// By more than a quarter of the share by which the limit differs.
-    Worthwhile,
-    /// By that or by 12 %, however many more slots it takes.
-    Any,
-    /// As the first, to find out what a lower limit loses: where it loses, nobody waits to be sure.
-    Lost,
-    /// By the same share.
-    Proportional,
+pub(super) enum Question {
+    /// Of a higher one, when nothing above has been tried: does it give much more? Most services that have not enough show it at once.
+    Growth,
+    /// Of a higher one, later: a quarter of the share by which the limit differs, or 12 % however many slots it takes?
+    Gain,
+    /// Of a higher one after a fall: has throughput come back in proportion?
+    Return,
+    /// Of a higher one: does it do no harm?
+    Room,
+    /// Of a lower one: does it lose anything?
+    Loss,
+    /// Of either, where throughput rises to a point and then falls: on which side is that?
+    Peak,
 }
 
+/// The two explanations that a question decides between, as elasticities, and how much surer than [`CLEAR`] each answer must be.
+struct Test {
+    grows: f64,
+    otherwise: f64,
+    /// More throughput was found.
+    surer_grows: f64,
+    /// It was not.
+    surer_flat: f64,
+}
+
+impl Question {
+    /// For limits whose logarithms differ by `width`.
+    fn test(self, width: f64) -> Test {
+        let least = LEAST / width;
+        let (grows, otherwise) = match self {
+            Self::Growth => (MUCH.max(least), 0.0),
+            Self::Gain => (WORTHWHILE.min(ANY / width).max(least), 0.0),
+            Self::Return => (1.0, 0.0),
+            Self::Room => (0.0, -HARM),
+            Self::Loss => (WORTHWHILE.max(least), 0.0),
+            // Far apart, it may be flat between the two: then the lower one will do.
+            Self::Peak if width > FAR => (HARM, -HARM / 2.0),
+            Self::Peak => (HARM, -HARM),
+        };
+        let (surer_grows, surer_flat) = match self {
+            // A higher limit is tried again and again, so that one that seems to be better is often luck.
+            Self::Growth | Self::Gain => (1.5, 1.0),
+            Self::Return | Self::Room => (1.0, 1.0),
+            // A limit that is too low costs throughput until that is noticed; one that is too high only time.
+            Self::Loss => (1.0, 1.8),
+            Self::Peak => (1.2, 1.2),
+        };
+        Test { grows, otherwise, surer_grows, surer_flat }
+    }
+}
+
+/// An elasticity that is a reason for more slots whatever it costs.
+const MUCH: f64 = 0.4;
 /// An elasticity that is worth more slots.
 const WORTHWHILE: f64 = 0.25;
 /// And so is this, as a logarithm, however much wider the limit is.
 const ANY: f64 = 0.12;
+/// Minus the elasticity of a service that thrashes, or half of what slots bring below its best point.
+const HARM: f64 = 0.5;
+
+/// Logarithm of the ratio of two limits that are far apart: one and a half.
+const FAR: f64 = 0.4;
 
 /// Nothing smaller is looked for, as a logarithm: between two limits that hardly differ it would take minutes.
 const LEAST: f64 = 0.06;
@@ -78,29 +123,24 @@ impl Comparison {
         Some(Self { elasticity: y / width, standard_error: variance.sqrt() / width, width })
     }
 
-    /// Which explains it better: that throughput grows with this elasticity, or that it does not grow at all.
-    pub(super) fn verdict(&self, growth: Growth) -> Verdict {
-        self.judge(growth, CLEAR)
+    /// Which explanation is clearly the better one.
+    pub(super) fn verdict(&self, question: Question) -> Verdict {
+        self.judge(question, CLEAR)
     }
 
     /// The same when there is no more time: what is likely.
-    pub(super) fn leaning(&self, growth: Growth) -> Verdict {
-        self.judge(growth, LIKELY)
+    pub(super) fn leaning(&self, question: Question) -> Verdict {
+        self.judge(question, LIKELY)
     }
 
-    fn judge(&self, growth: Growth, clear: f64) -> Verdict {
-        let grows = match growth {
-            Growth::Worthwhile | Growth::Lost => WORTHWHILE.max(LEAST / self.width),
-            Growth::Any => WORTHWHILE.min(ANY / self.width).max(LEAST / self.width),
-            Growth::Proportional => 1.0,
-        };
-        let evidence = (self.elasticity - grows / 2.0) * grows / (self.standard_error * self.standard_error);
-        // A higher limit is tried again and again, so that one that seems to be better is often luck.
-        let by_luck = matches!(growth, Growth::Worthwhile | Growth::Any);
-        let clear_growth = if by_luck { clear * DOUBTFUL } else { clear };
-        if evidence > clear_growth {
+    fn judge(&self, question: Question, clear: f64) -> Verdict {
+        let test = question.test(self.width);
+        let middle = (test.grows + test.otherwise) / 2.0;
+        let variance = self.standard_error * self.standard_error;
+        let evidence = (self.elasticity - middle) * (test.grows - test.otherwise) / variance;
+        if evidence > clear * test.surer_grows {
             Verdict::Grows
-        } else if evidence < -clear {
+        } else if evidence < -clear * test.surer_flat {
             Verdict::Flat
         } else {
             Verdict::Open
