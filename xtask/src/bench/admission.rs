@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use loadline_sim::Random;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
@@ -166,10 +167,10 @@ struct Ended {
 fn arrivals(trial: &Trial, length: Duration, round: u64) -> Vec<Arrival> {
     let mut all = Vec::new();
     for (crowd, Crowd { rate, request, .. }) in trial.crowds.iter().enumerate() {
-        let mut random = Random(round << 8 | crowd as u64);
+        let mut random = Random::new(round, crowd as u64);
         let mut at = Duration::ZERO;
         loop {
-            at += Duration::from_secs_f64(-(1.0 - random.share()).ln() / rate);
+            at += Duration::from_secs_f64(-(1.0 - random.unit()).ln() / rate);
             if at >= length {
                 break;
             }
@@ -320,18 +321,4 @@ fn sample(admin: std::net::SocketAddr, name: &str) -> Result<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     let value = line.ok_or_else(|| format!("no {name} in the metrics"))?;
     Ok(value.parse::<f64>()? as u64)
-}
-
-/// Numbers that look random: splitmix64.
-struct Random(u64);
-
-impl Random {
-    /// From 0 to 1, without 1.
-    fn share(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        ((mixed ^ (mixed >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
-    }
 }

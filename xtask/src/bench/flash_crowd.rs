@@ -17,6 +17,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use loadline_sim::Random;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -228,7 +229,7 @@ async fn try_until_served(
             break;
         }
         if attempt < RETRIES {
-            sleep(Duration::from_millis(scatter(number * 4 + u64::from(attempt)) % JITTER_MS)).await;
+            sleep(Duration::from_millis(Random::new(number, attempt.into()).below(JITTER_MS))).await;
         }
     }
     lock(&record).requests.push(Request { arrived, in_time });
@@ -319,14 +320,6 @@ fn recovery(requests: &[Request], crowd_end: Duration, end: Duration) -> Option<
     let recovered =
         steps.take_while(|at| *at + WINDOW <= end).find(|at| good(*at, *at + WINDOW) && good(*at, end))?;
     Some((recovered - crowd_end).as_secs_f64())
-}
-
-/// A number that looks random: one step of splitmix64.
-fn scatter(seed: u64) -> u64 {
-    let mut mixed = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    mixed ^ (mixed >> 31)
 }
 
 fn lock(record: &Mutex<Record>) -> MutexGuard<'_, Record> {

@@ -126,6 +126,15 @@ fn a_limit_that_was_not_used_for_minutes_follows_its_use() {
 }
 
 #[test]
+fn autos_trials_stay_below_the_ceiling() {
+    // Sixteen of the twenty-four workers: a higher limit would give more, and is not there to be tried.
+    let outcomes = run(&Run { limiter: auto(5), max: 16, ..Run::new(workers(), 960.0, 30.0) });
+    let highest = outcomes.ticks.iter().map(|tick| tick.in_force.max(tick.limit)).max();
+    assert_eq!(highest, Some(16));
+    assert!(outcomes.goodput(10.0, 30.0) > 0.9 * 320.0, "{}", outcomes.goodput(10.0, 30.0));
+}
+
+#[test]
 fn aimd_knows_no_better_than_the_latency_it_was_given() {
     let limiter = LimiterSettings::Aimd(AimdSettings::default());
     let outcomes = run(&Run { limiter, patience: 3.0, ..Run::new(workers(), 960.0, 40.0) });

@@ -331,6 +331,25 @@ fn an_endpoint_has_no_more_in_service_than_it_may() {
 }
 
 #[test]
+fn a_limit_that_is_found_stays_below_what_the_endpoints_may_have() {
+    let start = || Upstream::start(|exchange| exchange.respond(200, b"hello"));
+    let (one, two) = (start(), start());
+    let proxy = Setup::to_all(&[&one, &two], 100)
+        .set("limit.concurrency", "auto")
+        .set("limit.start", "100")
+        .set("balance.max_per_endpoint", "2")
+        .set("queue.timeout", "20s")
+        .start();
+    assert_eq!(proxy.status().limit, 4, "what both may have together");
+    parallel(12, |_| {
+        for _ in 0..40 {
+            assert_eq!(proxy.get("/").status, 200);
+        }
+    });
+    assert!(one.peak() <= 2 && two.peak() <= 2, "{} {}", one.peak(), two.peak());
+}
+
+#[test]
 fn health_checks_take_out_and_bring_back() {
     let well = Arc::new(AtomicBool::new(true));
     let says = Arc::clone(&well);

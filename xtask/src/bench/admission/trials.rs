@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Random, Tally};
+use super::Tally;
+use loadline_sim::Random;
 
 /// An overload, and the settings that are to help.
 pub(super) struct Trial {
@@ -51,7 +52,7 @@ const CAPACITY: f64 = SLOTS as f64 / 0.05;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 fn plain(path: &'static str, work: Duration, random: &mut Random) -> Asked {
-    let work = work.mul_f64(0.9 + 0.2 * random.share());
+    let work = work.mul_f64(0.9 + 0.2 * random.unit());
     Asked { path, work, patience: PATIENCE, fields: String::new() }
 }
 
@@ -139,7 +140,7 @@ fn hurried() -> Crowd {
         rate: 2.0 * CAPACITY,
         request: Box::new(|random| {
             // Evenly spread over the logarithm: as many between 100 and 200 ms as between 1 and 2 s.
-            let patience = Duration::from_secs_f64(0.1 * 20_f64.powf(random.share()));
+            let patience = Duration::from_secs_f64(0.1 * 20_f64.powf(random.unit()));
             let fields = format!("X-Request-Timeout-Ms: {}\r\n", patience.as_millis());
             Asked { patience, fields, ..plain("/", WORK, random) }
         }),
@@ -162,7 +163,7 @@ fn tenants() -> Trial {
         name: "nine others",
         rate: 9.0 * SHARE * CAPACITY,
         request: Box::new(|random| {
-            let tenant = (random.share() * 9.0) as u32;
+            let tenant = (random.unit() * 9.0) as u32;
             Asked { fields: format!("X-Tenant: t{tenant}\r\n"), ..plain("/", WORK, random) }
         }),
     };
