@@ -151,13 +151,13 @@ mod tests {
         }
 
         /// The line of the next tick, a second later.
-        async fn tick(&mut self, line: &mut StateLine, dry_run: bool) -> Option<String> {
+        async fn tick(&self, line: &mut StateLine, dry_run: bool) -> Option<String> {
             tokio::time::advance(Duration::from_secs(1)).await;
             line.next(&self.0.snapshot(Moment::from_nanos(1)), &Process::new(), dry_run)
         }
 
         /// The line of the next tick that has one.
-        async fn wait(&mut self, line: &mut StateLine, dry_run: bool) -> String {
+        async fn wait(&self, line: &mut StateLine, dry_run: bool) -> String {
             for _ in 0..30 {
                 if let Some(said) = self.tick(line, dry_run).await {
                     return said;
@@ -167,7 +167,7 @@ mod tests {
         }
 
         /// Ticks that have no line.
-        async fn quiet(&mut self, line: &mut StateLine, dry_run: bool, seconds: usize) {
+        async fn quiet(&self, line: &mut StateLine, dry_run: bool, seconds: usize) {
             for _ in 0..seconds {
                 assert_eq!(self.tick(line, dry_run).await, None);
             }
@@ -190,7 +190,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_overload_ends_where_a_dry_run_begins() {
-        let (mut line, mut gate, mut dry) = (StateLine::new(Style::Json), Ledger::new(), Ledger::new());
+        let (mut line, mut gate, dry) = (StateLine::new(Style::Json), Ledger::new(), Ledger::new());
         gate.shed(100, Reason::QueueFull);
         gate.wait(&mut line, false).await;
         gate.wait(&mut line, false).await;
