@@ -39,7 +39,7 @@ use std::fmt;
 use loadline_core::Class;
 
 pub use ambiguity::ambiguity;
-pub use attempt::attempt;
+pub use attempt::{attempt, is_attempt_header};
 pub use class_header::{ClassHeader, Vocabulary};
 pub use cohort::{COHORTS, cohort};
 pub use glob::{GlobError, GlobProblem, PathGlob};
@@ -59,6 +59,7 @@ pub struct RequestView<'a> {
 
 /// What a rule asks of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Condition {
     /// The path matches.
     Path(PathGlob),
@@ -195,6 +196,7 @@ pub struct RuleError {
 
 /// What is wrong with a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum RuleProblem {
     /// It would match everything, which the default class is for.
     NoCondition,

@@ -12,11 +12,13 @@ mod drain;
 mod explain;
 mod interrupt;
 mod load;
+mod output;
 mod sim;
 mod top;
 
 use std::ffi::OsString;
 use std::io::Write as _;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -31,7 +33,7 @@ use crate::upstream::survey;
 /// Exit code of wrong usage and wrong configuration.
 const USAGE: u8 = 2;
 
-/// Exit code when something did not come out as a scenario expects.
+/// Exit code when something did not come out as expected, as k6 has it.
 const EXPECTATION: u8 = 99;
 
 /// Answers one command line. `args` begins with the program's name.
@@ -258,8 +260,8 @@ struct ConfigView {
 #[derive(Args)]
 struct ClientArgs {
     /// Admin address of the running loadline; by default as configured
-    #[arg(long, value_name = "ADDRESS")]
-    admin: Option<std::net::SocketAddr>,
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
+    admin: Option<SocketAddr>,
     #[command(flatten)]
     file: FileArgs,
 }
@@ -340,8 +342,16 @@ fn parse_timeout(text: &str) -> Result<Duration, String> {
     duration.ok_or_else(|| "not a duration above 0 (try 5s, 500ms)".to_owned())
 }
 
+/// An address and a port. Of names there is one that means the same on every machine.
+fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    let here = text.strip_prefix("localhost:").and_then(|port| port.parse().ok());
+    let here = here.map(|port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    here.or_else(|| text.parse().ok())
+        .ok_or_else(|| "not an address with a port (try 127.0.0.1:8001)".to_owned())
+}
+
 /// The admin address: as given, else as this configuration has it.
-fn find_admin(given: Option<std::net::SocketAddr>, sources: &Sources) -> Result<client::Admin, ExitCode> {
+fn find_admin(given: Option<SocketAddr>, sources: &Sources) -> Result<client::Admin, ExitCode> {
     let loaded = config::load_partial(sources).map_err(|errors| {
         eprintln!("{errors}");
         ExitCode::from(USAGE)
