@@ -75,6 +75,21 @@ pub enum Condition {
     QueryEquals(String, String),
 }
 
+impl Condition {
+    /// Name and value, as a configuration file writes it: `has_header = "x-internal"`, `query = "page=1"`.
+    #[must_use]
+    pub fn name_and_value(&self) -> (&'static str, String) {
+        match self {
+            Self::Path(glob) => ("path", glob.as_str().to_owned()),
+            Self::Method(method) => ("method", method.clone()),
+            Self::HasHeader(name) => ("has_header", name.clone()),
+            Self::HeaderEquals(name, value) => ("header", format!("{name}: {value}")),
+            Self::HasQuery(name) => ("has_query", name.clone()),
+            Self::QueryEquals(name, value) => ("query", format!("{name}={value}")),
+        }
+    }
+}
+
 /// A class for the requests that meet all conditions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
