@@ -39,7 +39,7 @@ use std::fmt;
 use loadline_core::Class;
 
 pub use ambiguity::ambiguity;
-pub use attempt::{attempt, is_attempt_header};
+pub use attempt::{ATTEMPT_HEADERS, attempt, is_attempt_header};
 pub use class_header::{ClassHeader, Vocabulary};
 pub use cohort::{COHORTS, cohort};
 pub use glob::{GlobError, GlobProblem, PathGlob};

@@ -45,7 +45,7 @@ impl Deadlines {
         Ok(Self { headers, default_budget: None, oldest: None })
     }
 
-    /// Reads no header.
+    /// Reads no header, nor those that [`trusted_age`](Self::trusted_age) would believe.
     pub const fn none() -> Self {
         Self { headers: None, default_budget: None, oldest: None }
     }

@@ -25,7 +25,7 @@ use tokio::time::Instant;
 use self::pipe::Rewound;
 use self::response::StreamBody;
 use crate::client::Peer;
-use crate::connection::{self, Http2, Place, RESERVE_PATIENCE};
+use crate::connection::{self, Connection, Http2, Place, RESERVE_PATIENCE};
 use crate::watchdog::Watchdog;
 use crate::worker::Worker;
 
@@ -110,7 +110,7 @@ async fn stream(
     let (near, far) = tokio::io::duplex(PIPE);
     let place = Place { slot: Rc::default(), over_limit };
     let peer = Peer { http2: true, ..peer };
-    spawn_local(connection::serve(far, peer, place, worker));
+    spawn_local(connection::serve(Connection::new(far, peer, place, worker)));
     let (from_proxy, mut to_proxy) = tokio::io::split(near);
     let (parts, body) = request.into_parts();
     let kind = request::kind(&parts);

@@ -39,6 +39,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 pub(crate) use self::connect::{ConnectError, connect};
+use self::discover::Lookups;
 pub(crate) use self::endpoint::{Endpoint, Sight, Standing};
 use self::outage::Outage;
 pub(crate) use self::pick::{Pick, Refusal, Wish};
@@ -73,6 +74,7 @@ pub(crate) struct Upstream {
     pub(crate) changed: Notify,
     ever_reached: AtomicBool,
     left_out: AtomicUsize,
+    lookups: Lookups,
 }
 
 impl Upstream {
@@ -91,6 +93,7 @@ impl Upstream {
             changed: Notify::new(),
             ever_reached: false.into(),
             left_out: AtomicUsize::new(0),
+            lookups: Lookups::default(),
         });
         upstream.set_endpoints(settings.upstream.targets().iter().filter_map(discover::literal).collect());
         upstream
@@ -165,7 +168,11 @@ impl Upstream {
 
     /// The core's time.
     fn now(&self) -> core::Instant {
-        core::Instant::ORIGIN + Instant::now().saturating_duration_since(self.origin)
+        self.at(Instant::now())
+    }
+
+    fn at(&self, moment: Instant) -> core::Instant {
+        core::Instant::ORIGIN + moment.saturating_duration_since(self.origin)
     }
 
     /// How far in the future a moment of the core's time is.

@@ -187,6 +187,14 @@ fn an_online_check_connects_to_every_place() {
     let (code, out, _) = loadline(&["check", "--online", &format!("{there_at},unix:/nobody/here"), "3"]);
     assert_eq!(code, 1, "each has to be reachable: {out}");
     assert!(out.contains("unix:/nobody/here\n  unix:/nobody/here  refused\n"), "{out}");
+
+    // A server that is not there answers at once that it is not.
+    let server = "dns.server=127.0.0.1:9";
+    let (code, out, _) =
+        loadline(&["check", "--online", "app.example:80,srv:_http._tcp.app.example", "3", "--set", server]);
+    assert_eq!(code, 1);
+    let unresolved = "  cannot be resolved: name server 127.0.0.1:9: ";
+    assert_eq!(out.matches(unresolved).count(), 2, "{out}");
 }
 
 #[test]

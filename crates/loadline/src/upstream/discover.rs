@@ -6,6 +6,7 @@
 //!
 //! When: at least every `dns.refresh`, sooner when an answer holds for a shorter time, and when connections fail.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,6 +30,28 @@ const LEAST_HOLD: Duration = Duration::from_secs(1);
 /// now, and no load on the name server while an upstream is down for an hour.
 const AT_MOST_EVERY: Duration = Duration::from_millis(500);
 
+/// Lookups in a row that fail before it is told, when an earlier one succeeded: a lost packet is nobody's concern.
+const FAILURES_TOLD: u32 = 2;
+
+/// How the last lookups went, for whoever watches: for each target why it cannot be resolved, if so.
+#[derive(Debug, Default)]
+pub(super) struct Lookups(Mutex<BTreeMap<String, Option<String>>>);
+
+impl Lookups {
+    pub(super) fn sight(&self) -> BTreeMap<String, Option<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn note(&self, target: &Target, trouble: Option<String>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(target.to_string(), trouble);
+    }
+
+    /// Other targets are looked up from now on.
+    fn begin_anew(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
 /// What needs no lookup.
 pub(super) fn literal(target: &Target) -> Option<Found> {
     match target {
@@ -42,6 +65,7 @@ pub(super) fn literal(target: &Target) -> Option<Found> {
 
 /// Keeps the endpoints of `upstream` those of `targets`; never returns while one of them is a name.
 pub(crate) async fn keep_resolved(upstream: Arc<Upstream>, targets: Upstreams, dns: Dns) {
+    upstream.lookups.begin_anew();
     let known: Vec<_> =
         targets.targets().iter().map(|target| literal(target).map(|found| vec![found])).collect();
     let found = Arc::new(Mutex::new(known));
@@ -65,10 +89,23 @@ pub(crate) async fn keep_resolved(upstream: Arc<Upstream>, targets: Upstreams, d
 type Known = Mutex<Vec<Option<Vec<Found>>>>;
 
 async fn keep_one(upstream: Arc<Upstream>, target: Target, dns: Dns, known: Arc<Known>, index: usize) {
-    let mut names = Names::default();
+    let (mut names, mut failures) = (Names::default(), 0_u32);
     loop {
         // An empty or failed answer keeps the last good one.
-        let answer = look_up(&target, &dns, &mut names).await.ok().filter(|answer| !answer.found.is_empty());
+        let answer = match look_up(&target, &dns, &mut names).await {
+            Ok(answer) if !answer.found.is_empty() => {
+                failures = 0;
+                upstream.lookups.note(&target, None);
+                Some(answer)
+            }
+            failed => {
+                failures = failures.saturating_add(1);
+                if failures >= FAILURES_TOLD || upstream.is_empty() {
+                    upstream.lookups.note(&target, Some(why(failed.err())));
+                }
+                None
+            }
+        };
         let holds = answer.as_ref().map_or(Duration::MAX, |answer| answer.holds.max(LEAST_HOLD));
         let holds = holds.min(dns.refresh);
         {
@@ -85,6 +122,14 @@ async fn keep_one(upstream: Arc<Upstream>, target: Target, dns: Dns, known: Arc<
         tokio::time::sleep(holds.min(AT_MOST_EVERY)).await;
         let _ = timeout(holds.saturating_sub(AT_MOST_EVERY), upstream.resolve_now.notified()).await;
     }
+}
+
+/// In words why a lookup leads nowhere; no error: it was answered.
+pub(super) fn why(error: Option<io::Error>) -> String {
+    error.map_or_else(
+        || "there is no such service, or none of its hosts has an address".to_owned(),
+        |e| e.to_string(),
+    )
 }
 
 /// Puts in force what is known: all of it, or at first, when there is nothing to lose, any of it.

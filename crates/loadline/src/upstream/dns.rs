@@ -147,12 +147,12 @@ impl Servers {
         kind: TYPE,
         read: fn(&RData<'_>) -> Option<T>,
     ) -> io::Result<Answer<T>> {
-        let mut last = io::Error::from(io::ErrorKind::NotConnected);
+        let mut last = io::Error::other("no name server is known");
         for server in self.servers.iter().cycle().take(self.servers.len() * self.attempts) {
             let asked = timeout(self.patience, exchange(*server, name, kind, read)).await;
             match asked.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
                 Ok(answer) => return Ok(answer),
-                Err(error) => last = error,
+                Err(error) => last = io::Error::new(error.kind(), format!("name server {server}: {error}")),
             }
         }
         Err(last)
@@ -190,7 +190,7 @@ async fn exchange<T>(
     let packet = answer_to(&bytes, id, name, kind).ok_or(io::ErrorKind::InvalidData)?;
     match packet.rcode() {
         RCODE::NoError | RCODE::NameError => {}
-        code => return Err(io::Error::other(format!("the name server answers {code:?}"))),
+        code => return Err(io::Error::other(format!("it answers {code:?}"))),
     }
     let records = packet.answers.iter().filter(|record| record.class == CLASS::IN);
     let found: Vec<_> = records.clone().filter_map(|record| read(&record.rdata)).collect();

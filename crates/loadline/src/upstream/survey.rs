@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::MOST;
 use super::connect::{self, ConnectError};
-use super::discover::{literal, look_up};
+use super::discover::{literal, look_up, why};
 use super::endpoint::Endpoint;
 use super::names::Names;
 use crate::config::settings::Settings;
@@ -26,9 +26,7 @@ pub(crate) async fn survey(settings: &Settings) -> (String, bool) {
         report.push_str(&format!("{target}\n"));
         let mut reached = false;
         match found {
-            Err(error) => report.push_str(&format!("  cannot be resolved: {error}\n")),
-            Ok(found) if found.is_empty() => report.push_str("  has no address\n"),
-            Ok(found) => {
+            Ok(found) if !found.is_empty() => {
                 addresses += found.len();
                 for found in found {
                     let standby =
@@ -47,6 +45,7 @@ pub(crate) async fn survey(settings: &Settings) -> (String, bool) {
                     report.push_str(&format!("  {}  {said}{standby}\n", endpoint.name));
                 }
             }
+            nowhere => report.push_str(&format!("  cannot be resolved: {}\n", why(nowhere.err()))),
         }
         all &= reached;
     }

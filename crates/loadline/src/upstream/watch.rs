@@ -1,6 +1,7 @@
-//! What is said on stderr about endpoints: one line when one is taken out, one when it is back, and one when there are too many.
+//! What is said on stderr about endpoints: one line when one is taken out, one when it is back, one when there are too many, and
+//! one when a name cannot be resolved and when it can again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Standing, Upstream};
 
@@ -13,6 +14,8 @@ pub(crate) struct Watch {
     out: BTreeMap<String, String>,
     /// Whether addresses were left out.
     too_many: bool,
+    /// Names that could not be resolved.
+    unresolved: BTreeSet<String>,
 }
 
 impl Watch {
@@ -52,8 +55,30 @@ impl Watch {
             format!("the upstream has {} addresses: {left_out} of them get no requests", total + left_out)
         });
         self.too_many = left_out > 0;
-        let out = summed(gone, "out", left, total);
-        out.into_iter().chain(summed(back, "back", left, total)).chain(excess).collect()
+        let mut lines = self.next_of_names(upstream);
+        lines.extend(summed(gone, "out", left, total));
+        lines.extend(summed(back, "back", left, total));
+        lines.extend(excess);
+        lines
+    }
+
+    fn next_of_names(&mut self, upstream: &Upstream) -> Vec<String> {
+        let (mut lines, mut unresolved) = (Vec::new(), BTreeSet::new());
+        for (name, trouble) in upstream.lookups.sight() {
+            let was = self.unresolved.contains(&name);
+            match trouble {
+                Some(why) => {
+                    if !was {
+                        lines.push(format!("upstream {name} cannot be resolved: {why}"));
+                    }
+                    unresolved.insert(name);
+                }
+                None if was => lines.push(format!("upstream {name} is resolved again")),
+                None => {}
+            }
+        }
+        self.unresolved = unresolved;
+        lines
     }
 }
 

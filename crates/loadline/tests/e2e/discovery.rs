@@ -135,6 +135,7 @@ fn a_name_server_that_fails_or_forgets_takes_nothing_away() {
         eventually("it is asked again", || dns.asked() > asked + 4);
         assert_eq!(proxy.get("/").status, 200);
     }
+    eventually("stderr says so", || proxy.stderr().iter().any(|line| line.contains("cannot be resolved")));
 }
 
 #[test]
@@ -153,8 +154,11 @@ fn a_name_that_appears_later_is_found() {
     let proxy = asking(&dns, &format!("{HOST}:{}", upstream.addr().port()), 4).start();
     let refused = proxy.get("/");
     assert_eq!((refused.status, refused.reason().as_str()), (503, "upstream_unresolved"));
+    let says = |text: &str| proxy.stderr().iter().any(|line| line.contains(text));
+    eventually("stderr says so", || says("cannot be resolved: there is no such name"));
     dns.set_host(HOST, &[LOCALHOST]);
     eventually("it is found", || proxy.get("/").status == 200);
+    eventually("stderr says so", || says("is resolved again"));
 }
 
 #[test]
