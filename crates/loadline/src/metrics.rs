@@ -221,7 +221,9 @@ impl WorkerMetrics {
         }
         let answered = exchange.upstream_result == Some(UpstreamResult::Ok) && exchange.waste().is_none();
         self.good += u64::from(answered && exchange.class != Class::Bypass);
-        if let (Some(queued), false) = (exchange.queued, exchange.class == Class::Bypass) {
+        // Who was rejected at the door has not waited: counted as nothing, it would hide how long the others wait.
+        let waits = exchange.class != Class::Bypass && (exchange.was_admitted || exchange.depth > 0);
+        if let Some(queued) = exchange.queued.filter(|_| waits) {
             self.queue.observe(queued.as_secs_f64(), traced);
             self.fine_queue.observe(queued.as_secs_f64(), None);
         }
@@ -390,6 +392,24 @@ mod tests {
         (0..9).for_each(|_| waits.observe(0.3, None));
         let median = waits.quantile(0.5).unwrap();
         assert!((0.26..0.34).contains(&median), "{median}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_is_of_those_who_got_a_slot_or_stood_in_the_queue() {
+        let now = tokio::time::Instant::now();
+        let mut metrics = WorkerMetrics::default();
+        let mut record = |class, queued, depth, was_admitted| {
+            let exchange = Exchange::new(now, Duration::ZERO, now, now);
+            let queued = Some(Duration::from_secs(queued));
+            metrics.record(0, &Exchange { class, queued, depth, was_admitted, ..exchange }, 0.0);
+        };
+        record(Class::Normal, 0, 0, true);
+        record(Class::Normal, 1, 5, true);
+        record(Class::Normal, 2, 7, false);
+        (0..10).for_each(|_| record(Class::Normal, 0, 0, false));
+        record(Class::Bypass, 0, 0, true);
+        assert_eq!((metrics.queue.count(), metrics.queue.sum()), (3, 3.0));
+        assert_eq!(metrics.fine_queue.count(), 3);
     }
 
     #[test]

@@ -14,17 +14,27 @@ pub const ATTEMPT_HEADERS: [&str; 3] =
 pub fn attempt<'a>(fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>) -> u32 {
     let mut highest = 1;
     for (name, value) in fields {
-        let before = match name.len() {
-            15 if name.eq_ignore_ascii_case(b"x-retry-attempt") => 0,
-            21 if name.eq_ignore_ascii_case(b"x-envoy-attempt-count") => 0,
-            26 if name.eq_ignore_ascii_case(b"grpc-previous-rpc-attempts") => 1,
-            _ => continue,
-        };
-        if let Some(number) = number(value) {
-            highest = highest.max(number + before);
+        if let (Some(uncounted), Some(number)) = (uncounted(name), number(value)) {
+            highest = highest.max(number + uncounted);
         }
     }
     highest
+}
+
+/// Whether [`attempt`] looks at fields of this name, whatever its case.
+#[must_use]
+pub fn is_attempt_header(name: &[u8]) -> bool {
+    uncounted(name).is_some()
+}
+
+/// How many attempts the number in a field of this name leaves out; `None` if it says nothing of attempts.
+fn uncounted(name: &[u8]) -> Option<u32> {
+    match name.len() {
+        15 if name.eq_ignore_ascii_case(b"x-retry-attempt") => Some(0),
+        21 if name.eq_ignore_ascii_case(b"x-envoy-attempt-count") => Some(0),
+        26 if name.eq_ignore_ascii_case(b"grpc-previous-rpc-attempts") => Some(1),
+        _ => None,
+    }
 }
 
 fn number(value: &[u8]) -> Option<u32> {
@@ -70,5 +80,6 @@ mod tests {
         }
         assert_eq!(of(&[("x-envoy-attempt-count", "x"), ("x-envoy-attempt-count", "2")]), 2);
         assert_eq!(of(&[("x-envoy-attempt-counts", "9"), ("attempt", "9"), ("", "9")]), 1);
+        assert!(is_attempt_header(b"X-Retry-Attempt") && !is_attempt_header(b"x-retry-attempts"));
     }
 }

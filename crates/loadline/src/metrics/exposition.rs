@@ -123,7 +123,7 @@ fn admission(page: &mut Page, shared: &Shared, live: &Live, process: &Process, t
     page.sample(&[], process.shed_rate());
     page.histogram(
         "http_queue_latency_seconds",
-        "Time that requests waited for a slot, health checks excluded.",
+        "Time that requests waited for a slot; rejections at the door and health checks excluded.",
     );
     page.buckets(&[], &total.queue);
 
