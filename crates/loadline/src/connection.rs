@@ -15,6 +15,7 @@ use crate::live::Live;
 use crate::observe;
 use crate::pipeline::{self, After};
 use crate::reply::{self, LocalError};
+use crate::reuse::Reusable;
 use crate::worker::Worker;
 
 /// What an HTTP/2 client with prior knowledge says first (RFC 9113, 3.4).
@@ -59,10 +60,13 @@ impl<S: ClientIo> Connection<S> {
 ///
 /// While the connection idles, this future is all that it costs; what an active one needs is boxed and goes when it
 /// idles again.
+#[expect(
+    clippy::manual_async_fn,
+    reason = "it would keep the argument beside the variable, in memory that every idle connection holds"
+)]
 pub(crate) fn serve<S: ClientIo + 'static>(
     mut connection: Connection<S>,
 ) -> impl Future<Output = Option<Http2<S>>> {
-    // No `async fn`: that would keep the argument beside the variable, in memory that every idle connection holds.
     async move {
         let mut now = connection.history.idle_since;
         loop {
@@ -70,10 +74,11 @@ pub(crate) fn serve<S: ClientIo + 'static>(
                 return None;
             }
             let worker = Rc::clone(&connection.worker);
-            let mut active = worker.active.put(be_active(connection));
+            let mut active = take_active(&worker);
+            active.begin(connection);
             let next;
-            (connection, next) = active.as_mut().await;
-            worker.active.give(active);
+            (connection, next) = poll_fn(|cx| active.poll(cx)).await;
+            give_active(&worker, active);
             match next {
                 Next::Idle(since) => now = since,
                 Next::Closed => return None,
@@ -95,11 +100,30 @@ struct History {
     served: bool,
 }
 
-enum Next {
+pub(crate) enum Next {
     /// It waits for the next request, since this moment.
     Idle(Instant),
     Closed,
     Http2(Box<Scratch>),
+}
+
+/// Where a connection is that is not idle, until it is handed back.
+pub(crate) type Active<S> = Reusable<Connection<S>, (Connection<S>, Next)>;
+
+/// [`Active`]s that are kept per worker: as many connections at once find one.
+const ACTIVE_KEPT: usize = 256;
+
+fn take_active<S: ClientIo + 'static>(worker: &Worker) -> Active<S> {
+    let kept = S::active(worker).and_then(|kept| kept.borrow_mut().pop());
+    kept.unwrap_or_else(|| Reusable::new(be_active))
+}
+
+fn give_active<S: ClientIo>(worker: &Worker, active: Active<S>) {
+    if let Some(kept) = S::active(worker)
+        && kept.borrow().len() < ACTIVE_KEPT
+    {
+        kept.borrow_mut().push(active);
+    }
 }
 
 /// Serves requests as long as there are bytes of them, and hands the connection back.

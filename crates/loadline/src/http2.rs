@@ -8,7 +8,7 @@ mod pipe;
 mod request;
 mod response;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
 use std::task::Poll;
@@ -182,6 +182,10 @@ impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for LocalExecutor 
 }
 
 impl crate::client::ClientIo for tokio::io::DuplexStream {
+    fn active(_: &Worker) -> Option<&RefCell<Vec<connection::Active<Self>>>> {
+        None
+    }
+
     fn poll_readable(&self, _: &mut std::task::Context<'_>) -> Poll<()> {
         // Its only request is under way already.
         Poll::Ready(())

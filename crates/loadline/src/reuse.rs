@@ -1,69 +1,108 @@
-//! Boxes of futures, used again for futures of the same type.
+//! Work of one kind, done over and over in the same memory.
 //!
-//! A connection boxes what it needs while a request is served and frees it when it idles again: some 4 kB, for each request. An
-//! allocator does that well until the pages of that size happen to be full; then each rejection gets a page from it and gives it
+//! A connection boxes what it needs while a request is served, and has none of it while it idles: some 4 kB, for each request. An
+//! allocator does that well until the pages of that size happen to be full; then each rejection takes a page from it and gives it
 //! back, at a quarter of the rejection's price. So a worker keeps the boxes, as it keeps [buffers](crate::buffers).
 //!
-//! Of one type only, that which was given first: TCP connections are by far the most. Others are boxed as usual.
+//! A box is not filled anew, which would mean to copy those 4 kB: its future never ends, and takes one piece of work after the
+//! other from a desk.
 
-use std::any::Any;
 use std::cell::RefCell;
+use std::mem;
 use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
 
-/// Boxes kept per worker: as many requests in service at once find one.
-const KEPT: usize = 256;
+/// A box in which inputs are turned into outputs, one at a time.
+pub(crate) struct Reusable<I, O> {
+    desk: Rc<RefCell<Desk<I, O>>>,
+    working: Pin<Box<dyn Future<Output = ()>>>,
+}
 
-/// One worker's boxes.
+/// Where work is left and found.
 #[derive(Default)]
-pub(crate) struct Boxes(RefCell<Option<Box<dyn Any>>>);
+enum Desk<I, O> {
+    #[default]
+    Empty,
+    Asked(I),
+    Done(O),
+}
 
-impl Boxes {
-    /// Boxes a future, in a box that was given back if there is one.
-    pub(crate) fn put<F: Future + 'static>(&self, future: F) -> Pin<Box<F>> {
-        let mut kept = self.0.borrow_mut();
-        let kept = kept.as_mut().and_then(|kept| kept.downcast_mut::<Vec<Pin<Box<F>>>>());
-        match kept.and_then(Vec::pop) {
-            Some(mut used) => {
-                used.set(future);
-                used
+impl<I: 'static, O: 'static> Reusable<I, O> {
+    pub(crate) fn new(work: impl AsyncFn(I) -> O + 'static) -> Self {
+        let desk = Rc::new(RefCell::default());
+        let shared = Rc::clone(&desk);
+        let working = Box::pin(async move {
+            loop {
+                let asked = shared.take();
+                if let Desk::Asked(input) = asked {
+                    let output = work(input).await;
+                    *shared.borrow_mut() = Desk::Done(output);
+                }
+                // Nobody wakes it: it is polled again when there is something to do.
+                leave_off().await;
             }
-            None => Box::pin(future),
-        }
+        });
+        Self { desk, working }
     }
 
-    /// Takes back the box of a future that has ended.
-    pub(crate) fn give<F: Future + 'static>(&self, ended: Pin<Box<F>>) {
-        let mut kept = self.0.borrow_mut();
-        let kept = kept.get_or_insert_with(|| Box::new(Vec::<Pin<Box<F>>>::new()));
-        if let Some(kept) = kept.downcast_mut::<Vec<Pin<Box<F>>>>()
-            && kept.len() < KEPT
-        {
-            kept.push(ended);
+    /// Does this next. What was begun before has ended.
+    pub(crate) fn begin(&mut self, input: I) {
+        *self.desk.borrow_mut() = Desk::Asked(input);
+    }
+
+    /// Ready when it is done.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<O> {
+        let _ = self.working.as_mut().poll(cx);
+        // Looked at first: most polls find nothing, and taking moves a connection.
+        if !matches!(*self.desk.borrow(), Desk::Done(_)) {
+            return Poll::Pending;
+        }
+        match self.desk.take() {
+            Desk::Done(output) => Poll::Ready(output),
+            Desk::Empty | Desk::Asked(_) => Poll::Pending,
         }
     }
 }
 
+/// Gives the caller a chance to take what is done.
+async fn leave_off() {
+    let mut left = false;
+    std::future::poll_fn(|_| if mem::replace(&mut left, true) { Poll::Ready(()) } else { Poll::Pending })
+        .await;
+}
+
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+
     use super::*;
 
-    async fn add(a: u64, b: u64) -> u64 {
-        tokio::task::yield_now().await;
-        a + b
+    #[tokio::test]
+    async fn one_after_the_other() {
+        let mut doubling = Reusable::new(async |number: u64| {
+            for _ in 0..number {
+                tokio::task::yield_now().await;
+            }
+            2 * number
+        });
+        for number in [3, 0, 1, 0, 2] {
+            doubling.begin(number);
+            assert_eq!(poll_fn(|cx| doubling.poll(cx)).await, 2 * number);
+        }
     }
 
     #[tokio::test]
-    async fn a_box_is_used_again_for_its_type_alone() {
-        let boxes = Boxes::default();
-        let mut first = boxes.put(add(1, 2));
-        assert_eq!(first.as_mut().await, 3);
-        let place = &raw const *first;
-        boxes.give(first);
-        let mut other = boxes.put(async { "of another type" });
-        assert_eq!(other.as_mut().await, "of another type");
-        boxes.give(other);
-        let mut second = boxes.put(add(3, 4));
-        assert_eq!(&raw const *second, place);
-        assert_eq!(second.as_mut().await, 7);
+    async fn what_is_not_done_goes_with_it() {
+        let held = Rc::new(());
+        let mut waiting = Reusable::new(async |held: Rc<()>| {
+            std::future::pending::<()>().await;
+            drop(held);
+        });
+        waiting.begin(Rc::clone(&held));
+        let polled = poll_fn(|cx| Poll::Ready(waiting.poll(cx).is_pending())).await;
+        assert!(polled && Rc::strong_count(&held) == 2);
+        drop(waiting);
+        assert_eq!(Rc::strong_count(&held), 1);
     }
 }

@@ -29,7 +29,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use crate::buffers::{Budget, Scratches};
 use crate::client::{Peer, Slot};
 use crate::config::settings::Settings;
-use crate::connection::{self, Connection, Place};
+use crate::connection::{self, Active, Connection, Place};
 use crate::history::History;
 use crate::http2;
 use crate::live::Live;
@@ -38,7 +38,6 @@ use crate::overload::Overload;
 use crate::process::Process;
 use crate::recent::Recent;
 use crate::reply::Rejections;
-use crate::reuse::Boxes;
 use crate::shadow::ShadowRun;
 
 /// Connections accepted beyond `max_connections`, so that a health check still gets an answer and others get a 503
@@ -229,8 +228,8 @@ pub(crate) struct Worker {
     pub(crate) id: usize,
     pub(crate) shared: Arc<Shared>,
     pub(crate) scratches: Scratches,
-    /// For connections that serve a request.
-    pub(crate) active: Boxes,
+    /// For connections that are not idle.
+    pub(crate) active: RefCell<Vec<Active<TcpStream>>>,
     /// Written under the settings in force.
     rejections: RefCell<Rejections>,
     live: RefCell<(u64, Rc<Live>)>,
@@ -256,7 +255,7 @@ impl Worker {
         Rc::new(Self {
             id,
             scratches: Scratches::default(),
-            active: Boxes::default(),
+            active: RefCell::default(),
             rejections: RefCell::default(),
             live: RefCell::new((shared.version.load(Ordering::Acquire), live)),
             slots: RefCell::default(),

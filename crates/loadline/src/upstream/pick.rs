@@ -202,20 +202,22 @@ impl Pick {
     ) {
         let set = upstream.set.load();
         let good = busy || !set.rules.statuses.contains(&status);
-        let took = now.saturating_duration_since(sent);
+        let took = || now.saturating_duration_since(sent);
         let now = upstream.at(now);
         self.endpoint().note_result(now, good);
         if good && !busy && set.measured {
             // How fast it fails or refuses says nothing of its work.
-            self.endpoint().note_latency(now, took);
+            self.endpoint().note_latency(now, took());
         }
         drop(set);
-        self.tell(match (good, busy) {
-            (false, _) => BreakerResult::Failure,
-            // It lives: proof enough for a probe.
-            (true, true) => BreakerResult::Success(Duration::ZERO),
-            (true, false) => BreakerResult::Success(took),
-        });
+        if self.call.is_some() {
+            self.tell(match (good, busy) {
+                (false, _) => BreakerResult::Failure,
+                // It lives: proof enough for a probe.
+                (true, true) => BreakerResult::Success(Duration::ZERO),
+                (true, false) => BreakerResult::Success(took()),
+            });
+        }
     }
 
     /// The endpoint failed: no connection, no answer in time, or none that is one.
