@@ -17,7 +17,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::body::{Body, Frame};
 use serde_json::Value;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::{MissedTickBehavior, timeout};
 
 use crate::status;
@@ -39,6 +39,8 @@ const RETRY: &str = "retry: 1000\n\n";
 pub(crate) struct Streams {
     places: Arc<Semaphore>,
     latest: watch::Sender<Latest>,
+    /// Told of each new reader.
+    read: Notify,
 }
 
 #[derive(Clone, Debug)]
@@ -51,7 +53,7 @@ enum Latest {
 impl Streams {
     pub(crate) fn new() -> Self {
         let (latest, _) = watch::channel(Latest::Status(Bytes::new()));
-        Self { places: Arc::new(Semaphore::new(READERS as usize)), latest }
+        Self { places: Arc::new(Semaphore::new(READERS as usize)), latest, read: Notify::new() }
     }
 
     /// Writes the status for whoever reads, for ever.
@@ -60,16 +62,17 @@ impl Streams {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            if self.latest.receiver_count() > 0 {
-                let event = event("status", &status::json(&shared));
-                self.latest.send_if_modified(|latest| match latest {
-                    Latest::Status(before) => {
-                        *before = event;
-                        true
-                    }
-                    Latest::End => false,
-                });
+            while self.latest.receiver_count() == 0 {
+                self.read.notified().await;
             }
+            let event = event("status", &status::json(&shared));
+            self.latest.send_if_modified(|latest| match latest {
+                Latest::Status(before) => {
+                    *before = event;
+                    true
+                }
+                Latest::End => false,
+            });
         }
     }
 
@@ -78,6 +81,7 @@ impl Streams {
         let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
         let (frames, events) = mpsc::channel(1);
         let (shared, latest) = (Arc::clone(shared), self.latest.subscribe());
+        self.read.notify_one();
         tokio::spawn(async move {
             let _ = feed(&shared, latest, &frames).await;
         });

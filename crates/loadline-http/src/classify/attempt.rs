@@ -3,6 +3,10 @@
 /// Nine digits fit 32 bits, and nobody retries a billion times.
 const MOST_DIGITS: usize = 9;
 
+/// The fields that [`attempt`] looks at.
+pub const ATTEMPT_HEADERS: [&str; 3] =
+    ["x-retry-attempt", "x-envoy-attempt-count", "grpc-previous-rpc-attempts"];
+
 /// Which attempt this is: 1 for the first, 2 and more for retries.
 ///
 /// `x-envoy-attempt-count` and `x-retry-attempt` hold that number, `grpc-previous-rpc-attempts` one less. If they differ,
@@ -53,6 +57,7 @@ mod tests {
     #[test]
     fn attempts() {
         assert_eq!(of(&[]), 1);
+        assert_eq!(ATTEMPT_HEADERS.map(|name| of(&[(name, "7")])), [7, 7, 8]);
         assert_eq!(of(&[("x-envoy-attempt-count", "1")]), 1);
         assert_eq!(of(&[("X-Envoy-Attempt-Count", "3")]), 3);
         assert_eq!(of(&[("grpc-previous-rpc-attempts", "1")]), 2);
