@@ -59,6 +59,7 @@ pub struct RequestView<'a> {
 
 /// What a rule asks of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Condition {
     /// The path matches.
     Path(PathGlob),
