@@ -168,7 +168,11 @@ impl Upstream {
 
     /// The core's time.
     fn now(&self) -> core::Instant {
-        core::Instant::ORIGIN + Instant::now().saturating_duration_since(self.origin)
+        self.at(Instant::now())
+    }
+
+    fn at(&self, moment: Instant) -> core::Instant {
+        core::Instant::ORIGIN + moment.saturating_duration_since(self.origin)
     }
 
     /// How far in the future a moment of the core's time is.

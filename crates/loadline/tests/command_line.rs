@@ -118,9 +118,22 @@ fn a_missing_limit_is_asked_for() {
     let expected = "error: the concurrency argument is missing\n  \
         loadline app:8080 <concurrency>     for example: loadline app:8080 3\n";
     assert_eq!(loadline(&["app:8080"]), (2, String::new(), expected.into()));
-    let (code, _, err) = loadline(&["chek"]);
-    assert_eq!(code, 2);
-    assert!(err.ends_with("\n  or did you mean:  loadline check\n"), "{err}");
+    for (args, meant) in [
+        (&["chek"][..], "loadline check"),
+        (&["help"], "loadline --help"),
+        (&["check", "loadline.toml"], "loadline check -c loadline.toml"),
+        (&["loadline.toml"], "loadline -c loadline.toml"),
+    ] {
+        let (code, _, err) = loadline(args);
+        assert_eq!(code, 2, "{args:?}");
+        assert!(err.ends_with(&format!("\n  or did you mean:  {meant}\n")), "{err}");
+    }
+}
+
+#[test]
+fn three_words_are_one_too_many() {
+    let (code, _, err) = loadline(&["app:8080", "3", "4"]);
+    assert_eq!((code, err.lines().next()), (2, Some("error: unexpected argument '4' found")));
 }
 
 #[test]

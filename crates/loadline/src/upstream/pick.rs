@@ -190,24 +190,34 @@ impl Pick {
         self.service.endpoint()
     }
 
-    /// The endpoint answered with this status, after this time. `busy`: its own loadline turned the request
+    /// The endpoint answered with this status, to what it was sent at `sent`. `busy`: its own loadline turned the request
     /// away, which does not mean that it is broken.
-    pub(crate) fn answered(&mut self, upstream: &Upstream, status: u16, took: Duration, busy: bool) {
+    pub(crate) fn answered(
+        &mut self,
+        upstream: &Upstream,
+        status: u16,
+        sent: tokio::time::Instant,
+        now: tokio::time::Instant,
+        busy: bool,
+    ) {
         let set = upstream.set.load();
         let good = busy || !set.rules.statuses.contains(&status);
-        let now = upstream.now();
+        let took = || now.saturating_duration_since(sent);
+        let now = upstream.at(now);
         self.endpoint().note_result(now, good);
         if good && !busy && set.measured {
             // How fast it fails or refuses says nothing of its work.
-            self.endpoint().note_latency(now, took);
+            self.endpoint().note_latency(now, took());
         }
         drop(set);
-        self.tell(match (good, busy) {
-            (false, _) => BreakerResult::Failure,
-            // It lives: proof enough for a probe.
-            (true, true) => BreakerResult::Success(Duration::ZERO),
-            (true, false) => BreakerResult::Success(took),
-        });
+        if self.call.is_some() {
+            self.tell(match (good, busy) {
+                (false, _) => BreakerResult::Failure,
+                // It lives: proof enough for a probe.
+                (true, true) => BreakerResult::Success(Duration::ZERO),
+                (true, false) => BreakerResult::Success(took()),
+            });
+        }
     }
 
     /// The endpoint failed: no connection, no answer in time, or none that is one.
