@@ -64,6 +64,7 @@ pub struct Plot {
     title: String,
     x: Axis,
     y: Axis,
+    right: Option<f64>,
     top: Option<f64>,
     areas: Vec<Area>,
     lines: Vec<Line>,
@@ -87,7 +88,13 @@ impl Plot {
     /// An empty plot.
     #[must_use]
     pub fn new(title: &str, x: Axis, y: Axis) -> Self {
-        Self { title: title.to_owned(), x, y, top: None, areas: Vec::new(), lines: Vec::new() }
+        Self { title: title.to_owned(), x, y, right: None, top: None, areas: Vec::new(), lines: Vec::new() }
+    }
+
+    /// The same with an x axis that goes at least so far: what is below each other happened at the same time.
+    #[must_use]
+    pub fn right(self, right: f64) -> Self {
+        Self { right: Some(right), ..self }
     }
 
     /// The same with a y axis that goes at least so far: two plots with one scale can be compared.
@@ -118,6 +125,7 @@ impl Plot {
         let in_areas = || self.areas.iter().flat_map(|area| area.band.iter().map(|step| (area.step, step)));
         let in_lines = || self.lines.iter().flat_map(|line| &line.points);
         let xs = in_areas().flat_map(|(step, (x, ..))| [*x, x + step]).chain(in_lines().map(|(x, _)| *x));
+        let xs = xs.chain(self.right);
         let ys = in_areas().map(|(_, (.., high))| *high).chain(in_lines().map(|(_, y)| *y)).chain(self.top);
         let frame = Frame { x: self.x.scale.range(xs), y: self.y.scale.range(ys) };
         let legend = self.legend();

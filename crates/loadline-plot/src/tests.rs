@@ -23,7 +23,7 @@ fn a_page_asks_nobody_for_anything() {
         assert!(!html.contains(outside), "{outside}");
     }
     assert!(html.contains("default-src 'none'"));
-    assert!(html.contains("&lt;5 ms") && html.contains("look &amp; see"));
+    assert!(html.contains("&lt;5&nbsp;ms") && html.contains("look &amp; see"));
 }
 
 #[test]
