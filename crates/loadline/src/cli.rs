@@ -23,6 +23,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::config::{self, Loaded, Sources, render, units};
@@ -42,7 +43,16 @@ pub fn main(args: Vec<OsString>, environment: Vec<(OsString, OsString)>) -> Exit
     }
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
-        Err(error) => {
+        Err(mut error) => {
+            // A third word can only be a subcommand to clap, which then complains of the two before it.
+            if let (ErrorKind::ArgumentConflict, Some(ContextValue::String(word))) =
+                (error.kind(), error.get(ContextKind::InvalidSubcommand))
+                && Cli::command().find_subcommand(word).is_none()
+            {
+                let word = ContextValue::String(word.clone());
+                error = clap::Error::new(ErrorKind::UnknownArgument).with_cmd(&Cli::command());
+                error.insert(ContextKind::InvalidArg, word);
+            }
             // Help goes to stdout; a reader that closed the pipe has seen enough of it.
             let _ = error.print();
             return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
@@ -72,7 +82,7 @@ pub fn main(args: Vec<OsString>, environment: Vec<(OsString, OsString)>) -> Exit
 }
 
 fn check(args: CheckArgs, environment: Vec<(OsString, OsString)>) -> ExitCode {
-    with_config(&args.run.sources(environment), |loaded| {
+    with_config("loadline check", &args.run.sources(environment), |loaded| {
         let said = say(&check_report(&loaded));
         if !args.online || loaded.settings.upstream.is_demo() {
             return said;
@@ -372,22 +382,28 @@ fn failed(error: &client::ClientError) -> ExitCode {
 }
 
 fn start(sources: Sources) -> ExitCode {
-    with_config(&sources.clone(), |loaded| run::run(sources, loaded))
+    with_config("loadline", &sources.clone(), |loaded| run::run(sources, loaded))
 }
 
-fn with_config(sources: &Sources, then: impl FnOnce(Loaded) -> ExitCode) -> ExitCode {
+fn with_config(command: &str, sources: &Sources, then: impl FnOnce(Loaded) -> ExitCode) -> ExitCode {
     match config::load(sources) {
         Ok(loaded) => then(loaded),
         Err(errors) => {
-            eprintln!("{errors}{}", command_hint(sources).unwrap_or_default());
+            eprintln!("{errors}{}", command_hint(command, sources).unwrap_or_default());
             ExitCode::from(USAGE)
         }
     }
 }
 
-/// `loadline chek` reads as an upstream without a limit; say what it might have been.
-fn command_hint(sources: &Sources) -> Option<String> {
+/// `loadline chek` and `loadline check loadline.toml` read as an upstream without a limit; say what was probably meant.
+fn command_hint(command: &str, sources: &Sources) -> Option<String> {
     let (Some(upstream), None) = (&sources.upstream, &sources.concurrency) else { return None };
+    if upstream == "help" {
+        return Some("\n  or did you mean:  loadline --help".to_owned());
+    }
+    if upstream.ends_with(".toml") || Path::new(upstream).is_file() {
+        return Some(format!("\n  or did you mean:  {command} -c {upstream}"));
+    }
     let cli = Cli::command();
     let command = config::closest(upstream, cli.get_subcommands().map(clap::Command::get_name))?;
     Some(format!("\n  or did you mean:  loadline {command}"))
@@ -411,7 +427,10 @@ fn check_report(loaded: &Loaded) -> String {
 
 fn show_config(args: ConfigArgs, environment: Vec<(OsString, OsString)>) -> ExitCode {
     if args.what.effective {
-        return with_config(&args.run.sources(environment), |loaded| say(&render::effective(&loaded)));
+        let sources = args.run.sources(environment);
+        return with_config("loadline config --effective", &sources, |loaded| {
+            say(&render::effective(&loaded))
+        });
     }
     say(&if args.what.defaults { render::defaults() } else { render::schema() })
 }

@@ -126,7 +126,7 @@ fn timers(exchange: &Exchange, now: Instant, read: bool) -> Timers {
     let since = |from: Instant, to: Instant| to.saturating_duration_since(from);
     Timers {
         handshake: Duration::ZERO,
-        idle: exchange.idle,
+        idle: since(exchange.idle_since, exchange.began),
         request: read.then(|| since(exchange.began, exchange.head_done)),
         queue: exchange.queued,
         connect: exchange.connect,

@@ -186,16 +186,20 @@ fn what_decides_beside_the_limit_changes_in_place() {
     let gate = Gate::new();
     let upstream = Upstream::gated(&gate);
     let with = |extra: &str| format!("{}{extra}", config(&upstream, "10", 0));
-    let file = File::new("decides.toml", &with("[retry]\ntoken = false\ndetect = false\n"));
+    // So long that it stays at its beginning while this test runs.
+    let warming = "[warmup]\nfrom = 0.1\nover = \"1d\"\n";
+    let file =
+        File::new("decides.toml", &with(&format!("{warming}[retry]\ntoken = false\ndetect = false\n")));
     let proxy = start(&file);
     let reload = |extra: &str| {
         file.write(&with(extra));
         assert_eq!(proxy.admin_post("/-/reload").status, 200, "{extra}");
     };
     let effective = || proxy.metric_sum("loadline_effective_limit", &[]);
-    assert_eq!(effective(), 10.0);
-    // So long that it stays at its beginning while this test runs.
-    reload("[warmup]\nfrom = 0.1\nover = \"1d\"\n");
+    assert_eq!(effective(), 1.0);
+    reload(&warming.replace("0.1", "0.2"));
+    assert_eq!(effective(), 2.0);
+    reload(warming);
     assert_eq!(effective(), 1.0);
     let mut busy = proxy.send_get("/");
     proxy.wait_load(1, 0);
@@ -203,6 +207,8 @@ fn what_decides_beside_the_limit_changes_in_place() {
     assert_eq!((rejected.status, rejected.header("x-retry-attempt")), (503, Some("2")));
     reload("[retry]\ntoken = false\n");
     assert_eq!(effective(), 10.0);
+    reload(&format!("{warming}[retry]\ntoken = false\n"));
+    assert_eq!(effective(), 10.0, "what is warm stays so");
     let mut others: Vec<_> = (0..9).map(|_| proxy.send_get("/")).collect();
     proxy.wait_load(10, 0);
     let rejected = proxy.get("/");
