@@ -399,7 +399,7 @@ mod tests {
         let now = tokio::time::Instant::now();
         let mut metrics = WorkerMetrics::default();
         let mut record = |class, queued, depth, was_admitted| {
-            let exchange = Exchange::new(now, Duration::ZERO, now, now);
+            let exchange = Exchange::new(now, now, now, now);
             let queued = Some(Duration::from_secs(queued));
             metrics.record(0, &Exchange { class, queued, depth, was_admitted, ..exchange }, 0.0);
         };
