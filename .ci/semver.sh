@@ -8,8 +8,8 @@ cd "$(dirname "$0")/.."
 
 baseline=$(grep -v '^#' .ci/semver-baseline)
 git cat-file -e "$baseline^{commit}" 2>/dev/null || {
-  echo "FAILED: the baseline $baseline (.ci/semver-baseline) is not in this clone; a clone with its history is needed" >&2
-  exit 1
+  echo "NOT CHECKED: the baseline $baseline (.ci/semver-baseline) is not in this clone; a clone with its history is needed" >&2
+  exit 77
 }
 exec cargo semver-checks check-release --baseline-rev "$baseline" --release-type minor \
   -p loadline-core -p loadline-http -p loadline-h1 -p loadline-tower

@@ -327,6 +327,11 @@ impl LateStarts {
 }
 
 impl Series {
+    /// Where its last step ends, in seconds from the start; `None` if there is none.
+    pub(crate) fn end(&self) -> Option<f64> {
+        self.points.last().map(|point| point.at_s + self.step_s)
+    }
+
     fn new(recorder: &Recorder) -> Self {
         let step_s = f64::from(recorder.step) * TICK.as_secs_f64();
         let chunks = recorder.ticks.chunks(recorder.step as usize);

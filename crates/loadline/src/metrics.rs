@@ -13,7 +13,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use loadline_core::{Class, RouteId};
-use loadline_http::deadline::HeaderSet;
 
 pub(crate) use self::exposition::{Format, render};
 pub(crate) use self::histogram::Histogram;
@@ -156,8 +155,8 @@ pub(crate) struct WorkerMetrics {
     fine_upstream: Histogram,
     /// Time left until the deadline of requests that got a slot.
     budgets: Histogram,
-    /// Ignored deadline headers, by their position in the settings.
-    invalid_headers: [u64; HeaderSet::CAPACITY],
+    /// Ignored deadline headers, by their names: a position in the settings means another header after a reload.
+    invalid_headers: BTreeMap<String, u64>,
     /// Seconds for which the upstream worked in vain, by [`Waste`].
     wasted: [f64; 2],
     /// By [`Gone`].
@@ -180,7 +179,7 @@ impl Default for WorkerMetrics {
             fine_queue: Histogram::new(FINE_BOUNDS),
             fine_upstream: Histogram::new(FINE_BOUNDS),
             budgets: Histogram::new(BUDGET_BOUNDS),
-            invalid_headers: [0; HeaderSet::CAPACITY],
+            invalid_headers: BTreeMap::new(),
             wasted: [0.0; 2],
             disconnects: [0; 5],
             good: 0,
@@ -231,9 +230,6 @@ impl WorkerMetrics {
             let admitted = exchange.head_done + exchange.queued.unwrap_or_default();
             self.budgets.observe(deadline.left(admitted).as_secs_f64(), None);
         }
-        for header in exchange.invalid_headers.iter() {
-            self.invalid_headers[header.index()] += 1;
-        }
         if let Some(gone) = exchange.gone {
             self.disconnects[gone as usize] += 1;
         }
@@ -245,6 +241,15 @@ impl WorkerMetrics {
     /// Counts time that the upstream spent in vain.
     pub(crate) fn record_waste(&mut self, waste: Waste, time: Duration) {
         self.wasted[waste as usize] += time.as_secs_f64();
+    }
+
+    /// Counts a deadline header that was ignored.
+    pub(crate) fn record_invalid_header(&mut self, name: &str) {
+        if let Some(count) = self.invalid_headers.get_mut(name) {
+            *count += 1;
+        } else {
+            self.invalid_headers.insert(name.to_owned(), 1);
+        }
     }
 
     /// Counts what could not be read as a request.
@@ -271,8 +276,8 @@ impl WorkerMetrics {
         self.fine_queue.add(&other.fine_queue);
         self.fine_upstream.add(&other.fine_upstream);
         self.budgets.add(&other.budgets);
-        for (own, other) in self.invalid_headers.iter_mut().zip(&other.invalid_headers) {
-            *own += other;
+        for (name, count) in &other.invalid_headers {
+            *self.invalid_headers.entry(name.clone()).or_default() += count;
         }
         for (own, other) in self.wasted.iter_mut().zip(other.wasted) {
             *own += other;

@@ -234,6 +234,18 @@ fn a_run_that_is_ended_early_reports_what_was_over_by_then() {
 }
 
 #[test]
+fn the_last_that_is_shown_of_a_run_is_all_of_it() {
+    let server = Server::answering(OK);
+    let mut last = (0, 0);
+    let mut progress = |now: &Snapshot<'_>| {
+        last = (now.in_flight, now.count(Outcome::Served));
+        ControlFlow::Continue(())
+    };
+    run(&plan(&server.url("/"), "stages = [\"30ms@100\"]"), &mut progress).unwrap();
+    assert_eq!(last, (0, 3));
+}
+
+#[test]
 fn an_unknown_host_is_an_error_that_names_it() {
     let plan = plan("http://host.invalid/", "stages = [\"1s@1\"]");
     let error = run(&plan, &mut Silent).unwrap_err().to_string();

@@ -225,8 +225,12 @@ fn admission(page: &mut Page, shared: &Shared, live: &Live, process: &Process, t
         "loadline_headers_invalid_total",
         "Deadline headers that were ignored: malformed, or no time that can be meant.",
     );
-    for (id, name, _) in live.deadlines.headers() {
-        page.sample(&[("header", name)], total.invalid_headers[id.index()]);
+    let mut invalid_headers = total.invalid_headers.clone();
+    for (_, name, _) in live.deadlines.headers() {
+        invalid_headers.entry(name.to_owned()).or_default();
+    }
+    for (name, count) in &invalid_headers {
+        page.sample(&[("header", name)], count);
     }
     page.counter(
         "loadline_doomed_started_total",

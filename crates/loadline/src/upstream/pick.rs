@@ -111,7 +111,7 @@ impl Upstream {
     }
 
     /// Whether there is one that such a request would be sent to, be it the last resort.
-    pub(super) fn is_another(&self, wish: Wish<'_>) -> bool {
+    pub(crate) fn is_another(&self, wish: Wish<'_>) -> bool {
         let set = self.set.load();
         let now = self.now();
         let usable = |endpoint: &Arc<Endpoint>| Look::of(&set, wish).any(|look| look.allows(endpoint, now));

@@ -54,6 +54,25 @@ fn a_services_hosts_and_ports_are_endpoints_and_those_of_a_worse_priority_stand_
 }
 
 #[test]
+fn a_host_on_standby_takes_what_the_ones_before_it_are_too_busy_for() {
+    let gate = Gate::new();
+    let (first, standby) = (Upstream::gated(&gate), Upstream::hello());
+    let dns = serving(&[]);
+    dns.set_service(SERVICE, &[at(first.addr().port(), 0, 1), at(standby.addr().port(), 1, 1)]);
+    let proxy = asking(&dns, &format!("srv:{SERVICE}"), 4).set("balance.max_per_endpoint", 1).start();
+    eventually("it is found", || proxy.metric_sum("loadline_endpoints", &[]) == 2.0);
+    let mut held = proxy.send_get("/");
+    first.wait_in_service(1);
+    assert_eq!(proxy.get("/").status, 200);
+    assert_eq!((first.seen(), standby.seen()), (1, 1));
+    gate.open();
+    assert_eq!(held.read().status, 200);
+    proxy.wait_metric("loadline_endpoint_in_flight", &[], 0.0);
+    assert_eq!(proxy.get("/").status, 200);
+    assert_eq!((first.seen(), standby.seen()), (2, 1));
+}
+
+#[test]
 fn requests_go_by_weight_and_a_weight_of_zero_gets_next_to_none() {
     let upstreams = [Upstream::hello(), Upstream::hello(), Upstream::hello()];
     let dns = serving(&[]);

@@ -223,3 +223,24 @@ fn what_decides_beside_the_limit_changes_in_place() {
         assert_eq!(proxy.admin_post("/-/reload").status, 400, "{bad}");
     }
 }
+
+#[test]
+fn an_ignored_header_is_counted_under_its_name_whatever_the_settings_say_later() {
+    let upstream = Upstream::hello();
+    let config = |headers: &str| format!("{}[deadline]\nheaders = [{headers}]\n", config(&upstream, "1", 10));
+    let file = File::new("headers.toml", &config("\"x-request-timeout-ms\", \"x-respond-by\""));
+    let proxy = start(&file);
+    let ask = |header: &str| {
+        let request = format!("GET / HTTP/1.1\r\nHost: x\r\n{header}: nonsense\r\n\r\n");
+        assert_eq!(proxy.connect().send(request).read().status, 200);
+    };
+    let count = "loadline_headers_invalid_total";
+    ask("x-request-timeout-ms");
+    proxy.wait_metric(count, &["header=\"x-request-timeout-ms\""], 1.0);
+    file.write(&config("\"x-respond-by\""));
+    assert_eq!(proxy.admin_post("/-/reload").status, 200);
+    assert_eq!(proxy.metric_sum(count, &["header=\"x-respond-by\""]), 0.0, "it was another header");
+    ask("x-respond-by");
+    proxy.wait_metric(count, &["header=\"x-respond-by\""], 1.0);
+    assert_eq!(proxy.metric_sum(count, &["header=\"x-request-timeout-ms\""]), 1.0);
+}
