@@ -39,7 +39,7 @@ pub(crate) struct Place {
     pub(crate) over_limit: bool,
 }
 
-/// One client connection.
+/// One client connection. Boxed, because it changes hands whenever it becomes active and idles again.
 pub(crate) struct Connection<S> {
     client: Client<S>,
     place: Place,
@@ -49,43 +49,34 @@ pub(crate) struct Connection<S> {
 
 impl<S: ClientIo> Connection<S> {
     /// One that was accepted just now.
-    pub(crate) fn new(io: S, peer: Peer, place: Place, worker: Rc<Worker>) -> Self {
+    pub(crate) fn new(io: S, peer: Peer, place: Place, worker: Rc<Worker>) -> Box<Self> {
         let now = Instant::now();
         let history = History { accepted: now, idle_since: now, served: false };
-        Self { client: Client::new(io, peer), place, worker, history }
+        Box::new(Self { client: Client::new(io, peer), place, worker, history })
     }
 }
 
 /// Serves HTTP/1.1 on the connection until it is closed. Returns it if its client speaks HTTP/2.
 ///
-/// While the connection idles, this future is all that it costs; what an active one needs is boxed and goes when it
-/// idles again.
-#[expect(
-    clippy::manual_async_fn,
-    reason = "it would keep the argument beside the variable, in memory that every idle connection holds"
-)]
-pub(crate) fn serve<S: ClientIo + 'static>(
-    mut connection: Connection<S>,
-) -> impl Future<Output = Option<Http2<S>>> {
-    async move {
-        let mut now = connection.history.idle_since;
-        loop {
-            if !wait_readable(&mut connection, now).await {
-                return None;
-            }
-            let worker = Rc::clone(&connection.worker);
-            let mut active = take_active(&worker);
-            active.begin(connection);
-            let next;
-            (connection, next) = poll_fn(|cx| active.poll(cx)).await;
-            give_active(&worker, active);
-            match next {
-                Next::Idle(since) => now = since,
-                Next::Closed => return None,
-                Next::Http2(read) => {
-                    let Connection { client, place, .. } = connection;
-                    return Some(Http2 { peer: client.peer, io: client.io, place, read });
-                }
+/// While the connection idles, it and this future are all that it costs; what an active one needs is borrowed from the worker.
+pub(crate) async fn serve<S: ClientIo + 'static>(mut connection: Box<Connection<S>>) -> Option<Http2<S>> {
+    let mut now = connection.history.idle_since;
+    loop {
+        if !wait_readable(&mut connection, now).await {
+            return None;
+        }
+        let worker = Rc::clone(&connection.worker);
+        let mut active = take_active(&worker);
+        active.begin(connection);
+        let next;
+        (connection, next) = poll_fn(|cx| active.poll(cx)).await;
+        give_active(&worker, active);
+        match next {
+            Next::Idle(since) => now = since,
+            Next::Closed => return None,
+            Next::Http2(read) => {
+                let Connection { client, place, .. } = *connection;
+                return Some(Http2 { peer: client.peer, io: client.io, place, read });
             }
         }
     }
@@ -108,7 +99,7 @@ pub(crate) enum Next {
 }
 
 /// Where a connection is that is not idle, until it is handed back.
-pub(crate) type Active<S> = Reusable<Connection<S>, (Connection<S>, Next)>;
+pub(crate) type Active<S> = Reusable<Box<Connection<S>>, (Box<Connection<S>>, Next)>;
 
 /// [`Active`]s that are kept per worker: as many connections at once find one.
 const ACTIVE_KEPT: usize = 256;
@@ -127,7 +118,7 @@ fn give_active<S: ClientIo>(worker: &Worker, active: Active<S>) {
 }
 
 /// Serves requests as long as there are bytes of them, and hands the connection back.
-async fn be_active<S: ClientIo>(mut connection: Connection<S>) -> (Connection<S>, Next) {
+async fn be_active<S: ClientIo>(mut connection: Box<Connection<S>>) -> (Box<Connection<S>>, Next) {
     let next = serve_requests(&mut connection).await;
     (connection, next)
 }

@@ -47,17 +47,13 @@ impl<I: 'static, O: 'static> Reusable<I, O> {
     }
 
     /// Does this next. What was begun before has ended.
-    pub(crate) fn begin(&mut self, input: I) {
+    pub(crate) fn begin(&self, input: I) {
         *self.desk.borrow_mut() = Desk::Asked(input);
     }
 
     /// Ready when it is done.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<O> {
         let _ = self.working.as_mut().poll(cx);
-        // Looked at first: most polls find nothing, and taking moves a connection.
-        if !matches!(*self.desk.borrow(), Desk::Done(_)) {
-            return Poll::Pending;
-        }
         match self.desk.take() {
             Desk::Done(output) => Poll::Ready(output),
             Desk::Empty | Desk::Asked(_) => Poll::Pending,

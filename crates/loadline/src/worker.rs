@@ -335,9 +335,9 @@ impl Worker {
         self.slots.borrow_mut().insert(leave.id, Rc::clone(&slot));
         let worker = Rc::clone(self);
         let place = Place { slot, over_limit: open > most };
+        let connection = Connection::new(stream, peer, place, Rc::clone(self));
         spawn_local(async move {
             let leave = leave;
-            let connection = Connection::new(stream, peer, place, Rc::clone(&worker));
             if let Some(upgraded) = connection::serve(connection).await {
                 // Boxed: most connections never become one.
                 Box::pin(http2::serve(upgraded, worker)).await;
