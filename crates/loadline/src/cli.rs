@@ -47,7 +47,7 @@ pub fn main(args: Vec<OsString>, environment: Vec<(OsString, OsString)>) -> Exit
             // A third word can only be a subcommand to clap, which then complains of the two before it.
             if let (ErrorKind::ArgumentConflict, Some(ContextValue::String(word))) =
                 (error.kind(), error.get(ContextKind::InvalidSubcommand))
-                && Cli::command().find_subcommand(word).is_none()
+                && !is_subcommand(word)
             {
                 let word = ContextValue::String(word.clone());
                 error = clap::Error::new(ErrorKind::UnknownArgument).with_cmd(&Cli::command());
@@ -79,6 +79,13 @@ pub fn main(args: Vec<OsString>, environment: Vec<(OsString, OsString)>) -> Exit
         }
         Some(Command::Version) => say(&format!("loadline {}\n", version())),
     }
+}
+
+/// Whether there is such a command, or such a one of a command: `demo breaker`.
+fn is_subcommand(word: &str) -> bool {
+    let cli = Cli::command();
+    cli.find_subcommand(word).is_some()
+        || cli.get_subcommands().any(|command| command.find_subcommand(word).is_some())
 }
 
 fn check(args: CheckArgs, environment: Vec<(OsString, OsString)>) -> ExitCode {
