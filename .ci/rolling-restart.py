@@ -6,18 +6,16 @@
 Everything runs on 127.0.0.1, on ports of the system's choice, in a directory that is removed at the end.
 """
 
-import contextlib
 import json
 import pathlib
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 
-PATIENCE = 20
+from processes import PATIENCE, Children, answers, free_ports, wait_for
+
 RATE = 100
 # Long enough for both restarts: each waits for a silence of two seconds and for two health checks.
 DURATION = 16
@@ -41,41 +39,10 @@ backend proxies
 """
 
 
-def free_ports(count):
-    """Held together, so that no two are the same."""
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-
-
-def answers(url):
-    try:
-        with urllib.request.urlopen(url, timeout=2) as answer:
-            return answer.status == 200
-    except OSError:
-        return False
-
-
-def wait_for(what, condition):
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        if time.monotonic() > end:
-            raise SystemExit(f"FAILED: waited in vain for {what}")
-        time.sleep(0.05)
-
-
-class Run:
+class Run(Children):
     def __init__(self, loadline, work):
-        self.loadline, self.work = loadline, work
-        self.children = []
-
-    def start(self, name, *command):
-        with open(self.work / f"{name}.log", "a", encoding="utf-8") as log:
-            child = subprocess.Popen(list(map(str, command)), stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-        self.children.append(child)
-        return child
+        super().__init__(work)
+        self.loadline = loadline
 
     def proxy(self, port, admin, app):
         settings = f"listen=127.0.0.1:{port}", f"admin.listen=127.0.0.1:{admin}", "workers=2"
@@ -84,17 +51,6 @@ class Run:
         # Not ready before the app was reached, and only requests reach it: the first one is ours.
         wait_for("the proxy", lambda: answers(f"http://127.0.0.1:{port}/") and answers(f"http://127.0.0.1:{admin}/readyz"))
         return child
-
-    def end(self):
-        for child in self.children:
-            if child.poll() is None:
-                child.terminate()
-        for child in self.children:
-            try:
-                child.wait(10)
-            except subprocess.TimeoutExpired:
-                child.kill()
-                child.wait()
 
 
 def restart(run, child, port, admin, app):
@@ -112,8 +68,7 @@ def main(loadline):
         pairs = [(ports[0], ports[1]), (ports[2], ports[3])]
         servers = [f"  server p{port} 127.0.0.1:{port} check port {admin}\n" for port, admin in pairs]
         (work / "haproxy.cfg").write_text(HAPROXY.format(port=front) + "".join(servers), encoding="utf-8")
-        run = Run(loadline, work)
-        try:
+        with Run(loadline, work) as run:
             run.start("app", sys.executable, pathlib.Path(__file__).with_name("slow_app.py"))
             wait_for("the app", (work / "app.log").read_text)
             app = (work / "app.log").read_text().strip()
@@ -134,12 +89,6 @@ def main(loadline):
             # Its exit code also says whether requests left in time, which a busy machine need not manage and nobody asks for here.
             load.wait(DURATION + PATIENCE)
             judge(json.loads(report.read_text(encoding="utf-8")))
-        except BaseException:
-            for log in sorted(work.glob("*.log")):
-                print(f"--- {log.name}", *log.read_text(encoding="utf-8").splitlines()[-8:], sep="\n")
-            raise
-        finally:
-            run.end()
 
 
 def judge(report):

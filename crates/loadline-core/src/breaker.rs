@@ -191,6 +191,16 @@ impl Breaker {
         }
     }
 
+    /// For how long it has let a probe through and nobody has made one; `None` while it lets none through, or is closed.
+    #[must_use]
+    pub fn probe_due_for(&self, now: Instant) -> Option<Duration> {
+        self.check(now).ok()?;
+        match self.phase {
+            Phase::Closed => None,
+            Phase::Open { until: since } | Phase::Probing { since, .. } => Some(now.saturating_since(since)),
+        }
+    }
+
     /// Lets an exchange through that begins now.
     ///
     /// # Errors

@@ -27,7 +27,14 @@ pub struct LoadShedder {
     stats: LoadShedderStats,
 }
 
-/// One slot of a [`LoadShedder`]. It can be released once: it is moved back.
+/// One slot of a [`LoadShedder`]. It is moved back, so a second time does not compile:
+///
+/// ```compile_fail,E0382
+/// # fn twice(shedder: &mut loadline_core::LoadShedder, slot: loadline_core::Slot) {
+/// shedder.release(slot);
+/// shedder.release(slot); // error: use of moved value
+/// # }
+/// ```
 #[derive(Debug)]
 #[must_use = "a dropped slot is never free again; hand it to `LoadShedder::release`"]
 pub struct Slot(());

@@ -37,7 +37,7 @@ pub(crate) struct Predictor {
 
 /// The last service times of one route in nanoseconds.
 ///
-/// Twice, because each completion asks for the median and replaces the oldest: keeping both orders costs two short moves, and
+/// Twice, because each completion asks for the median and replaces the oldest: keeping both orders costs one short move, and
 /// finding the median in no order a selection.
 #[derive(Clone, Copy, Debug)]
 struct Recent {
@@ -120,18 +120,26 @@ impl Recent {
         Self { nanos: [0; KEPT], sorted: [0; KEPT], len: 0, oldest: 0, confirmed: Instant::ORIGIN };
 
     fn push(&mut self, held_nanos: u64) {
-        let mut len = usize::from(self.len);
+        let len = usize::from(self.len);
         let oldest = std::mem::replace(&mut self.nanos[usize::from(self.oldest)], held_nanos);
         self.oldest = (self.oldest + 1) % KEPT as u8;
-        if len == KEPT {
-            let gone = self.sorted.partition_point(|nanos| *nanos < oldest);
-            self.sorted.copy_within(gone + 1.., gone);
-            len -= 1;
+        // It takes the place of the oldest, and from there goes to its own: what lies between them moves by one.
+        let mut at = if len == KEPT {
+            self.sorted.partition_point(|nanos| *nanos < oldest)
+        } else {
+            self.len += 1;
+            len
+        };
+        let sorted = &mut self.sorted[..usize::from(self.len)];
+        while at > 0 && sorted[at - 1] > held_nanos {
+            sorted[at] = sorted[at - 1];
+            at -= 1;
         }
-        let at = self.sorted[..len].partition_point(|nanos| *nanos < held_nanos);
-        self.sorted.copy_within(at..len, at + 1);
-        self.sorted[at] = held_nanos;
-        self.len = len as u8 + 1;
+        while at + 1 < sorted.len() && sorted[at + 1] < held_nanos {
+            sorted[at] = sorted[at + 1];
+            at += 1;
+        }
+        sorted[at] = held_nanos;
     }
 
     /// The upper one of two, so that half of them at least took no longer.

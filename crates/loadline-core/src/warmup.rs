@@ -85,11 +85,12 @@ impl Admission {
         Some(self.warm_since + Duration::from_nanos(elapsed))
     }
 
-    /// Takes note that the warm-up is over, so that it need not be asked about any more.
+    /// Takes note that the warm-up is over, so that it need not be asked about any more. What is warm stays so: settings that come
+    /// later are for the next time.
     #[cold]
     pub(crate) fn finish_warmup(&mut self, now: Instant) {
         let over = self.settings.warmup.map_or(Duration::ZERO, |warmup| warmup.over);
-        self.is_warm = now.nanos_since(self.warm_since) >= nanos(over);
+        self.is_warm |= now.nanos_since(self.warm_since) >= nanos(over);
     }
 }
 

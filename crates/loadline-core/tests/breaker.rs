@@ -152,6 +152,23 @@ fn a_probe_whose_client_left_gives_its_place_to_the_next() {
 }
 
 #[test]
+fn how_long_a_probe_has_been_due() {
+    let mut breaker = tripped(with(|settings| settings.probes = NonZeroU32::new(2).unwrap()));
+    let until = reopens_at(&breaker, 0);
+    assert_eq!(Breaker::new(BreakerSettings::default(), 1).probe_due_for(at(0)), None, "closed");
+    assert_eq!(breaker.probe_due_for(at(until - 1)), None, "open");
+    assert_eq!(breaker.probe_due_for(at(until + 300)).map(|due| due.as_millis()), Some(300));
+    let first = breaker.try_begin(at(until + 400)).unwrap();
+    assert_eq!(breaker.probe_due_for(at(until + 500)), Some(Duration::from_millis(100)), "the second one");
+    let second = breaker.try_begin(at(until + 500)).unwrap();
+    assert_eq!(breaker.probe_due_for(at(until + 900)), None, "both are under way");
+    assert_eq!(breaker.on_end(at(until + 900), first, OK, || true), None);
+    assert_eq!(breaker.probe_due_for(at(until + 950)), None, "one succeeded, the other will tell");
+    assert_eq!(breaker.on_end(at(until + 1_000), second, BreakerResult::Unknown, || true), None);
+    assert_eq!(breaker.probe_due_for(at(until + 1_100)), Some(Duration::from_millis(100)));
+}
+
+#[test]
 fn it_stays_open_longer_each_time_that_probes_fail_up_to_a_bound() {
     let mut breaker = tripped(BreakerSettings::default());
     let mut now = 0;

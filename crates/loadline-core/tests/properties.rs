@@ -160,6 +160,8 @@ struct Model {
     /// When a request last took as long as predicted or longer, by route.
     confirmed: [Instant; 3],
     warm_since: Instant,
+    /// The warm-up is over, whatever settings come.
+    warm: bool,
     /// When a request that is no retry was last shed for want of capacity, by class.
     fresh_shed: [Option<Instant>; 5],
     draining: bool,
@@ -186,6 +188,7 @@ impl Model {
             silent_since: Instant::ORIGIN,
             confirmed: [Instant::ORIGIN; 3],
             warm_since: Instant::ORIGIN,
+            warm: false,
             fresh_shed: [None; 5],
             draining: false,
             overload: OverloadLevel::None,
@@ -230,7 +233,7 @@ impl Model {
 
     fn limit_at(&self, at: Instant) -> u32 {
         let limit = self.settings.limit.get();
-        let Some(warmup) = self.settings.warmup else { return limit };
+        let Some(warmup) = self.settings.warmup.filter(|_| !self.warm) else { return limit };
         let (elapsed, over) = (at.saturating_since(self.warm_since).as_nanos(), warmup.over.as_nanos());
         if elapsed >= over {
             return limit;
@@ -296,6 +299,8 @@ impl Model {
             Action::Wait(nanos) => self.now = self.now + Duration::from_nanos(nanos),
             Action::WaitUntilDue => self.now = self.due.unwrap_or(self.now),
             Action::Reconfigure(settings) => {
+                let over = self.settings.warmup.map_or(Duration::ZERO, |warmup| warmup.over);
+                self.warm |= self.now.saturating_since(self.warm_since) >= over;
                 self.settings = settings.clone();
                 self.admission.reconfigure(self.now, settings);
             }
@@ -305,6 +310,7 @@ impl Model {
             }
             Action::RestartWarmup => {
                 self.warm_since = self.now;
+                self.warm = false;
                 self.admission.restart_warmup(self.now);
             }
             Action::Overload(level) => {

@@ -809,6 +809,21 @@ fn the_limit_rises_during_a_warm_up_and_who_waits_is_served_at_the_step() {
     m.end(40_003, permits);
 }
 
+/// A reload that switched the warm-up on, or made it longer, took slots from a service that was warm.
+#[test]
+fn a_reload_does_not_cool_down_what_is_warm() {
+    let mut m = Machine::new(settings(10));
+    let mut warming = settings(10);
+    warming.warmup = Some(Warmup { from: Percent::new(10).unwrap(), over: ms(10_000) });
+    m.0.reconfigure(at(1_000), warming.clone());
+    assert_eq!(m.0.snapshot(at(1_000)).effective_limit, 10);
+    m.0.restart_warmup(at(2_000));
+    assert_eq!(m.0.snapshot(at(2_000)).effective_limit, 1, "the next one is by the new settings");
+    warming.warmup = Some(Warmup { from: Percent::new(50).unwrap(), over: ms(10_000) });
+    m.0.reconfigure(at(2_000), warming);
+    assert_eq!(m.0.snapshot(at(2_000)).effective_limit, 5, "and so is one that is going on");
+}
+
 #[test]
 fn codel_drops_who_comes_to_its_turn_after_waits_were_too_long_for_an_interval_but_no_critical_one() {
     let mut m = Machine::new(queueing(1, 100, 0, Discipline::Codel));

@@ -40,6 +40,7 @@ use tokio::sync::oneshot;
 use crate::app::WorkersApp;
 
 pub use api::ApiSettings;
+pub use herd::HerdWork;
 pub use role::{Role, run};
 
 /// Requests that the demo app works on at once; everything beyond waits in its own queue.

@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 
 use crate::api::{Api, ApiSettings, WORK_THREADS};
 use crate::app::WorkersApp;
-use crate::herd::Herd;
+use crate::herd::{Herd, HerdWork};
 use crate::serve::serve;
 use crate::upstream::{BURNERS, UpstreamApp};
 
@@ -25,10 +25,12 @@ pub enum Role {
     Api(ApiSettings),
     /// That upstream.
     Upstream,
-    /// One worker that computes.
+    /// One worker.
     Herd {
         /// Whether it looks at deadlines.
         with_load_shedding: bool,
+        /// What the worker does.
+        work: HerdWork,
         /// Seed of its random work.
         seed: u64,
     },
@@ -58,8 +60,8 @@ pub fn run<S: Future<Output = ()>>(
             Role::Workers(count) => serve(listener, Arc::new(WorkersApp::new(count.get())), stop).await,
             Role::Api(settings) => serve(listener, Arc::new(Api::new(settings)), stop).await,
             Role::Upstream => serve(listener, Arc::new(UpstreamApp::new()), stop).await,
-            Role::Herd { with_load_shedding, seed } => {
-                serve(listener, Arc::new(Herd::new(with_load_shedding, seed)), stop).await;
+            Role::Herd { with_load_shedding, work, seed } => {
+                serve(listener, Arc::new(Herd::new(with_load_shedding, work, seed)), stop).await;
             }
         }
         Ok::<(), io::Error>(())

@@ -4,6 +4,7 @@ use core::mem::MaybeUninit;
 
 use crate::framing::{Framing, Version};
 use crate::limits::{Limits, MAX_FIELDS};
+use crate::names::NameSet;
 use crate::refusal::{Refusal, RefusalKind};
 use crate::span::{Field, Span};
 use crate::survey::{Single, Survey};
@@ -29,6 +30,8 @@ pub struct RequestHead {
     pub version: Version,
     /// All fields in order of arrival, hop-by-hop ones included.
     pub fields: Vec<Field>,
+    /// The names of these fields, and perhaps others.
+    pub names: NameSet,
     /// How the body ends; never [`Framing::Close`].
     pub framing: Framing,
     /// Whether the client lets the connection persist after this exchange.
@@ -57,8 +60,9 @@ impl RequestHead {
     }
 
     /// Value of the first field called `name`, in any case. `buf` as in [`Span::of`].
+    #[inline]
     pub fn field<'b>(&self, buf: &'b [u8], name: &str) -> Option<&'b [u8]> {
-        find(&self.fields, buf, name)
+        if self.names.meets(NameSet::of(name)) { find(&self.fields, buf, name) } else { None }
     }
 
     /// Name (as received) and value of every field, in order.
@@ -130,6 +134,7 @@ impl RequestHead {
         self.version = if request.version == Some(0) { Version::Http10 } else { Version::Http11 };
 
         let survey = Survey::read(head, request.headers, &mut self.fields)?;
+        self.names = survey.names;
         self.host = match (survey.host, self.version) {
             (Single::Once(host), _) if target::is_authority(host.of(head)) => host,
             (Single::Once(_), _) => return Err(RefusalKind::HostInvalid),

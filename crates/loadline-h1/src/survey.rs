@@ -2,6 +2,7 @@
 //! offsets, and notes what decides framing, persistence and forwarding.
 
 use crate::framing::{self, Framing, Version};
+use crate::names::NameSet;
 use crate::refusal::RefusalKind;
 use crate::span::{Field, Role, Span};
 use crate::text;
@@ -13,6 +14,7 @@ const MAX_CONNECTION_OPTIONS: u32 = 32;
 /// What the field lines say. A `Single` that was seen twice remembers that, because what repetition means differs.
 #[derive(Default)]
 pub(crate) struct Survey {
+    pub(crate) names: NameSet,
     pub(crate) host: Single,
     pub(crate) upgrade: Single,
     pub(crate) expect: Single,
@@ -63,17 +65,18 @@ impl Survey {
         if !head.ends_with(b"\r\n\r\n") {
             return Err(RefusalKind::BareLf);
         }
+        let mut survey = Self::default();
         let mut every_line_has_cr = true;
         fields.clear();
         fields.extend(lines.iter().map(|line| {
             let name = Span::locate(head, line.name.as_bytes());
             every_line_has_cr &= head[name.start() - 2] == b'\r';
+            survey.names.insert(line.name.as_bytes());
             Field { name, value: Span::locate(head, line.value), role: Role::of(line.name.as_bytes()) }
         }));
         if !every_line_has_cr {
             return Err(RefusalKind::BareLf);
         }
-        let mut survey = Self::default();
         for field in fields.iter() {
             if !matches!(field.role, Role::EndToEnd | Role::HopByHop) {
                 survey.note(field.role, field.value, field.value.of(head))?;

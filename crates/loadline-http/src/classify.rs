@@ -39,7 +39,7 @@ use std::fmt;
 use loadline_core::Class;
 
 pub use ambiguity::ambiguity;
-pub use attempt::attempt;
+pub use attempt::{ATTEMPT_HEADERS, attempt, is_attempt_header};
 pub use class_header::{ClassHeader, Vocabulary};
 pub use cohort::{COHORTS, cohort};
 pub use glob::{GlobError, GlobProblem, PathGlob};
@@ -59,6 +59,7 @@ pub struct RequestView<'a> {
 
 /// What a rule asks of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Condition {
     /// The path matches.
     Path(PathGlob),
@@ -72,6 +73,21 @@ pub enum Condition {
     HasQuery(String),
     /// The query has a parameter of this name with exactly this value, among others perhaps. Nothing is decoded.
     QueryEquals(String, String),
+}
+
+impl Condition {
+    /// Name and value, as a configuration file writes it: `has_header = "x-internal"`, `query = "page=1"`.
+    #[must_use]
+    pub fn name_and_value(&self) -> (&'static str, String) {
+        match self {
+            Self::Path(glob) => ("path", glob.as_str().to_owned()),
+            Self::Method(method) => ("method", method.clone()),
+            Self::HasHeader(name) => ("has_header", name.clone()),
+            Self::HeaderEquals(name, value) => ("header", format!("{name}: {value}")),
+            Self::HasQuery(name) => ("has_query", name.clone()),
+            Self::QueryEquals(name, value) => ("query", format!("{name}={value}")),
+        }
+    }
 }
 
 /// A class for the requests that meet all conditions.
@@ -195,6 +211,7 @@ pub struct RuleError {
 
 /// What is wrong with a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum RuleProblem {
     /// It would match everything, which the default class is for.
     NoCondition,

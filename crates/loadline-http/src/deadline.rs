@@ -60,6 +60,7 @@ pub const STALE: Duration = Duration::from_secs(3_600);
 
 /// What a request's headers say about its time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Budget {
     /// Time until the earliest deadline, tolerance included; zero if it has passed, `None` if there is no deadline.
     /// At most [`DeadlineSettings::max`].
@@ -96,8 +97,10 @@ impl Budget {
 #[derive(Clone, Debug)]
 pub struct DeadlineHeaders {
     headers: Vec<(Box<str>, HeaderKind)>,
-    /// Bit n: some name has n bytes. Most fields of a request are told apart by that alone.
+    /// Bit n: some name has n bytes. Most fields of a request are told apart by that and by their first letter alone.
     lengths: u64,
+    /// Bit n: some name begins with the nth letter, or with what has the same low bits as that.
+    letters: u32,
     zone: Zone,
     skew: u64,
     max: u64,
@@ -113,9 +116,11 @@ impl DeadlineHeaders {
     pub fn new(settings: DeadlineSettings) -> Result<Self, HeaderError> {
         settings.check()?;
         let lengths = settings.headers.iter().fold(0, |lengths, (name, _)| lengths | 1 << name.len());
+        let letters = settings.headers.iter().fold(0, |letters, (name, _)| letters | letter(name.as_bytes()));
         Ok(Self {
             headers: settings.headers.into_iter().map(|(name, kind)| (name.into(), kind)).collect(),
             lengths,
+            letters,
             zone: settings.zone.resolve(),
             skew: nanos(settings.skew),
             max: nanos(settings.max),
@@ -135,7 +140,7 @@ impl DeadlineHeaders {
     ) -> Budget {
         let mut found = Found::default();
         for (name, value) in fields {
-            if !self.has_length(name.len()) {
+            if !self.may_be_known(name) {
                 continue;
             }
             if let Some((id, kind)) = self.find(name) {
@@ -143,6 +148,12 @@ impl DeadlineHeaders {
             }
         }
         self.conclude(found)
+    }
+
+    /// Whether [`Self::budget`] looks at fields of this name, whatever its case.
+    #[must_use]
+    pub fn reads(&self, name: &[u8]) -> bool {
+        self.may_be_known(name) && self.find(name).is_some()
     }
 
     /// The name and the kind of a header that [`Self::budget`] mentioned.
@@ -157,8 +168,11 @@ impl DeadlineHeaders {
             .filter_map(|id| self.header(id).map(|(name, kind)| (id, name, kind)))
     }
 
-    fn has_length(&self, length: usize) -> bool {
-        length <= settings::LONGEST_NAME && self.lengths & 1 << length != 0
+    /// Tells most fields apart from the known ones, without looking at their names as a whole.
+    fn may_be_known(&self, name: &[u8]) -> bool {
+        name.len() <= settings::LONGEST_NAME
+            && self.lengths & 1 << name.len() != 0
+            && self.letters & letter(name) != 0
     }
 
     fn find(&self, name: &[u8]) -> Option<(HeaderId, HeaderKind)> {
@@ -240,6 +254,11 @@ impl DeadlineHeaders {
             invalid,
         }
     }
+}
+
+/// The bit of a name's first letter, the same for both cases; none without a name.
+fn letter(name: &[u8]) -> u32 {
+    name.first().map_or(0, |first| 1 << (first & 0x1f))
 }
 
 /// What has been read so far. Instants and durations are kept apart because the wait shortens durations only.

@@ -344,7 +344,9 @@ fn names_are_found_in_any_case_and_others_are_not() {
     assert_eq!(one("GRPC-TIMEOUT", "5S").remaining, Some(Duration::from_secs(5)));
     for other in ["", "x-respond-b", "x-respond-by-", "content-type", &"x".repeat(300)] {
         assert_eq!(one(other, "garbage"), Budget::default(), "{other:?}");
+        assert!(!headers().reads(other.as_bytes()), "{other:?}");
     }
+    assert!(headers().reads(b"X-Respond-By") && headers().reads(b"GRPC-TIMEOUT"));
 }
 
 #[test]

@@ -6,7 +6,9 @@
 mod h1;
 mod h2;
 
+use std::borrow::Cow;
 use std::cell::Cell;
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
@@ -36,9 +38,9 @@ pub(crate) struct Outgoing<'a> {
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// No connection.
-    Refused,
-    /// The connection ended, or brought something that is no answer.
-    Broken,
+    Refused(io::Error),
+    /// The connection ended, or brought something that is no answer; why.
+    Broken(Cow<'static, str>),
     /// We have no more ports or descriptors: our fault, not the target's.
     Ours(io::Error),
 }
@@ -97,9 +99,23 @@ impl Client {
 impl Failure {
     pub(crate) fn outcome(&self) -> Outcome {
         match self {
-            Self::Refused => Outcome::Refused,
-            Self::Broken => Outcome::Reset,
+            Self::Refused(_) => Outcome::Refused,
+            Self::Broken(_) => Outcome::Reset,
             Self::Ours(_) => Outcome::NotSent,
+        }
+    }
+
+    /// An error of an open connection.
+    fn broken(error: io::Error) -> Self {
+        Self::Broken(error.to_string().into())
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(error) | Self::Ours(error) => write!(f, "{error}"),
+            Self::Broken(why) => f.write_str(why),
         }
     }
 }
@@ -133,7 +149,7 @@ impl<'a> Outgoing<'a> {
 impl Dialer {
     /// A new connection, to the address that answered last, or else to the first that answers.
     async fn connect(&self) -> Result<TcpStream, Failure> {
-        let mut last = None;
+        let mut last = io::ErrorKind::NotFound.into();
         for turn in 0..self.addresses.len() {
             let index = (self.preferred.get() + turn) % self.addresses.len();
             match TcpStream::connect(self.addresses[index]).await {
@@ -144,24 +160,25 @@ impl Dialer {
                     let _ = stream.set_nodelay(true);
                     return Ok(stream);
                 }
-                Err(error) => last = Some(error),
+                Err(error) => last = error,
             }
         }
-        Err(last.map_or(Failure::Refused, failed_to_connect))
+        Err(failed_to_connect(last))
     }
 }
 
 fn failed_to_connect(error: io::Error) -> Failure {
     use io::ErrorKind::{
-        AddrNotAvailable, ConnectionRefused, HostUnreachable, NetworkUnreachable, PermissionDenied, TimedOut,
+        AddrNotAvailable, ConnectionRefused, HostUnreachable, NetworkUnreachable, NotFound, PermissionDenied,
+        TimedOut,
     };
     match error.kind() {
-        ConnectionRefused | HostUnreachable | NetworkUnreachable | PermissionDenied | TimedOut => {
-            Failure::Refused
+        ConnectionRefused | HostUnreachable | NetworkUnreachable | NotFound | PermissionDenied | TimedOut => {
+            Failure::Refused(error)
         }
         AddrNotAvailable => Failure::Ours(error),
         _ if is_out_of_descriptors(&error) => Failure::Ours(error),
-        _ => Failure::Broken,
+        _ => Failure::broken(error),
     }
 }
 

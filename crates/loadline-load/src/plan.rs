@@ -124,7 +124,10 @@ impl Plan {
     pub fn check(&self) -> Result<(), PlanError> {
         let wrong = |why: &str| Err(PlanError(why.to_owned()));
         if self.requests() < 1.0 {
-            return wrong("the stages have no request: give a rate above 0 and a duration");
+            return wrong(&format!(
+                "no request is due in {:?}: give a rate above 0 and a duration, with its unit (try 100/s, 30s)",
+                self.duration()
+            ));
         }
         if self.timeout.is_zero() {
             return wrong("the timeout is 0: every request would fail");
@@ -247,7 +250,7 @@ mod tests {
         let plan = Plan::new("http://a/".parse().unwrap(), vec!["1s@10".parse().unwrap()]);
         assert!(plan.check().is_ok());
         let none = Plan { stages: vec!["1s@0".parse().unwrap()], ..plan.clone() };
-        assert!(none.check().unwrap_err().0.contains("no request"));
+        assert!(none.check().unwrap_err().0.contains("no request is due in 1s"));
         let header = Plan { class_header: "a b".to_owned(), ..plan.clone() };
         assert!(header.check().unwrap_err().0.contains("not a header name"));
         let forged = Plan { classes: "a\r\nb=1".parse().unwrap(), ..plan };

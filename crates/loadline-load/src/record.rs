@@ -75,7 +75,7 @@ pub(crate) struct Finished {
     attempts: u32,
     status: Option<u16>,
     reason: Option<Reason>,
-    cause: Option<String>,
+    failure: Option<Failure>,
     pub(crate) outcome: Outcome,
     pub(crate) retry_after: Option<Duration>,
 }
@@ -110,8 +110,8 @@ pub(crate) struct Recorder {
     pub(crate) statuses: BTreeMap<u16, u64>,
     pub(crate) attempts: u64,
     pub(crate) no_room: u64,
-    /// The first failure on our own side, in the system's words.
-    pub(crate) own_failure: Option<String>,
+    /// The first failure of each kind to connect or to be answered, in words.
+    pub(crate) causes: BTreeMap<Outcome, String>,
     /// Class and tenant of each target that always has the same.
     own: Vec<(Option<usize>, Option<usize>)>,
     planned: Duration,
@@ -149,10 +149,6 @@ impl Finished {
             Ok(None) => Outcome::Timeout,
             Err(failure) => failure.outcome(),
         };
-        let cause = match result {
-            Err(Failure::Ours(error)) if error.raw_os_error().is_some() => Some(error.to_string()),
-            _ => None,
-        };
         Self {
             arrival,
             target,
@@ -162,7 +158,7 @@ impl Finished {
             attempts,
             status: answer.map(|answer| answer.status),
             reason: answer.and_then(|answer| answer.reason),
-            cause,
+            failure: result.err(),
             outcome,
             retry_after: answer.and_then(|answer| answer.retry_after),
         }
@@ -224,7 +220,7 @@ impl Recorder {
             statuses: BTreeMap::new(),
             attempts: 0,
             no_room: 0,
-            own_failure: None,
+            causes: BTreeMap::new(),
             own,
             planned: plan.duration(),
         }
@@ -273,15 +269,15 @@ impl Recorder {
         if let Some(status) = finished.status {
             *self.statuses.entry(status).or_default() += 1;
         }
+        if let Some(failure) = &finished.failure {
+            self.causes.entry(finished.outcome).or_insert_with(|| failure.to_string());
+        }
     }
 
     /// It is over.
     pub(crate) fn finish(&mut self, finished: &Finished) {
         if finished.attempts > 0 {
             self.failed_attempt(finished);
-        }
-        if let Some(cause) = &finished.cause {
-            self.own_failure.get_or_insert_with(|| cause.clone());
         }
         let outcome = finished.outcome.index();
         self.tick(finished.arrival.at).outcomes[outcome] += 1;

@@ -70,6 +70,9 @@ pub struct Report {
     pub resent: u64,
     /// Answers by status, those to attempts that were repeated included.
     pub statuses: BTreeMap<u16, u64>,
+    /// Why requests were refused, reset or not sent, in words: the first of each kind.
+    #[serde(default)]
+    pub causes: BTreeMap<Outcome, String>,
     /// The generator's own punctuality.
     pub late_starts: LateStarts,
     /// How soon goodput came back after the overload, if the plan has one.
@@ -212,6 +215,7 @@ impl Report {
             connections: client.opened(),
             resent: client.resent(),
             statuses: recorder.statuses.clone(),
+            causes: recorder.causes.clone(),
             late_starts,
             recovery: recovery::find(&plan.stages, &recorder.ticks),
             stages: stages(plan, recorder),
@@ -323,6 +327,11 @@ impl LateStarts {
 }
 
 impl Series {
+    /// Where its last step ends, in seconds from the start; `None` if there is none.
+    pub(crate) fn end(&self) -> Option<f64> {
+        self.points.last().map(|point| point.at_s + self.step_s)
+    }
+
     fn new(recorder: &Recorder) -> Self {
         let step_s = f64::from(recorder.step) * TICK.as_secs_f64();
         let chunks = recorder.ticks.chunks(recorder.step as usize);
@@ -366,7 +375,7 @@ fn problems(plan: &Plan, recorder: &Recorder, late: &LateStarts, complete: bool)
             recorder.no_room, plan.max_in_flight
         ));
     }
-    if let Some(cause) = &recorder.own_failure {
+    if let Some(cause) = recorder.causes.get(&Outcome::NotSent) {
         let count = recorder.total.outcomes[Outcome::NotSent.index()] - recorder.no_room;
         problems
             .push(format!("{count} requests were not sent for want of a connection on this side: {cause}"));

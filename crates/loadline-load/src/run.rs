@@ -28,7 +28,8 @@ const BATCH: usize = 32;
 /// Watches a run while it goes on.
 pub trait Progress {
     /// Called ten times a second, between requests: it must return within a millisecond or so, or requests leave late.
-    /// `Break` ends the run at once; its report says that it is not complete.
+    /// `Break` ends the run at once; its report says that it is not complete. A run that ends by itself calls it once more, when
+    /// everything is over.
     fn tick(&mut self, now: &Snapshot<'_>) -> ControlFlow<()>;
 }
 
@@ -147,7 +148,11 @@ async fn drive(plan: Plan, progress: &mut dyn Progress) -> Result<(Rc<Shared>, b
         match &next {
             Some(_) if batch == BATCH => tokio::task::yield_now().await,
             Some(draw) => pacer.sleep_until(tick.min(shared.start + draw.arrival.at)).await?,
-            None if shared.in_flight.get() == 0 => return Ok((shared, true)),
+            None if shared.in_flight.get() == 0 => {
+                // There is nothing left to end.
+                let _ = progress.tick(&shared.recorder.borrow().snapshot(shared.start.elapsed(), 0));
+                return Ok((shared, true));
+            }
             None => tokio::select! {
                 slept = pacer.sleep_until(tick) => slept?,
                 () = shared.idle.notified() => {}

@@ -68,6 +68,14 @@ pub struct RetryScenario {
     pub honour_retry_after: Option<bool>,
 }
 
+impl RetryScenario {
+    /// Whether anything is said of retries but whether there are any.
+    fn is_tuned(&self) -> bool {
+        let waits = self.base.is_some() || self.cap.is_some();
+        waits || self.limit.is_some() || self.honour_retry_after.is_some()
+    }
+}
+
 impl Scenario {
     /// # Errors
     /// The place, the key and what was expected, as the TOML reader names them.
@@ -85,6 +93,11 @@ impl Scenario {
         let mut plan = Plan::new(url, self.stages()?);
         plan.targets = self.targets(&plan.url)?;
         plan.deadline = self.deadline()?;
+        if self.retry.policy.is_none() && self.retry.is_tuned() {
+            return Err(wrong(
+                "nothing is retried: say what follows a failed attempt (try --retry exponential)",
+            ));
+        }
         let retry = Retry::default();
         plan.retry = Retry {
             policy: self.retry.policy.unwrap_or(retry.policy),
@@ -254,6 +267,7 @@ mod tests {
             (format!("{base}rate = 1\nduration = \"1s\"\nstages = [\"1s@1\"]"), "not both"),
             (format!("{base}stages = [\"1s@1\"]\ndeadline_header = \"x-a\""), "no deadline"),
             (format!("{base}stages = [\"1s@1\"]\ndeadline = 5\ndeadline_header = \"x-a\""), "x-a"),
+            (format!("{base}stages = [\"1s@1\"]\nretry = {{ limit = 5 }}"), "nothing is retried"),
             (format!("{base}stages = [\"1s@1\"]\nbody = \"@/nowhere\""), "/nowhere"),
             (format!("{base}stages = [\"1s@1\"]\nspikes = [\"1s+1s@9\"]"), "is over"),
             (

@@ -13,8 +13,13 @@ const LEFT: f64 = 64.0;
 const RIGHT: f64 = 24.0;
 const TOP: f64 = 10.0;
 const BOTTOM: f64 = 66.0;
-/// One entry of the legend; the longest name fits.
-const LEGEND: f64 = 104.0;
+/// Height of a row of the legend.
+const LEGEND_ROW: f64 = 20.0;
+/// Width of an entry's sign with the space behind it, and of a letter of its name: about the mean of a sans-serif font of 12 px,
+/// and room to the next entry.
+const LEGEND_SIGN: f64 = 19.0;
+const LEGEND_LETTER: f64 = 6.6;
+const LEGEND_GAP: f64 = 22.0;
 
 /// A colour as CSS writes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +64,7 @@ pub struct Plot {
     title: String,
     x: Axis,
     y: Axis,
+    right: Option<f64>,
     top: Option<f64>,
     areas: Vec<Area>,
     lines: Vec<Line>,
@@ -82,7 +88,13 @@ impl Plot {
     /// An empty plot.
     #[must_use]
     pub fn new(title: &str, x: Axis, y: Axis) -> Self {
-        Self { title: title.to_owned(), x, y, top: None, areas: Vec::new(), lines: Vec::new() }
+        Self { title: title.to_owned(), x, y, right: None, top: None, areas: Vec::new(), lines: Vec::new() }
+    }
+
+    /// The same with an x axis that goes at least so far: what is below each other happened at the same time.
+    #[must_use]
+    pub fn right(self, right: f64) -> Self {
+        Self { right: Some(right), ..self }
     }
 
     /// The same with a y axis that goes at least so far: two plots with one scale can be compared.
@@ -113,10 +125,14 @@ impl Plot {
         let in_areas = || self.areas.iter().flat_map(|area| area.band.iter().map(|step| (area.step, step)));
         let in_lines = || self.lines.iter().flat_map(|line| &line.points);
         let xs = in_areas().flat_map(|(step, (x, ..))| [*x, x + step]).chain(in_lines().map(|(x, _)| *x));
+        let xs = xs.chain(self.right);
         let ys = in_areas().map(|(_, (.., high))| *high).chain(in_lines().map(|(_, y)| *y)).chain(self.top);
         let frame = Frame { x: self.x.scale.range(xs), y: self.y.scale.range(ys) };
+        let legend = self.legend();
+        let rows = legend.last().map_or(0, |entry| entry.row);
+        let height = HEIGHT + rows as f64 * LEGEND_ROW;
         let mut svg = format!(
-            "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">\n",
+            "<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{}\">\n",
             escape(&self.title)
         );
         self.draw_grid(&frame, &mut svg);
@@ -134,7 +150,7 @@ impl Plot {
                 ),
             );
         }
-        self.draw_legend(&mut svg);
+        legend.iter().for_each(|entry| entry.draw(&mut svg));
         svg + "</svg>\n"
     }
 
@@ -182,23 +198,52 @@ impl Plot {
         );
     }
 
-    fn draw_legend(&self, svg: &mut String) {
+    /// The names, each as wide as it is, in as many rows as it takes.
+    fn legend(&self) -> Vec<Entry<'_>> {
         let areas = self.areas.iter().map(|area| (&area.name, area.color, 10, ""));
         let lines = self.lines.iter().map(|line| (&line.name, line.color, 3, dashes(line)));
-        for (index, (name, color, width, dashes)) in areas.chain(lines).enumerate() {
-            let (x, y) = (LEFT + index as f64 * LEGEND, HEIGHT - 14.0);
-            push(
-                svg,
-                format_args!(
-                    "<path d=\"M{x:.1} {:.1}h14\" stroke=\"{}\" stroke-width=\"{width}\"{dashes}/>\
-                     <text x=\"{:.1}\" y=\"{y:.1}\">{}</text>\n",
-                    y - 4.0,
-                    color.0,
-                    x + 19.0,
-                    escape(name)
-                ),
-            );
-        }
+        let (mut x, mut row) = (LEFT, 0);
+        let entries = areas.chain(lines).map(|(name, color, width, dashes)| {
+            let wide = LEGEND_SIGN + name.chars().count() as f64 * LEGEND_LETTER;
+            if x > LEFT && x + wide > WIDTH - RIGHT {
+                (x, row) = (LEFT, row + 1);
+            }
+            let entry = Entry { name, color, width, dashes, x, row };
+            x += wide + LEGEND_GAP;
+            entry
+        });
+        entries.collect()
+    }
+}
+
+/// A name in the legend.
+struct Entry<'a> {
+    name: &'a str,
+    color: Color,
+    /// Of its sign's stroke.
+    width: u32,
+    dashes: &'static str,
+    x: f64,
+    row: usize,
+}
+
+impl Entry<'_> {
+    fn draw(&self, svg: &mut String) {
+        let y = HEIGHT - 14.0 + self.row as f64 * LEGEND_ROW;
+        push(
+            svg,
+            format_args!(
+                "<path d=\"M{:.1} {:.1}h14\" stroke=\"{}\" stroke-width=\"{}\"{}/>\
+                 <text x=\"{:.1}\" y=\"{y:.1}\">{}</text>\n",
+                self.x,
+                y - 4.0,
+                self.color.0,
+                self.width,
+                self.dashes,
+                self.x + LEGEND_SIGN,
+                escape(self.name)
+            ),
+        );
     }
 }
 

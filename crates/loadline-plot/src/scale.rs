@@ -3,6 +3,9 @@
 /// About how many marks an axis has.
 const MARKS: f64 = 5.0;
 
+/// Decades on an axis that has marks within them.
+const FEW_DECADES: f64 = 2.0;
+
 /// How an axis is divided.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Scale {
@@ -66,7 +69,13 @@ impl Range {
             }
             Scale::Log => {
                 let exponents = self.from as i32..=self.to as i32;
-                exponents.map(|exponent| 10_f64.powi(exponent)).map(|mark| (mark, number(mark))).collect()
+                // Within a decade or two there is room for more than its ends.
+                let within: &[f64] =
+                    if self.to - self.from > FEW_DECADES { &[1.0] } else { &[1.0, 2.0, 5.0] };
+                let marks = exponents
+                    .flat_map(|exponent| within.iter().map(move |factor| factor * 10_f64.powi(exponent)))
+                    .filter(|mark| Scale::Log.bend(*mark) <= self.to + 1e-9);
+                marks.map(|mark| (mark, number(mark))).collect()
             }
             Scale::Nines => [0.0, 0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999]
                 .into_iter()

@@ -35,36 +35,32 @@ pin_project! {
     /// Admits one request and then calls the service with it. Made by the services of this crate.
     ///
     /// Dropping it gives up the request wherever it is: in the queue, or with its slot in the service.
+    // The fields are dropped in this order: what was reserved or is worked on is given back before the slot is.
     #[must_use = "a future does nothing unless awaited"]
     pub struct AdmitFuture<S, B>
     where
         S: Service<http::Request<B>>,
     {
+        // Until it is called. `None` from the start if the request was rejected at the door.
+        service: Option<S>,
+        // Until the service is called with it. Beside the state, so that it does not move when that changes.
+        request: Option<http::Request<B>>,
         #[pin]
-        state: State<S, B, S::Future>,
-        kind: Kind,
-        deadline: Option<Instant>,
-        observer: Option<Arc<dyn Observer>>,
+        state: State<S::Future>,
         outgoing: Option<Arc<Outgoing>>,
     }
 }
 
 pin_project! {
     #[project = StateProjection]
-    enum State<S, B, F> {
+    enum State<F> {
         Shed { rejection: Option<Rejection> },
-        Queued { waiting: Waiting, start: Option<Start<S, B>> },
+        Queued { waiting: Waiting, deadline: Option<Instant>, observer: Option<Arc<dyn Observer>> },
         // It has its slot and waits for the service.
-        Readying { admitted: Option<(Slot, Start<S, B>)> },
-        // In this order they are dropped: what the work holds is given back before its slot is.
-        Working { #[pin] future: F, slot: Option<Slot> },
+        Readying { slot: Option<Slot> },
+        // Again the order in which they are dropped.
+        Working { #[pin] future: F, slot: Option<Slot>, kind: Kind },
     }
-}
-
-/// A service that was not asked yet, and the request for it.
-struct Start<S, B> {
-    service: S,
-    request: http::Request<B>,
 }
 
 /// What the request was, as far as the end of its response depends on it.
@@ -123,28 +119,29 @@ where
         service: &S,
         request: http::Request<B>,
     ) -> Self {
-        let kind = Kind::of(request.method());
-        // After the decision: a rejection must not pay for a clone.
-        let start = |request| Start { service: service.clone(), request };
         let attempt = match arrival.refused {
             Some(reason) => Attempt::Shed(gate.record_shed(arrival.request.class, reason)),
             None => gate.try_admit(arrival.request),
         };
+        // After the decision: a rejection must not pay for a clone.
+        let service = (!matches!(attempt, Attempt::Shed(_))).then(|| service.clone());
         let state = match attempt {
             Attempt::Shed(rejection) => shed(rejection, observer),
-            Attempt::Queued(waiting) => State::Queued { waiting, start: Some(start(request)) },
+            Attempt::Queued(waiting) => {
+                State::Queued { waiting, deadline: arrival.deadline, observer: observer.cloned() }
+            }
             Attempt::Admitted(permit) => {
-                let slot = Slot::new(permit, arrival.deadline, observer.cloned());
-                State::Readying { admitted: Some((slot, start(request))) }
+                State::Readying { slot: Some(Slot::new(permit, arrival.deadline, observer.cloned())) }
             }
         };
-        Self {
-            state,
-            kind,
-            deadline: arrival.deadline,
-            observer: observer.cloned(),
-            outgoing: outgoing.cloned(),
-        }
+        Self { service, request: Some(request), state, outgoing: outgoing.cloned() }
+    }
+}
+
+impl<S: Service<http::Request<B>>, B> AdmitFuture<S, B> {
+    /// The request, unless the service was called with it: there for sure after a rejection.
+    pub(crate) fn request(self: Pin<&Self>) -> Option<&http::Request<B>> {
+        self.project_ref().request.as_ref()
     }
 }
 
@@ -163,17 +160,18 @@ where
                     let rejection = rejection.take().expect("not polled after it has resolved");
                     return Poll::Ready(Err(Error::Shed(rejection)));
                 }
-                StateProjection::Queued { waiting, start } => match ready!(Pin::new(waiting).poll(context)) {
-                    Ok(permit) => {
-                        let slot = Slot::new(permit, *this.deadline, this.observer.clone());
-                        State::Readying { admitted: start.take().map(|start| (slot, start)) }
+                StateProjection::Queued { waiting, deadline, observer } => {
+                    match ready!(Pin::new(waiting).poll(context)) {
+                        Ok(permit) => {
+                            State::Readying { slot: Some(Slot::new(permit, *deadline, observer.take())) }
+                        }
+                        Err(rejection) => shed(rejection, observer.as_ref()),
                     }
-                    Err(rejection) => shed(rejection, this.observer.as_ref()),
-                },
-                StateProjection::Readying { admitted } => {
-                    let (_, start) = admitted.as_mut().expect("not polled after it has resolved");
-                    let answer = ready!(start.service.poll_ready(context));
-                    let (slot, mut start) = admitted.take().expect("just seen");
+                }
+                StateProjection::Readying { slot } => {
+                    let service = this.service.as_mut().expect("not polled after it has resolved");
+                    let answer = ready!(service.poll_ready(context));
+                    let slot = slot.take().expect("not polled after it has resolved");
                     if let Err(error) = answer {
                         slot.end(Outcome::Failed);
                         return Poll::Ready(Err(Error::Inner(error)));
@@ -185,14 +183,17 @@ where
                         let rejection = Rejection::new(reason, budget.class(), SOON);
                         return Poll::Ready(Err(Error::Shed(rejection)));
                     }
+                    let mut request = this.request.take().expect("there until the service is called");
+                    let kind = Kind::of(request.method());
                     if let Some(outgoing) = this.outgoing {
-                        outgoing.sent(&mut start.request, &budget);
+                        outgoing.sent(&mut request, &budget);
                     }
-                    start.request.extensions_mut().insert(slot.admission());
-                    let future = budget.enter(|| start.service.call(start.request));
-                    State::Working { future, slot: Some(slot) }
+                    request.extensions_mut().insert(slot.admission());
+                    let future = budget.enter(|| service.call(request));
+                    *this.service = None;
+                    State::Working { future, slot: Some(slot), kind }
                 }
-                StateProjection::Working { future, slot } => {
+                StateProjection::Working { future, slot, kind } => {
                     let budget = slot.as_ref().expect("not polled after it has resolved").budget();
                     let answer = ready!(budget.enter(|| future.poll(context)));
                     let slot = slot.take().expect("just seen");
@@ -201,7 +202,7 @@ where
                             if let Some(outgoing) = this.outgoing {
                                 outgoing.answered(&response);
                             }
-                            Ok(this.kind.answered(response, slot))
+                            Ok(kind.answered(response, slot))
                         }
                         Err(error) => {
                             slot.end(Outcome::Failed);
@@ -218,7 +219,7 @@ where
 /// When to come back after a request that was too late: it was not for want of a slot, so as soon as can be said.
 const SOON: Duration = Duration::from_secs(1);
 
-fn shed<S, B, F>(rejection: Rejection, observer: Option<&Arc<dyn Observer>>) -> State<S, B, F> {
+fn shed<F>(rejection: Rejection, observer: Option<&Arc<dyn Observer>>) -> State<F> {
     if let Some(observer) = observer {
         observer.on_shed(&rejection);
     }

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use loadline_http::deadline::{DeadlineHeaders, DeadlineSettings, HeaderError, NaiveZone};
 
 use crate::Observer;
@@ -45,7 +45,7 @@ impl Deadlines {
         Ok(Self { headers, default_budget: None, oldest: None })
     }
 
-    /// Reads no header.
+    /// Reads no header, nor those that [`trusted_age`](Self::trusted_age) would believe.
     pub const fn none() -> Self {
         Self { headers: None, default_budget: None, oldest: None }
     }
@@ -64,9 +64,19 @@ impl Deadlines {
         self
     }
 
+    /// Whether [`read`](Self::read) looks at a field of this name.
+    pub(crate) fn heeds(&self, name: &HeaderName) -> bool {
+        self.headers.as_ref().is_some_and(|headers| headers.reads(name.as_str().as_bytes()))
+    }
+
+    /// The time of a request none of whose fields is [heeded](Self::heeds).
+    pub(crate) fn unsaid(&self) -> Time {
+        Time { remaining: self.default_budget, ..Time::default() }
+    }
+
     /// What the headers of a request say.
     pub(crate) fn read(&self, fields: &HeaderMap, observer: Option<&Arc<dyn Observer>>) -> Time {
-        let mut time = Time { remaining: self.default_budget, ..Time::default() };
+        let mut time = self.unsaid();
         let Some(headers) = self.headers.as_ref().filter(|_| !fields.is_empty()) else { return time };
         let fields = fields.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
         let budget = headers.budget(fields, wall_clock(), self.oldest.is_some());

@@ -115,6 +115,7 @@ pub mod builder;
 mod classify;
 pub mod client;
 mod deadlines;
+mod entrance;
 mod error;
 mod gate;
 mod grpc;

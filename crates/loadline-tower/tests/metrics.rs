@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Empty};
-use loadline_tower::{Gate, Metrics, ShedEvents, server::LoadlineLayer};
+use loadline_tower::{Gate, Metrics, Observer as _, ShedEvents, server::LoadlineLayer};
 use prometheus_client::{encoding::text::encode, registry::Registry};
 use tokio::time::sleep;
 use tower::{Layer as _, ServiceExt as _, service_fn};
@@ -68,6 +68,26 @@ async fn the_proxys_names_and_the_gates_numbers() {
         5 * 14,
         "every pair is there from the start"
     );
+}
+
+#[tokio::test]
+async fn every_name_is_one_of_the_proxys() {
+    let gate = Gate::builder(NonZeroU32::MIN).build();
+    let mut registry = Registry::default();
+    let metrics = Metrics::register(&mut registry, gate);
+    metrics.on_invalid_header("grpc-timeout");
+    let list = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/metrics.md");
+    let list = std::fs::read_to_string(list).unwrap();
+
+    let page = page(&registry);
+    let types = page.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let families: Vec<_> = types.map(|line| line.split_once(' ').unwrap()).collect();
+    assert!(families.len() > 10, "{families:?}");
+    for (name, kind) in families {
+        // The list has the names of the samples.
+        let suffix = if kind == "counter" { "_total" } else { "" };
+        assert!(list.contains(&format!("| `{name}{suffix}` | {kind} |")), "{name}: {kind}");
+    }
 }
 
 /// Keeps the fields of events as text.

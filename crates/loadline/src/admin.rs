@@ -4,6 +4,8 @@
 //! changes something is for the operator alone: from loopback, or with the token; and never for a web page that a
 //! browser on this machine happens to show.
 
+mod patient;
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,8 +22,9 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
+use self::patient::Patient;
 use crate::explain;
 use crate::history;
 use crate::metrics::{Format, render};
@@ -63,22 +66,18 @@ pub(crate) async fn serve(
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
         let (shared, streams, commands) = (Arc::clone(&shared), Arc::clone(&streams), commands.clone());
         tokio::spawn(async move {
-            let cut_off = Arc::new(Notify::new());
             let service = service_fn(async |request: Request<Incoming>| {
                 if is_stream(&request) {
-                    return Ok(stream_to(&streams, &shared, &cut_off));
+                    return Ok(stream_to(&streams, &shared));
                 }
                 answer(request, peer, &shared, &commands).await
             });
-            let connection = http1::Builder::new()
+            // An error concerns this client alone, and it knows.
+            let _ = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEADER_TIMEOUT)
-                .serve_connection(TokioIo::new(stream), service);
-            tokio::select! {
-                // An error concerns this client alone, and it knows.
-                _ = connection => {}
-                () = cut_off.notified() => {}
-            }
+                .serve_connection(TokioIo::new(Patient::new(stream)), service)
+                .await;
             drop(place);
         });
     }
@@ -90,8 +89,8 @@ fn is_stream(request: &Request<Incoming>) -> bool {
     request.uri().path() == "/api/v1/stream" && request.method() == Method::GET
 }
 
-fn stream_to(streams: &Streams, shared: &Arc<Shared>, cut_off: &Arc<Notify>) -> Answer {
-    match streams.subscribe(shared, Arc::clone(cut_off)) {
+fn stream_to(streams: &Streams, shared: &Arc<Shared>) -> Answer {
+    match streams.subscribe(shared) {
         Some(events) => {
             let mut answer = with_type(StatusCode::OK, "text/event-stream", "");
             *answer.body_mut() = Either::Right(events);

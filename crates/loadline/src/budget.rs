@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use loadline_http::deadline::{HeaderKind, HeaderSet, write_line};
+use loadline_http::deadline::{self, HeaderKind, HeaderSet, write_line};
 use tokio::time::Instant;
 
 use crate::buffers::Scratch;
@@ -30,7 +30,12 @@ pub(crate) struct Budget {
 /// Reads the headers of the request in `scratch`, which began at `began`.
 pub(crate) fn read(scratch: &Scratch, live: &Live, began: Instant, trusted: bool) -> Budget {
     let Scratch { head, inbox, .. } = scratch;
-    let budget = live.deadlines.budget(head.iter(inbox), wall_clock(), trusted);
+    // Most requests say nothing of their time; then the clock need not be asked either.
+    let budget = if head.names.meets(live.deadline_names) {
+        live.deadlines.budget(head.iter(inbox), wall_clock(), trusted)
+    } else {
+        deadline::Budget::default()
+    };
     let named = Deadline { at: began, tolerance: budget.tolerance, named: budget.understood };
     let remaining = budget.remaining.or(live.settings.deadline.default_budget);
     Budget {

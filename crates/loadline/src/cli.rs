@@ -12,15 +12,18 @@ mod drain;
 mod explain;
 mod interrupt;
 mod load;
+mod output;
 mod sim;
 mod top;
 
 use std::ffi::OsString;
 use std::io::Write as _;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::config::{self, Loaded, Sources, render, units};
@@ -30,7 +33,7 @@ use crate::upstream::survey;
 /// Exit code of wrong usage and wrong configuration.
 const USAGE: u8 = 2;
 
-/// Exit code when something did not come out as a scenario expects.
+/// Exit code when something did not come out as expected, as k6 has it.
 const EXPECTATION: u8 = 99;
 
 /// Answers one command line. `args` begins with the program's name.
@@ -40,7 +43,16 @@ pub fn main(args: Vec<OsString>, environment: Vec<(OsString, OsString)>) -> Exit
     }
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
-        Err(error) => {
+        Err(mut error) => {
+            // A third word can only be a subcommand to clap, which then complains of the two before it.
+            if let (ErrorKind::ArgumentConflict, Some(ContextValue::String(word))) =
+                (error.kind(), error.get(ContextKind::InvalidSubcommand))
+                && !is_subcommand(word)
+            {
+                let word = ContextValue::String(word.clone());
+                error = clap::Error::new(ErrorKind::UnknownArgument).with_cmd(&Cli::command());
+                error.insert(ContextKind::InvalidArg, word);
+            }
             // Help goes to stdout; a reader that closed the pipe has seen enough of it.
             let _ = error.print();
             return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
@@ -69,8 +81,15 @@ pub fn main(args: Vec<OsString>, environment: Vec<(OsString, OsString)>) -> Exit
     }
 }
 
+/// Whether there is such a command, or such a one of a command: `demo breaker`.
+fn is_subcommand(word: &str) -> bool {
+    let cli = Cli::command();
+    cli.find_subcommand(word).is_some()
+        || cli.get_subcommands().any(|command| command.find_subcommand(word).is_some())
+}
+
 fn check(args: CheckArgs, environment: Vec<(OsString, OsString)>) -> ExitCode {
-    with_config(&args.run.sources(environment), |loaded| {
+    with_config("loadline check", &args.run.sources(environment), |loaded| {
         let said = say(&check_report(&loaded));
         if !args.online || loaded.settings.upstream.is_demo() {
             return said;
@@ -248,8 +267,8 @@ struct ConfigView {
 #[derive(Args)]
 struct ClientArgs {
     /// Admin address of the running loadline; by default as configured
-    #[arg(long, value_name = "ADDRESS")]
-    admin: Option<std::net::SocketAddr>,
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
+    admin: Option<SocketAddr>,
     #[command(flatten)]
     file: FileArgs,
 }
@@ -330,8 +349,16 @@ fn parse_timeout(text: &str) -> Result<Duration, String> {
     duration.ok_or_else(|| "not a duration above 0 (try 5s, 500ms)".to_owned())
 }
 
+/// An address and a port. Of names there is one that means the same on every machine.
+fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    let here = text.strip_prefix("localhost:").and_then(|port| port.parse().ok());
+    let here = here.map(|port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    here.or_else(|| text.parse().ok())
+        .ok_or_else(|| "not an address with a port (try 127.0.0.1:8001)".to_owned())
+}
+
 /// The admin address: as given, else as this configuration has it.
-fn find_admin(given: Option<std::net::SocketAddr>, sources: &Sources) -> Result<client::Admin, ExitCode> {
+fn find_admin(given: Option<SocketAddr>, sources: &Sources) -> Result<client::Admin, ExitCode> {
     let loaded = config::load_partial(sources).map_err(|errors| {
         eprintln!("{errors}");
         ExitCode::from(USAGE)
@@ -362,22 +389,28 @@ fn failed(error: &client::ClientError) -> ExitCode {
 }
 
 fn start(sources: Sources) -> ExitCode {
-    with_config(&sources.clone(), |loaded| run::run(sources, loaded))
+    with_config("loadline", &sources.clone(), |loaded| run::run(sources, loaded))
 }
 
-fn with_config(sources: &Sources, then: impl FnOnce(Loaded) -> ExitCode) -> ExitCode {
+fn with_config(command: &str, sources: &Sources, then: impl FnOnce(Loaded) -> ExitCode) -> ExitCode {
     match config::load(sources) {
         Ok(loaded) => then(loaded),
         Err(errors) => {
-            eprintln!("{errors}{}", command_hint(sources).unwrap_or_default());
+            eprintln!("{errors}{}", command_hint(command, sources).unwrap_or_default());
             ExitCode::from(USAGE)
         }
     }
 }
 
-/// `loadline chek` reads as an upstream without a limit; say what it might have been.
-fn command_hint(sources: &Sources) -> Option<String> {
+/// `loadline chek` and `loadline check loadline.toml` read as an upstream without a limit; say what was probably meant.
+fn command_hint(command: &str, sources: &Sources) -> Option<String> {
     let (Some(upstream), None) = (&sources.upstream, &sources.concurrency) else { return None };
+    if upstream == "help" {
+        return Some("\n  or did you mean:  loadline --help".to_owned());
+    }
+    if upstream.ends_with(".toml") || Path::new(upstream).is_file() {
+        return Some(format!("\n  or did you mean:  {command} -c {upstream}"));
+    }
     let cli = Cli::command();
     let command = config::closest(upstream, cli.get_subcommands().map(clap::Command::get_name))?;
     Some(format!("\n  or did you mean:  loadline {command}"))
@@ -401,7 +434,10 @@ fn check_report(loaded: &Loaded) -> String {
 
 fn show_config(args: ConfigArgs, environment: Vec<(OsString, OsString)>) -> ExitCode {
     if args.what.effective {
-        return with_config(&args.run.sources(environment), |loaded| say(&render::effective(&loaded)));
+        let sources = args.run.sources(environment);
+        return with_config("loadline config --effective", &sources, |loaded| {
+            say(&render::effective(&loaded))
+        });
     }
     say(&if args.what.defaults { render::defaults() } else { render::schema() })
 }

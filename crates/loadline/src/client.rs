@@ -15,16 +15,21 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::buffers::{BUFFER, Outbox, Scratch, poll_read_into};
+use crate::connection::Active;
 use crate::watchdog::Watchdog;
+use crate::worker::Worker;
 
 /// What a client connection can do beyond reading and writing.
-pub(crate) trait ClientIo: AsyncRead + AsyncWrite + Unpin {
+pub(crate) trait ClientIo: AsyncRead + AsyncWrite + Unpin + Sized {
     /// Ready when a read would not wait, as far as is known without a buffer: lets an idle connection hold none.
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()>;
 
     /// A response follows that the client's rate will be judged by: what the client takes is to be seen soon, not only
     /// when a large part of the kernel's buffer has drained.
     fn show_progress(&self) {}
+
+    /// Where a worker keeps what such connections need while they are active; `None` for those that are so only once.
+    fn active(worker: &Worker) -> Option<&RefCell<Vec<Active<Self>>>>;
 }
 
 /// Bytes that the kernel holds unsent before it lets us wait, once progress is to be seen: enough to keep a fast
@@ -33,6 +38,10 @@ pub(crate) trait ClientIo: AsyncRead + AsyncWrite + Unpin {
 const UNSENT: u32 = 64 * 1024;
 
 impl ClientIo for TcpStream {
+    fn active(worker: &Worker) -> Option<&RefCell<Vec<Active<Self>>>> {
+        Some(&worker.active)
+    }
+
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.poll_read_ready(cx).map(|_| ())
     }

@@ -15,6 +15,7 @@ use crate::live::Live;
 use crate::observe;
 use crate::pipeline::{self, After};
 use crate::reply::{self, LocalError};
+use crate::reuse::Reusable;
 use crate::worker::Worker;
 
 /// What an HTTP/2 client with prior knowledge says first (RFC 9113, 3.4).
@@ -38,28 +39,45 @@ pub(crate) struct Place {
     pub(crate) over_limit: bool,
 }
 
-/// Serves HTTP/1.1 on `io` until it is closed. Returns the connection if its client speaks HTTP/2.
-///
-/// While the connection idles, this future is all that it costs; what an active one needs is boxed and goes when it
-/// idles again.
-pub(crate) async fn serve<S: ClientIo>(
-    io: S,
-    peer: Peer,
+/// One client connection. Boxed, because it changes hands whenever it becomes active and idles again.
+pub(crate) struct Connection<S> {
+    client: Client<S>,
     place: Place,
     worker: Rc<Worker>,
-) -> Option<Http2<S>> {
-    let now = Instant::now();
-    let mut client = Client::new(io, peer);
-    let mut history = History { accepted: now, idle_since: now, served: false };
+    history: History,
+}
+
+impl<S: ClientIo> Connection<S> {
+    /// One that was accepted just now.
+    pub(crate) fn new(io: S, peer: Peer, place: Place, worker: Rc<Worker>) -> Box<Self> {
+        let now = Instant::now();
+        let history = History { accepted: now, idle_since: now, served: false };
+        Box::new(Self { client: Client::new(io, peer), place, worker, history })
+    }
+}
+
+/// Serves HTTP/1.1 on the connection until it is closed. Returns it if its client speaks HTTP/2.
+///
+/// While the connection idles, it and this future are all that it costs; what an active one needs is borrowed from the worker.
+pub(crate) async fn serve<S: ClientIo + 'static>(mut connection: Box<Connection<S>>) -> Option<Http2<S>> {
+    let mut now = connection.history.idle_since;
     loop {
-        let due = patience(&worker.live(), &place, &history);
-        if !wait_readable(&mut client, &place.slot, due).await {
+        if !wait_readable(&mut connection, now).await {
             return None;
         }
-        match Box::pin(be_active(&mut client, &place, &worker, &mut history)).await {
-            Next::Idle => {}
+        let worker = Rc::clone(&connection.worker);
+        let mut active = take_active(&worker);
+        active.begin(connection);
+        let next;
+        (connection, next) = poll_fn(|cx| active.poll(cx)).await;
+        give_active(&worker, active);
+        match next {
+            Next::Idle(since) => now = since,
             Next::Closed => return None,
-            Next::Http2(read) => return Some(Http2 { io: client.io, peer, place, read }),
+            Next::Http2(read) => {
+                let Connection { client, place, .. } = *connection;
+                return Some(Http2 { peer: client.peer, io: client.io, place, read });
+            }
         }
     }
 }
@@ -73,30 +91,51 @@ struct History {
     served: bool,
 }
 
-enum Next {
-    Idle,
+pub(crate) enum Next {
+    /// It waits for the next request, since this moment.
+    Idle(Instant),
     Closed,
     Http2(Box<Scratch>),
 }
 
-/// Serves requests as long as there are bytes of them.
-async fn be_active<S: ClientIo>(
-    client: &mut Client<S>,
-    place: &Place,
-    worker: &Rc<Worker>,
-    history: &mut History,
-) -> Next {
+/// Where a connection is that is not idle, until it is handed back.
+pub(crate) type Active<S> = Reusable<Box<Connection<S>>, (Box<Connection<S>>, Next)>;
+
+/// [`Active`]s that are kept per worker: as many connections at once find one.
+const ACTIVE_KEPT: usize = 256;
+
+fn take_active<S: ClientIo + 'static>(worker: &Worker) -> Active<S> {
+    let kept = S::active(worker).and_then(|kept| kept.borrow_mut().pop());
+    kept.unwrap_or_else(|| Reusable::new(be_active))
+}
+
+fn give_active<S: ClientIo>(worker: &Worker, active: Active<S>) {
+    if let Some(kept) = S::active(worker)
+        && kept.borrow().len() < ACTIVE_KEPT
+    {
+        kept.borrow_mut().push(active);
+    }
+}
+
+/// Serves requests as long as there are bytes of them, and hands the connection back.
+async fn be_active<S: ClientIo>(mut connection: Box<Connection<S>>) -> (Box<Connection<S>>, Next) {
+    let next = serve_requests(&mut connection).await;
+    (connection, next)
+}
+
+async fn serve_requests<S: ClientIo>(connection: &mut Connection<S>) -> Next {
+    let Connection { client, place, worker, history } = connection;
     let mut scratch = worker.scratches.take();
     loop {
         let live = worker.live();
         let began = Instant::now();
         let http2 = !history.served && live.settings.http.http2 && !client.peer.http2;
-        let record = |done| Exchange::new(history.accepted, began - history.idle_since, began, done);
+        let record = |done| Exchange::new(history.accepted, history.idle_since, began, done);
         let after = match read_head(client, &mut scratch, &live, began, http2).await {
             Head::Http2 => return Next::Http2(scratch),
             Head::Nothing => {
                 worker.scratches.give(scratch);
-                return Next::Idle;
+                return Next::Idle(began);
             }
             Head::Closed => After::Close,
             Head::Bad(error) => {
@@ -128,7 +167,7 @@ async fn be_active<S: ClientIo>(
             client.linger(&mut scratch).await;
         }
         worker.scratches.give(scratch);
-        return if stays { Next::Idle } else { Next::Closed };
+        return if stays { Next::Idle(history.idle_since) } else { Next::Closed };
     }
 }
 
@@ -144,17 +183,21 @@ fn patience(live: &Live, place: &Place, history: &History) -> Instant {
         }
 }
 
-/// Waits for the first byte of a request without holding a buffer.
-async fn wait_readable<S: ClientIo>(client: &mut Client<S>, slot: &Slot, due: Instant) -> bool {
+/// Waits for the first byte of a request without holding a buffer. `now`: the clock has just been read.
+async fn wait_readable<S: ClientIo>(connection: &mut Connection<S>, now: Instant) -> bool {
+    let Connection { client, place, worker, history } = connection;
+    let due = patience(&worker.live(), place, history);
+    let mut now = Some(now);
     poll_fn(|cx| {
         // What has arrived is served even when the proxy drains: its client cannot know that yet.
         if client.io.poll_readable(cx).is_ready() {
             return Poll::Ready(true);
         }
-        if slot.poll_closing(cx).is_ready() {
+        if place.slot.poll_closing(cx).is_ready() {
             return Poll::Ready(false);
         }
-        ready!(client.watchdog.poll(cx, Instant::now(), due));
+        let now = now.take().unwrap_or_else(Instant::now);
+        ready!(client.watchdog.poll(cx, now, due));
         Poll::Ready(false)
     })
     .await

@@ -76,8 +76,8 @@ pub(crate) enum Waste {
 pub(crate) struct Exchange {
     /// When the connection was accepted.
     pub(crate) accepted: Instant,
-    /// How long the connection had been idle before the request's first byte.
-    pub(crate) idle: Duration,
+    /// Since when the connection had been idle before the request's first byte.
+    pub(crate) idle_since: Instant,
     /// First byte of the request.
     pub(crate) began: Instant,
     /// End of the request's head.
@@ -136,10 +136,10 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
-    pub(crate) fn new(accepted: Instant, idle: Duration, began: Instant, head_done: Instant) -> Self {
+    pub(crate) fn new(accepted: Instant, idle_since: Instant, began: Instant, head_done: Instant) -> Self {
         Self {
             accepted,
-            idle,
+            idle_since,
             began,
             head_done,
             trace: Trace::default(),
@@ -219,17 +219,17 @@ impl Exchange {
 
     /// `fresh`: the connection was opened for this request, at `now`.
     pub(crate) fn connected(&mut self, now: Instant, fresh: bool, connection: &Connection) {
-        let since = self.head_done + self.queued.unwrap_or_default();
-        self.connect = Some(if fresh { now.saturating_duration_since(since) } else { Duration::ZERO });
+        let since = || self.head_done + self.queued.unwrap_or_default();
+        self.connect = Some(if fresh { now.saturating_duration_since(since()) } else { Duration::ZERO });
         self.sent = Some(now);
         if fresh || self.upstream.1.is_none() {
             self.upstream = connection.addresses;
         }
     }
 
-    pub(crate) fn answered(&mut self, status: u16) {
+    pub(crate) fn answered(&mut self, status: u16, now: Instant) {
         self.status = status;
-        self.answered = Some(Instant::now());
+        self.answered = Some(now);
         self.upstream_result = Some(if status < 500 { UpstreamResult::Ok } else { UpstreamResult::Error });
     }
 
@@ -264,8 +264,8 @@ impl Exchange {
         self.repeats.iter().map(|count| u32::from(*count)).sum()
     }
 
-    pub(crate) fn upstream_over(&mut self) {
-        self.upstream_done = Some(Instant::now());
+    pub(crate) fn upstream_over(&mut self, now: Instant) {
+        self.upstream_done = Some(now);
     }
 
     /// The response broke off.

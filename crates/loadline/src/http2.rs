@@ -8,7 +8,7 @@ mod pipe;
 mod request;
 mod response;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
 use std::task::Poll;
@@ -25,7 +25,7 @@ use tokio::time::Instant;
 use self::pipe::Rewound;
 use self::response::StreamBody;
 use crate::client::Peer;
-use crate::connection::{self, Http2, Place, RESERVE_PATIENCE};
+use crate::connection::{self, Connection, Http2, Place, RESERVE_PATIENCE};
 use crate::watchdog::Watchdog;
 use crate::worker::Worker;
 
@@ -110,7 +110,7 @@ async fn stream(
     let (near, far) = tokio::io::duplex(PIPE);
     let place = Place { slot: Rc::default(), over_limit };
     let peer = Peer { http2: true, ..peer };
-    spawn_local(connection::serve(far, peer, place, worker));
+    spawn_local(connection::serve(Connection::new(far, peer, place, worker)));
     let (from_proxy, mut to_proxy) = tokio::io::split(near);
     let (parts, body) = request.into_parts();
     let kind = request::kind(&parts);
@@ -182,6 +182,10 @@ impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for LocalExecutor 
 }
 
 impl crate::client::ClientIo for tokio::io::DuplexStream {
+    fn active(_: &Worker) -> Option<&RefCell<Vec<connection::Active<Self>>>> {
+        None
+    }
+
     fn poll_readable(&self, _: &mut std::task::Context<'_>) -> Poll<()> {
         // Its only request is under way already.
         Poll::Ready(())

@@ -7,8 +7,8 @@ use loadline_core as core;
 use loadline_core::{
     AimdSettings, AutoSettings, Class, Gradient2Settings, LimitRange, LimiterSettings, VegasSettings,
 };
-use loadline_h1::Limits;
-use loadline_http::classify::{RequestView, Rules, attempt};
+use loadline_h1::{Limits, NameSet};
+use loadline_http::classify::{ATTEMPT_HEADERS, RequestView, Rules, attempt};
 use loadline_http::deadline::DeadlineHeaders;
 use loadline_http::log::LogFormat;
 use loadline_http::rejection::{BodyFormat, StatusCodes};
@@ -49,6 +49,10 @@ pub(crate) struct Live {
     pub(crate) rules: Rules,
     pub(crate) routes: Routes,
     pub(crate) deadlines: DeadlineHeaders,
+    /// The names of the fields that `deadlines` reads: most requests have none of them.
+    pub(crate) deadline_names: NameSet,
+    /// The same for those that tell a retry; none if they are not heeded.
+    attempt_names: NameSet,
 }
 
 impl Live {
@@ -68,6 +72,8 @@ impl Live {
         earlier: Option<&Routes>,
     ) -> Self {
         let routes = Routes::new(&settings.route, earlier);
+        let deadlines = settings.deadline.reader();
+        let attempts: &[&str] = if settings.retry.detect { &ATTEMPT_HEADERS } else { &[] };
         let word = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
         let limits = Limits {
             head_bytes: word(settings.http.max_header_bytes),
@@ -96,7 +102,9 @@ impl Live {
             spans: Arc::new(Spans::off()),
             rules: settings.priority.classifier(),
             routes,
-            deadlines: settings.deadline.reader(),
+            deadline_names: deadlines.headers().map(|(_, name, _)| NameSet::of(name)).collect(),
+            deadlines,
+            attempt_names: attempts.iter().map(|name| NameSet::of(name)).collect(),
             settings,
         }
     }
@@ -136,7 +144,8 @@ impl Live {
 
     /// Which attempt the request in `scratch` is: 1 unless its headers say more, and are heeded.
     pub(crate) fn attempt(&self, scratch: &Scratch) -> u32 {
-        if self.settings.retry.detect { attempt(scratch.head.iter(&scratch.inbox)) } else { 1 }
+        let Scratch { head, inbox, .. } = scratch;
+        if head.names.meets(self.attempt_names) { attempt(head.iter(inbox)) } else { 1 }
     }
 
     /// Whether what this peer says about priority, age and origin is believed.

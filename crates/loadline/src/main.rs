@@ -27,6 +27,7 @@ mod process;
 mod recent;
 mod reload;
 mod reply;
+mod reuse;
 mod routes;
 pub mod run;
 mod shadow;

@@ -13,7 +13,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use loadline_core::{Class, RouteId};
-use loadline_http::deadline::HeaderSet;
 
 pub(crate) use self::exposition::{Format, render};
 pub(crate) use self::histogram::Histogram;
@@ -117,12 +116,35 @@ impl ClientRetries {
     }
 }
 
+/// Responses to one method on one route.
+#[derive(Clone)]
+struct Responses {
+    /// In the order of the statuses; few, so that finding one is a look at the first or second.
+    by_status: Vec<(u16, u64)>,
+    durations: Histogram,
+}
+
+impl Default for Responses {
+    fn default() -> Self {
+        Self { by_status: Vec::new(), durations: Histogram::new(DURATION_BOUNDS) }
+    }
+}
+
+impl Responses {
+    fn count(&mut self, status: u16, more: u64) {
+        match self.by_status.iter().position(|(known, _)| *known >= status) {
+            Some(at) if self.by_status[at].0 == status => self.by_status[at].1 += more,
+            Some(at) => self.by_status.insert(at, (status, more)),
+            None => self.by_status.push((status, more)),
+        }
+    }
+}
+
 /// One worker's numbers; adding two sets gives the process's.
 #[derive(Clone)]
 pub(crate) struct WorkerMetrics {
-    /// Responses by method, route and status.
-    requests: BTreeMap<(Method, Place, u16), u64>,
-    durations: BTreeMap<(Method, Place), Histogram>,
+    /// Responses by method and route.
+    responses: BTreeMap<(Method, Place), Responses>,
     /// By [`UpstreamResult`], of those that were asked.
     upstream: [Histogram; UpstreamResult::ASKED.len()],
     /// Requests that were not sent because breakers were open.
@@ -133,8 +155,8 @@ pub(crate) struct WorkerMetrics {
     fine_upstream: Histogram,
     /// Time left until the deadline of requests that got a slot.
     budgets: Histogram,
-    /// Ignored deadline headers, by their position in the settings.
-    invalid_headers: [u64; HeaderSet::CAPACITY],
+    /// Ignored deadline headers, by their names: a position in the settings means another header after a reload.
+    invalid_headers: BTreeMap<String, u64>,
     /// Seconds for which the upstream worked in vain, by [`Waste`].
     wasted: [f64; 2],
     /// By [`Gone`].
@@ -151,14 +173,13 @@ pub(crate) struct WorkerMetrics {
 impl Default for WorkerMetrics {
     fn default() -> Self {
         Self {
-            requests: BTreeMap::new(),
-            durations: BTreeMap::new(),
+            responses: BTreeMap::new(),
             upstream: std::array::from_fn(|_| Histogram::new(DURATION_BOUNDS)),
             queue: Histogram::new(QUEUE_BOUNDS),
             fine_queue: Histogram::new(FINE_BOUNDS),
             fine_upstream: Histogram::new(FINE_BOUNDS),
             budgets: Histogram::new(BUDGET_BOUNDS),
-            invalid_headers: [0; HeaderSet::CAPACITY],
+            invalid_headers: BTreeMap::new(),
             wasted: [0.0; 2],
             disconnects: [0; 5],
             good: 0,
@@ -177,11 +198,9 @@ impl WorkerMetrics {
         let place = Place::of(exchange);
         let traced = exchange.trace.recorded().map(|trace| (trace, process::unix_seconds()));
         if exchange.status > 0 {
-            *self.requests.entry((method, place, exchange.status)).or_default() += 1;
-            self.durations
-                .entry((method, place))
-                .or_insert_with(|| Histogram::new(DURATION_BOUNDS))
-                .observe(seconds, traced);
+            let responses = self.responses.entry((method, place)).or_default();
+            responses.count(exchange.status, 1);
+            responses.durations.observe(seconds, traced);
         }
         if exchange.upstream_result == Some(UpstreamResult::BreakerOpen) {
             self.breaker_open += 1;
@@ -201,16 +220,15 @@ impl WorkerMetrics {
         }
         let answered = exchange.upstream_result == Some(UpstreamResult::Ok) && exchange.waste().is_none();
         self.good += u64::from(answered && exchange.class != Class::Bypass);
-        if let (Some(queued), false) = (exchange.queued, exchange.class == Class::Bypass) {
+        // Who was rejected at the door has not waited: counted as nothing, it would hide how long the others wait.
+        let waits = exchange.class != Class::Bypass && (exchange.was_admitted || exchange.depth > 0);
+        if let Some(queued) = exchange.queued.filter(|_| waits) {
             self.queue.observe(queued.as_secs_f64(), traced);
             self.fine_queue.observe(queued.as_secs_f64(), None);
         }
         if let Some(deadline) = exchange.deadline.filter(|_| exchange.was_admitted) {
             let admitted = exchange.head_done + exchange.queued.unwrap_or_default();
             self.budgets.observe(deadline.left(admitted).as_secs_f64(), None);
-        }
-        for header in exchange.invalid_headers.iter() {
-            self.invalid_headers[header.index()] += 1;
         }
         if let Some(gone) = exchange.gone {
             self.disconnects[gone as usize] += 1;
@@ -225,6 +243,15 @@ impl WorkerMetrics {
         self.wasted[waste as usize] += time.as_secs_f64();
     }
 
+    /// Counts a deadline header that was ignored.
+    pub(crate) fn record_invalid_header(&mut self, name: &str) {
+        if let Some(count) = self.invalid_headers.get_mut(name) {
+            *count += 1;
+        } else {
+            self.invalid_headers.insert(name.to_owned(), 1);
+        }
+    }
+
     /// Counts what could not be read as a request.
     pub(crate) fn record_refused(&mut self, status: u16) {
         self.requests_seen += 1;
@@ -237,11 +264,10 @@ impl WorkerMetrics {
 
     /// Adds another worker's numbers.
     pub(crate) fn add(&mut self, other: &Self) {
-        for (key, count) in &other.requests {
-            *self.requests.entry(*key).or_default() += count;
-        }
-        for (key, histogram) in &other.durations {
-            self.durations.entry(*key).or_insert_with(|| Histogram::new(DURATION_BOUNDS)).add(histogram);
+        for (key, theirs) in &other.responses {
+            let ours = self.responses.entry(*key).or_default();
+            theirs.by_status.iter().for_each(|(status, count)| ours.count(*status, *count));
+            ours.durations.add(&theirs.durations);
         }
         for (own, other) in self.upstream.iter_mut().zip(&other.upstream) {
             own.add(other);
@@ -250,8 +276,8 @@ impl WorkerMetrics {
         self.fine_queue.add(&other.fine_queue);
         self.fine_upstream.add(&other.fine_upstream);
         self.budgets.add(&other.budgets);
-        for (own, other) in self.invalid_headers.iter_mut().zip(&other.invalid_headers) {
-            *own += other;
+        for (name, count) in &other.invalid_headers {
+            *self.invalid_headers.entry(name.clone()).or_default() += count;
         }
         for (own, other) in self.wasted.iter_mut().zip(other.wasted) {
             *own += other;
@@ -371,6 +397,33 @@ mod tests {
         (0..9).for_each(|_| waits.observe(0.3, None));
         let median = waits.quantile(0.5).unwrap();
         assert!((0.26..0.34).contains(&median), "{median}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_is_of_those_who_got_a_slot_or_stood_in_the_queue() {
+        let now = tokio::time::Instant::now();
+        let mut metrics = WorkerMetrics::default();
+        let mut record = |class, queued, depth, was_admitted| {
+            let exchange = Exchange::new(now, now, now, now);
+            let queued = Some(Duration::from_secs(queued));
+            metrics.record(0, &Exchange { class, queued, depth, was_admitted, ..exchange }, 0.0);
+        };
+        record(Class::Normal, 0, 0, true);
+        record(Class::Normal, 1, 5, true);
+        record(Class::Normal, 2, 7, false);
+        (0..10).for_each(|_| record(Class::Normal, 0, 0, false));
+        record(Class::Bypass, 0, 0, true);
+        assert_eq!((metrics.queue.count(), metrics.queue.sum()), (3, 3.0));
+        assert_eq!(metrics.fine_queue.count(), 3);
+    }
+
+    #[test]
+    fn statuses_are_counted_in_their_order() {
+        let mut responses = Responses::default();
+        for status in [503, 200, 404, 200, 503, 200] {
+            responses.count(status, 1);
+        }
+        assert_eq!(responses.by_status, [(200, 3), (404, 1), (503, 2)]);
     }
 
     #[test]

@@ -25,7 +25,13 @@ pub(crate) fn request(
     let now = Instant::now();
     let method = metrics::method_of(scratch.head.method.of(&scratch.inbox));
     let seconds = now.saturating_duration_since(exchange.began).as_secs_f64();
-    worker.shared.metrics_of(worker.id).record(method, exchange, seconds);
+    let mut metrics = worker.shared.metrics_of(worker.id);
+    metrics.record(method, exchange, seconds);
+    if !exchange.invalid_headers.is_empty() {
+        let invalid = live.deadlines.headers().filter(|(id, ..)| exchange.invalid_headers.contains(*id));
+        invalid.for_each(|(_, name, _)| metrics.record_invalid_header(name));
+    }
+    drop(metrics);
     worker.shared.recent_of(worker.id).record(exchange, method, scratch.head.path.of(&scratch.inbox), now);
     live.spans.end(&worker.shared, live, scratch, peer.http2, exchange, now);
     if live.log.is_on() {
@@ -126,7 +132,7 @@ fn timers(exchange: &Exchange, now: Instant, read: bool) -> Timers {
     let since = |from: Instant, to: Instant| to.saturating_duration_since(from);
     Timers {
         handshake: Duration::ZERO,
-        idle: exchange.idle,
+        idle: since(exchange.idle_since, exchange.began),
         request: read.then(|| since(exchange.began, exchange.head_done)),
         queue: exchange.queued,
         connect: exchange.connect,

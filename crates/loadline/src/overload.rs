@@ -17,7 +17,7 @@ mod host;
 mod judge;
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use loadline_core::OverloadLevel;
@@ -44,6 +44,9 @@ const HOST_EVERY: Duration = Duration::from_secs(1);
 
 /// Between two samples of a runtime's lag: 20 wake-ups per second, and a stall of 100 ms is never missed.
 const LAG_PERIOD: Duration = Duration::from_millis(50);
+
+/// The same while nobody is rejected for it: enough for a gauge, at half the wake-ups of an idle process.
+const LAG_PERIOD_WHILE_OFF: Duration = Duration::from_millis(100);
 
 /// How far back the lag is looked at. What was late for more than half of it counts: a stall of 300 ms does, one of 200 ms in
 /// an otherwise quiet half second does not.
@@ -117,13 +120,14 @@ impl Signal {
 #[derive(Default)]
 pub(crate) struct Overload {
     /// By worker; empty until it runs.
-    lag: Box<[OnceLock<Measured>]>,
+    lag: Box<[Mutex<Option<Measured>>]>,
     reports: Reports,
     state: Mutex<State>,
 }
 
 /// One worker's runtime.
 struct Measured {
+    period: Duration,
     since: Instant,
     monitor: LagMonitor,
 }
@@ -146,16 +150,21 @@ struct State {
 
 impl Overload {
     pub(crate) fn new(workers: usize) -> Self {
-        Self { lag: (0..workers).map(|_| OnceLock::new()).collect(), ..Self::default() }
+        Self { lag: (0..workers).map(|_| Mutex::default()).collect(), ..Self::default() }
     }
 
-    /// Begins to measure the runtime that this is called in, which is worker `id`'s.
-    pub(crate) fn measure_worker(&self, id: usize) {
-        let mut settings = LagSettings::default();
-        settings.period = LAG_PERIOD;
-        settings.window = LAG_WINDOW;
-        let start = || Measured { since: Instant::now(), monitor: LagMonitor::start_with(settings) };
-        self.lag[id].get_or_init(start);
+    /// Begins to measure the runtime that this is called in, which is worker `id`'s, unless that is measured as these settings
+    /// want it already.
+    pub(crate) fn measure_worker(&self, id: usize, settings: &settings::Overload) {
+        let period = if settings.lag.is_on() { LAG_PERIOD } else { LAG_PERIOD_WHILE_OFF };
+        let mut measured = lock(&self.lag[id]);
+        if measured.as_ref().is_none_or(|measured| measured.period != period) {
+            let mut settings = LagSettings::default();
+            settings.period = period;
+            settings.window = LAG_WINDOW;
+            let monitor = LagMonitor::start_with(settings);
+            *measured = Some(Measured { period, since: Instant::now(), monitor });
+        }
     }
 
     /// Takes note of a response's load report; one that cannot be read is none.
@@ -176,7 +185,8 @@ impl Overload {
     pub(crate) fn lag(&self) -> impl Iterator<Item = (usize, f64, f64)> + '_ {
         let seconds = |lag: Duration| lag.as_secs_f64();
         self.lag.iter().enumerate().filter_map(move |(worker, measured)| {
-            let Measured { monitor, .. } = measured.get()?;
+            let measured = lock(measured);
+            let Measured { monitor, .. } = measured.as_ref()?;
             Some((worker, seconds(monitor.quantile(LAG_QUANTILE)), seconds(monitor.max())))
         })
     }
@@ -226,8 +236,12 @@ impl Overload {
     /// Reads and judges every signal that is on; the worst level.
     fn evaluate(&self, now: Instant, settings: &settings::Overload, host: &mut Host) -> OverloadLevel {
         // Until its first window is full, one late start would be most of it.
-        let warm = self.lag.iter().filter_map(OnceLock::get).filter(|one| now - one.since >= LAG_WINDOW);
-        let worst_lag = warm.map(|one| one.monitor.quantile(LAG_QUANTILE)).max();
+        let lag = self.lag.iter().filter_map(|measured| {
+            let measured = lock(measured);
+            let warm = measured.as_ref().filter(|one| now - one.since >= LAG_WINDOW);
+            warm.map(|one| one.monitor.quantile(LAG_QUANTILE))
+        });
+        let worst_lag = lag.max();
         let mut state = self.state();
         state.readings[Signal::Lag as usize] = worst_lag.map(|lag| lag.as_secs_f64());
         self.take_reports(now, &mut state);
@@ -261,8 +275,12 @@ impl Overload {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Watches the signals for ever, and tells the gate.

@@ -101,10 +101,11 @@ async fn stages<S: ClientIo>(
 
     // 5. Admit: at once, after waiting, or not at all. Nothing has been asked of the upstream yet.
     let gate = &worker.shared.gate;
-    let now = gate.now();
+    // Where no body had to be waited for, its head has only just come.
+    let now = gate.at(if body.bytes == 0 { exchange.head_done } else { Instant::now() });
     let mut followed = shadow::follow(live, scratch, &client.peer, exchange, &asked, now);
     let request = asked.request(now, scratch.held.len());
-    let mut permit = match gate.try_admit(live.ask_gate(request)) {
+    let mut permit = match gate.try_admit_at(now, live.ask_gate(request)) {
         Attempt::Admitted(permit) => permit,
         Attempt::Shed(rejection) => {
             // Before the answer: a client that reads slowly must not count as one in service.

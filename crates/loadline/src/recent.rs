@@ -1,7 +1,7 @@
 //! `/api/v1/recent`: what was decided lately, request by request, for whoever has no log at hand.
 //!
 //! Each worker keeps two rings of fixed size: what was rejected or failed, and what was served, so that neither drives the
-//! other out. Up to [`PER_SECOND`] of each kind are kept; what comes faster is sampled by that pace, so that the rings
+//! other out. One in [`EACH`] of each kind is kept; what comes faster is sampled by that pace, so that the rings
 //! reach back some seconds also in a flood, and a request that is not kept costs a comparison.
 //!
 //! Nothing private is kept: no query, no header, no address, and of the path only its beginning.
@@ -22,9 +22,12 @@ use crate::worker::Shared;
 /// Entries of one ring.
 const KEPT: usize = 100;
 
-/// Entries per second and ring beyond which there is a sample only. A ring is full after a burst of [`KEPT`], and then reaches
-/// back [`KEPT`] ÷ 20 = 5 s.
-const PER_SECOND: f64 = 20.0;
+/// Mean time between entries of one ring from which on all are kept: 20 per second. A ring is full after a burst of [`KEPT`], and
+/// then reaches back [`KEPT`] ÷ 20 = 5 s.
+const EACH: Duration = Duration::from_millis(50);
+
+/// How far a burst may run ahead of that pace.
+const BURST: Duration = EACH.saturating_mul(KEPT as u32);
 
 /// Entries in the document.
 const SHOWN: usize = 200;
@@ -49,10 +52,10 @@ struct Ring {
     skipped: u64,
 }
 
-/// A token bucket.
+/// A token bucket, kept as the moment at which it would be full: asking it costs a comparison.
+#[derive(Default)]
 struct Pace {
-    tokens: f64,
-    filled: Option<Instant>,
+    full_at: Option<Instant>,
 }
 
 #[derive(Clone)]
@@ -120,22 +123,14 @@ impl Ring {
     }
 }
 
-impl Default for Pace {
-    fn default() -> Self {
-        Self { tokens: KEPT as f64, filled: None }
-    }
-}
-
 impl Pace {
     fn take(&mut self, now: Instant) -> bool {
-        let since = self.filled.map_or(Duration::ZERO, |filled| now.saturating_duration_since(filled));
-        self.filled = Some(now);
-        self.tokens = (self.tokens + since.as_secs_f64() * PER_SECOND).min(KEPT as f64);
-        let one = self.tokens >= 1.0;
-        if one {
-            self.tokens -= 1.0;
+        let full_at = self.full_at.map_or(now, |at| at.max(now)) + EACH;
+        let keeps = full_at <= now + BURST;
+        if keeps {
+            self.full_at = Some(full_at);
         }
-        one
+        keeps
     }
 }
 
@@ -195,7 +190,7 @@ mod tests {
     use super::*;
 
     fn exchange(now: Instant, status: u16) -> Exchange {
-        Exchange { status, ..Exchange::new(now, Duration::ZERO, now, now) }
+        Exchange { status, ..Exchange::new(now, now, now, now) }
     }
 
     fn paths(ring: &Ring) -> Vec<String> {

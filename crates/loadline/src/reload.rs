@@ -20,8 +20,10 @@ pub(crate) struct Reloader {
     seed: u64,
     /// Where the demo app listens, when it stands in for an upstream.
     demo: Option<Upstreams>,
-    /// Fingerprint of the file as it was last read.
+    /// Fingerprint of the file as it was last tried.
     content: Option<u64>,
+    /// The same as it was last looked at.
+    looked_at: Option<u64>,
     keeping: Option<JoinHandle<()>>,
 }
 
@@ -29,7 +31,7 @@ impl Reloader {
     /// `loaded` is what is in force, with the addresses that were bound.
     pub(crate) fn new(sources: Sources, loaded: Loaded, seed: u64, demo: Option<Upstreams>) -> Self {
         let Loaded { settings, fingerprint, .. } = loaded;
-        Self { sources, current: settings, seed, demo, content: fingerprint, keeping: None }
+        Self { sources, current: settings, seed, demo, content: fingerprint, looked_at: None, keeping: None }
     }
 
     /// Keeps the endpoints those of `live` from now on, and checked as it says.
@@ -40,12 +42,17 @@ impl Reloader {
         }
     }
 
-    /// Whether the file's content differs from what was last read. Contents are compared, not times or inodes: a
-    /// mounted ConfigMap changes by exchanging a directory.
+    /// Whether the file's content differs from what was last tried, and has settled; called about once a second. Contents are
+    /// compared, not times or inodes: a mounted ConfigMap changes by exchanging a directory.
+    ///
+    /// Settled: it is the same as at the last look. Some editors and tools write in place, and the first half of a file may well be
+    /// a configuration of its own, one without the limits and secrets of the second half.
     pub(crate) fn file_changed(&mut self) -> bool {
         let content = self.read_content();
+        let settled = content == self.looked_at;
+        self.looked_at = content;
         // A file that is missing for a moment is being replaced.
-        let changed = content.is_some() && content != self.content;
+        let changed = settled && content.is_some() && content != self.content;
         if changed {
             self.content = content;
         }
@@ -131,4 +138,39 @@ impl Reloader {
 fn same_but_for_free_ports(asked: &[std::net::SocketAddr], bound: &[std::net::SocketAddr]) -> bool {
     asked.len() == bound.len()
         && asked.iter().zip(bound).all(|(a, b)| a.ip() == b.ip() && (a.port() == 0 || a.port() == b.port()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_being_written_is_not_read() {
+        let name = format!("loadline-reload-{}.toml", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let sources = Sources {
+            file: Some(path.clone()),
+            upstream: Some("app:80".to_owned()),
+            concurrency: Some("3".to_owned()),
+            ..Sources::default()
+        };
+        fs::write(&path, "max_connections = 10\n[queue]\ndepth = 5\n").unwrap();
+        let loaded = config::load(&sources).unwrap();
+        let mut reloader = Reloader::new(sources, loaded, 1, None);
+        assert!(!reloader.file_changed());
+        // What is there for a moment: nothing, a half that is well-formed, no file.
+        for passing in [Some(""), Some("max_connections = 20\n"), None] {
+            match passing {
+                Some(content) => fs::write(&path, content).unwrap(),
+                None => fs::remove_file(&path).unwrap(),
+            }
+            assert!(!reloader.file_changed(), "{passing:?}");
+        }
+        fs::write(&path, "max_connections = 20\n[queue]\ndepth = 5\n").unwrap();
+        let looks: Vec<_> = (0..4).map(|_| reloader.file_changed()).collect();
+        assert_eq!(looks, [false, true, false, false]);
+        fs::remove_file(&path).unwrap();
+    }
 }

@@ -1,7 +1,6 @@
 //! The one place that turns a decision or an error of ours into a response.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 use std::time::Duration;
 
@@ -112,11 +111,25 @@ impl LocalError {
 
 /// Rejections as they were written before, for the usual kind of request: under overload the same few answers are
 /// sent over and over, and copying one costs a fraction of composing it.
+///
+/// In the order of their [`kind`]: looking one up is a few comparisons, where a hash map would hash first.
 #[derive(Default)]
-pub(crate) struct Rejections(HashMap<Kind, Written>);
+pub(crate) struct Rejections(Vec<(u64, Written)>);
 
-/// What tells one usual answer from another: reason, class, seconds, attempt, remedy.
-type Kind = (Reason, Class, u32, Option<u32>, Option<Remedy>);
+/// What tells one usual answer from another, in one number; `None` for what is not usual. A budget is hardly ever the same
+/// twice, and attempts are what clients say: made-up numbers would fill the room.
+fn kind(rejection: &Rejection, retry_after: u32, attempt: Option<u32>) -> Option<u64> {
+    let attempt = attempt.unwrap_or(0);
+    let remedy = match rejection.remedy {
+        None => 0,
+        Some(Remedy::HigherClass(class)) => class.index() + 1,
+        Some(_) => return None,
+    };
+    let parts = [rejection.reason.index(), rejection.class.index(), remedy, attempt as usize];
+    let bytes = |high: u64, part: usize| high << 8 | part as u64;
+    let high = parts.into_iter().fold(0, bytes);
+    (attempt <= USUAL_ATTEMPTS).then_some(high << 32 | u64::from(retry_after))
+}
 
 /// Answers that are kept; with computed seconds there are fewer than that many.
 const WRITTEN_AT_MOST: usize = 1024;
@@ -154,28 +167,30 @@ pub(crate) fn rejection(
         description.status
     };
     let Scratch { head, inbox, .. } = scratch;
-    // A budget is hardly ever the same twice, nor is a wait, and attempts are what clients say: made-up numbers would fill
-    // the room.
+    // A wait is hardly ever the same twice.
     let usual = !close
         && !timed
-        && attempt.is_none_or(|attempt| attempt <= USUAL_ATTEMPTS)
-        && !matches!(rejection.remedy, Some(Remedy::Budget(_)))
         && head.version == Version::Http11
         && head.method.of(inbox) != b"HEAD"
         && !head.is_grpc(inbox);
-    let Some(written) = written.filter(|_| usual) else { return compose(scratch) };
-    let mut written = written.borrow_mut();
-    let key = (rejection.reason, rejection.class, retry_after, attempt, rejection.remedy);
-    if let Some((status, bytes)) = written.0.get(&key) {
-        scratch.to_client.clear();
-        scratch.to_client.bytes.extend_from_slice(bytes);
-        return *status;
+    let kind = usual.then(|| kind(rejection, retry_after, attempt)).flatten();
+    let Some((written, kind)) = written.zip(kind) else { return compose(scratch) };
+    let written = &mut written.borrow_mut().0;
+    match written.binary_search_by_key(&kind, |(known, _)| *known) {
+        Ok(at) => {
+            let (status, bytes) = &written[at].1;
+            scratch.to_client.clear();
+            scratch.to_client.bytes.extend_from_slice(bytes);
+            *status
+        }
+        Err(at) => {
+            let status = compose(scratch);
+            if written.len() < WRITTEN_AT_MOST {
+                written.insert(at, (kind, (status, scratch.to_client.bytes.as_slice().into())));
+            }
+            status
+        }
     }
-    let status = compose(scratch);
-    if written.0.len() < WRITTEN_AT_MOST {
-        written.0.insert(key, (status, scratch.to_client.bytes.as_slice().into()));
-    }
-    status
 }
 
 /// Writes the answer to a request that failed, behind the interim responses that are not yet sent: the client may

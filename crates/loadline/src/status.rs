@@ -191,11 +191,11 @@ fn endpoints(upstream: &Upstream) -> Vec<Value> {
             Standing::Up => "up",
             Standing::Open(_) => "open",
             Standing::Probing => "probing",
-            Standing::Down => "down",
+            Standing::Down(_) => "down",
         };
         let rest = match sight.standing {
             Standing::Open(until) => Some(upstream.until(until).as_millis() as u64),
-            Standing::Up | Standing::Probing | Standing::Down => None,
+            Standing::Up | Standing::Probing | Standing::Down(_) => None,
         };
         json!({
             "address": sight.name,

@@ -5,8 +5,8 @@
 //! knows that the connection is gone. `end`: the process ends, and so does the answer.
 //!
 //! **Nobody waits for a reader.** The document is written once for all of them, and only while there are any. A reader that is
-//! slow is told the latest when it is ready again, and all samples in between; one that takes nothing for [`PATIENCE`] is cut
-//! off. There are at most [`READERS`].
+//! slow is told the latest when it is ready again, and all samples in between; one that takes nothing loses its connection, as
+//! everybody at the admin address does. There are at most [`READERS`].
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -29,9 +29,6 @@ pub(crate) const READERS: u32 = 32;
 /// Between two status documents.
 const EVERY: Duration = Duration::from_millis(250);
 
-/// How long a reader may take nothing.
-const PATIENCE: Duration = Duration::from_secs(10);
-
 /// How long the end of the process waits for readers to be told of it.
 const FAREWELL: Duration = Duration::from_millis(250);
 
@@ -42,6 +39,8 @@ const RETRY: &str = "retry: 1000\n\n";
 pub(crate) struct Streams {
     places: Arc<Semaphore>,
     latest: watch::Sender<Latest>,
+    /// Told of each new reader.
+    read: Notify,
 }
 
 #[derive(Clone, Debug)]
@@ -54,7 +53,7 @@ enum Latest {
 impl Streams {
     pub(crate) fn new() -> Self {
         let (latest, _) = watch::channel(Latest::Status(Bytes::new()));
-        Self { places: Arc::new(Semaphore::new(READERS as usize)), latest }
+        Self { places: Arc::new(Semaphore::new(READERS as usize)), latest, read: Notify::new() }
     }
 
     /// Writes the status for whoever reads, for ever.
@@ -63,28 +62,28 @@ impl Streams {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            if self.latest.receiver_count() > 0 {
-                let event = event("status", &status::json(&shared));
-                self.latest.send_if_modified(|latest| match latest {
-                    Latest::Status(before) => {
-                        *before = event;
-                        true
-                    }
-                    Latest::End => false,
-                });
+            while self.latest.receiver_count() == 0 {
+                self.read.notified().await;
             }
+            let event = event("status", &status::json(&shared));
+            self.latest.send_if_modified(|latest| match latest {
+                Latest::Status(before) => {
+                    *before = event;
+                    true
+                }
+                Latest::End => false,
+            });
         }
     }
 
-    /// A new reader's body; `None` when there are too many. `cut_off` is told when it takes nothing.
-    pub(crate) fn subscribe(&self, shared: &Arc<Shared>, cut_off: Arc<Notify>) -> Option<Events> {
+    /// A new reader's body; `None` when there are too many.
+    pub(crate) fn subscribe(&self, shared: &Arc<Shared>) -> Option<Events> {
         let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
         let (frames, events) = mpsc::channel(1);
         let (shared, latest) = (Arc::clone(shared), self.latest.subscribe());
+        self.read.notify_one();
         tokio::spawn(async move {
-            if feed(&shared, latest, &frames).await.is_err() && !frames.is_closed() {
-                cut_off.notify_one();
-            }
+            let _ = feed(&shared, latest, &frames).await;
         });
         Some(Events { events, _place: place })
     }
@@ -97,7 +96,7 @@ impl Streams {
     }
 }
 
-/// The reader is gone, or takes nothing.
+/// The reader is gone.
 struct Lost;
 
 async fn feed(
@@ -126,7 +125,7 @@ async fn feed(
 }
 
 async fn send(frames: &mpsc::Sender<Bytes>, event: Bytes) -> Result<(), Lost> {
-    timeout(PATIENCE, frames.send(event)).await.map_err(|_| Lost)?.map_err(|_| Lost)
+    frames.send(event).await.map_err(|_| Lost)
 }
 
 /// One event. A JSON text without line breaks is one `data` line.
@@ -156,17 +155,6 @@ impl Body for Events {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn a_reader_that_takes_nothing_is_given_up_after_a_while() {
-        let (frames, mut events) = mpsc::channel(1);
-        assert!(send(&frames, Bytes::from_static(b"first")).await.is_ok());
-        let begun = tokio::time::Instant::now();
-        assert!(send(&frames, Bytes::from_static(b"second")).await.is_err());
-        assert_eq!(begun.elapsed(), PATIENCE);
-        assert_eq!(events.recv().await.as_deref(), Some(&b"first"[..]));
-        assert!(send(&frames, Bytes::from_static(b"third")).await.is_ok(), "as soon as it reads");
-    }
 
     #[test]
     fn an_event_is_three_lines() {

@@ -16,12 +16,15 @@ mod dns;
 mod endpoint;
 mod health;
 mod io;
+mod names;
 mod outage;
 mod pick;
 mod place;
 mod pool;
 mod retries;
 mod rules;
+mod service;
+mod set;
 mod survey;
 mod watch;
 
@@ -36,6 +39,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 pub(crate) use self::connect::{ConnectError, connect};
+use self::discover::Lookups;
 pub(crate) use self::endpoint::{Endpoint, Sight, Standing};
 use self::outage::Outage;
 pub(crate) use self::pick::{Pick, Refusal, Wish};
@@ -43,14 +47,15 @@ use self::place::Found;
 pub(crate) use self::pool::{Connection, Room};
 use self::retries::{MOST_ENDPOINTS, Retries};
 use self::rules::Rules;
+use self::set::{Member, Set};
 pub(crate) use self::survey::survey;
 pub(crate) use self::watch::Watch;
-use crate::config::settings::{Policy, Settings};
+use crate::config::settings::Settings;
 
 /// How long a request waits for the first answer to a name that is being looked up.
 const FIRST_ANSWER: Duration = Duration::from_millis(100);
 
-/// Most endpoints: beyond it a name is mistaken or hostile.
+/// Most endpoints: beyond it a name is mistaken or hostile. Those behind it are told of (`watch.rs`, `survey.rs`).
 const MOST: usize = 256;
 
 /// See the module.
@@ -68,32 +73,8 @@ pub(crate) struct Upstream {
     /// Told when an endpoint came, went, failed or returned.
     pub(crate) changed: Notify,
     ever_reached: AtomicBool,
-}
-
-/// The endpoints at one moment, and what applies to them.
-struct Set {
-    endpoints: Vec<Arc<Endpoint>>,
-    rules: Rules,
-    /// Whether breakers listen.
-    judged: bool,
-    /// Whether anything can take an endpoint out, or a choice has to be made.
-    guarded: bool,
-    /// Whether latencies are of use.
-    measured: bool,
-}
-
-impl Set {
-    fn new(endpoints: Vec<Arc<Endpoint>>, rules: Rules) -> Self {
-        let several = endpoints.len() > 1;
-        let judged = rules.judges(endpoints.len());
-        Self {
-            judged,
-            guarded: judged || rules.checked,
-            measured: several && rules.policy == Policy::LeastLatency,
-            endpoints,
-            rules,
-        }
-    }
+    left_out: AtomicUsize,
+    lookups: Lookups,
 }
 
 impl Upstream {
@@ -111,6 +92,8 @@ impl Upstream {
             resolved: Notify::new(),
             changed: Notify::new(),
             ever_reached: false.into(),
+            left_out: AtomicUsize::new(0),
+            lookups: Lookups::default(),
         });
         upstream.set_endpoints(settings.upstream.targets().iter().filter_map(discover::literal).collect());
         upstream
@@ -119,11 +102,11 @@ impl Upstream {
     /// Puts other settings in force, but for the targets.
     pub(crate) fn reconfigure(&self, settings: &Settings) {
         let rules = Rules::of(settings);
-        let endpoints = self.endpoints();
-        for endpoint in &endpoints {
-            endpoint.reconfigure(rules.breaker_settings);
+        let members = self.set.load().members.clone();
+        for member in &members {
+            member.endpoint.reconfigure(rules.breaker_settings);
         }
-        self.set.store(Arc::new(Set::new(endpoints, rules)));
+        self.set.store(Arc::new(Set::new(members, rules)));
         self.changed.notify_one();
     }
 
@@ -137,56 +120,59 @@ impl Upstream {
     }
 
     pub(crate) fn endpoints(&self) -> Vec<Arc<Endpoint>> {
-        self.set.load().endpoints.clone()
+        self.set.load().endpoints().cloned().collect()
     }
 
     fn is_empty(&self) -> bool {
-        self.set.load().endpoints.is_empty()
+        self.set.load().members.is_empty()
     }
 
     /// Replaces the endpoints by those `found`. Only discovery calls it, one call at a time.
     fn set_endpoints(&self, mut found: Vec<Found>) {
         let set = self.set.load_full();
-        found.sort_by(|a, b| a.place.cmp(&b.place));
+        // One that is named twice has the better of its ranks.
+        found.sort_by(|a, b| (&a.place, a.rank).cmp(&(&b.place, b.rank)));
         found.dedup_by(|a, b| a.place == b.place);
+        found.sort_by_key(|found| found.rank);
+        self.left_out.store(found.len().saturating_sub(MOST), Ordering::Relaxed);
         found.truncate(MOST);
-        let known = |found: &Found| set.endpoints.iter().find(|endpoint| endpoint.place == found.place);
-        if found.len() == set.endpoints.len() && found.iter().all(|found| known(found).is_some()) {
-            for found in found {
-                if let Some(endpoint) = known(&found) {
-                    endpoint.spare.store(Arc::new(found.spare));
-                }
-            }
-            return;
-        }
-        let joined = (!set.endpoints.is_empty()).then(|| self.now());
-        let endpoints: Vec<_> = found
-            .into_iter()
-            .map(|found| match known(&found) {
-                Some(endpoint) => {
-                    endpoint.spare.store(Arc::new(found.spare));
-                    Arc::clone(endpoint)
-                }
-                None => Endpoint::new(
-                    found,
-                    self.workers,
-                    set.rules.breaker_settings,
-                    self.seed ^ choose::random(),
-                    joined,
-                ),
-            })
-            .collect();
-        let gone = |endpoint: &&Arc<Endpoint>| !endpoints.iter().any(|other| Arc::ptr_eq(endpoint, other));
-        let gone: Vec<_> = set.endpoints.iter().filter(gone).map(Arc::clone).collect();
-        self.set.store(Arc::new(Set::new(endpoints, set.rules.clone())));
+        let joined = (!set.members.is_empty()).then(|| self.now());
+        let member = |found: Found| {
+            let (rank, share) = (found.rank, found.share);
+            let known = set.endpoints().find(|endpoint| endpoint.place == found.place);
+            let endpoint = if let Some(known) = known {
+                known.spare.store(Arc::new(found.spare));
+                Arc::clone(known)
+            } else {
+                let seed = self.seed ^ choose::random();
+                Endpoint::new(found, self.workers, set.rules.breaker_settings, seed, joined)
+            };
+            Member { endpoint, rank, share }
+        };
+        let next = Set::new(found.into_iter().map(member).collect(), set.rules.clone());
+        let stays = |endpoint: &Arc<Endpoint>| next.endpoints().any(|other| Arc::ptr_eq(endpoint, other));
+        let gone: Vec<_> = set.endpoints().filter(|endpoint| !stays(endpoint)).map(Arc::clone).collect();
+        let same = gone.is_empty() && next.members.len() == set.members.len();
+        self.set.store(Arc::new(next));
         // What is in service there runs to its end; what idles has no end to come to.
         gone.iter().for_each(|endpoint| endpoint.pool.retire());
-        self.changed.notify_one();
+        if !same {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Addresses that get no requests because there are too many.
+    pub(crate) fn left_out(&self) -> usize {
+        self.left_out.load(Ordering::Relaxed)
     }
 
     /// The core's time.
     fn now(&self) -> core::Instant {
-        core::Instant::ORIGIN + Instant::now().saturating_duration_since(self.origin)
+        self.at(Instant::now())
+    }
+
+    fn at(&self, moment: Instant) -> core::Instant {
+        core::Instant::ORIGIN + moment.saturating_duration_since(self.origin)
     }
 
     /// How far in the future a moment of the core's time is.
@@ -197,14 +183,14 @@ impl Upstream {
     /// Whether one more endpoint may be taken out for its failures.
     fn may_trip(&self) -> bool {
         let set = self.set.load();
-        let out = set.endpoints.iter().filter(|endpoint| endpoint.is_tripped()).count();
-        set.rules.breaker || out < set.rules.may_eject(set.endpoints.len())
+        let out = set.endpoints().filter(|endpoint| endpoint.is_tripped()).count();
+        set.rules.breaker || out < set.rules.may_eject(set.members.len())
     }
 
     /// Nobody is checked any more.
     fn all_up(&self) {
         let now = self.now();
-        self.endpoints().iter().for_each(|endpoint| endpoint.set_down(now, false));
+        self.endpoints().iter().for_each(|endpoint| endpoint.set_down(now, None));
     }
 
     /// Whether a connection has ever been made: until then there is nothing to send traffic to.
@@ -251,10 +237,11 @@ impl Upstream {
     pub(crate) fn may_repeat(&self, tried: &[Arc<Endpoint>]) -> bool {
         let set = self.set.load();
         let (Some(share), least) = (set.rules.retry_budget, set.rules.retry_min) else { return false };
-        if tried.len() >= MOST_ENDPOINTS || self.count_others(tried) == 0 {
+        if tried.len() >= MOST_ENDPOINTS || !self.is_another(Wish { tried, repeatable: true, bypass: false })
+        {
             return false;
         }
-        let sent = set.endpoints.iter().map(|endpoint| endpoint.exchanges()).sum();
+        let sent = set.endpoints().map(|endpoint| endpoint.exchanges()).sum();
         self.retries.allow(share, least, self.now(), sent)
     }
 
@@ -281,27 +268,27 @@ impl Upstream {
         let usable = |endpoint: &&Arc<Endpoint>| {
             !endpoint.is_down() && (!set.judged || endpoint.standing(now) == Standing::Up)
         };
-        let usable = set.endpoints.iter().filter(usable).count().max(1);
+        let usable = set.endpoints().filter(usable).count().max(1);
         Some(cap.saturating_mul(u32::try_from(usable).unwrap_or(u32::MAX)))
     }
 
     /// Open connections to all endpoints.
     pub(crate) fn connections(&self) -> usize {
-        self.set.load().endpoints.iter().map(|endpoint| endpoint.pool.open()).sum()
+        self.set.load().endpoints().map(|endpoint| endpoint.pool.open()).sum()
     }
 
-    /// What the endpoints look like, in the order of their places.
+    /// What the endpoints look like, by rank and place.
     pub(crate) fn sights(&self) -> Vec<Sight> {
         let (set, now) = (self.set.load(), self.now());
         let sight = |endpoint: &Arc<Endpoint>| {
             let mut sight = endpoint.sight(now);
             // What was thought of it while there were others, or breakers, keeps nobody away any more.
-            if !set.judged && sight.standing != Standing::Down {
+            if !set.judged && !matches!(sight.standing, Standing::Down(_)) {
                 (sight.standing, sight.unproven) = (Standing::Up, false);
             }
             sight
         };
-        set.endpoints.iter().map(sight).collect()
+        set.endpoints().map(sight).collect()
     }
 
     /// Whether breakers are switched on, which is more than ejection.
@@ -312,7 +299,7 @@ impl Upstream {
     /// A worker's housekeeping: closes idle connections that are dead, too old or too many.
     pub(crate) fn prune(&self, worker: usize, max_idle: Duration, allowed: usize) {
         let allowed = self.connections_allowed(allowed);
-        for endpoint in &self.set.load().endpoints {
+        for endpoint in self.set.load().endpoints() {
             endpoint.pool.prune(worker, max_idle, allowed);
         }
     }

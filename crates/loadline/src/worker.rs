@@ -29,7 +29,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use crate::buffers::{Budget, Scratches};
 use crate::client::{Peer, Slot};
 use crate::config::settings::Settings;
-use crate::connection::{self, Place};
+use crate::connection::{self, Active, Connection, Place};
 use crate::history::History;
 use crate::http2;
 use crate::live::Live;
@@ -228,6 +228,8 @@ pub(crate) struct Worker {
     pub(crate) id: usize,
     pub(crate) shared: Arc<Shared>,
     pub(crate) scratches: Scratches,
+    /// For connections that are not idle.
+    pub(crate) active: RefCell<Vec<Active<TcpStream>>>,
     /// Written under the settings in force.
     rejections: RefCell<Rejections>,
     live: RefCell<(u64, Rc<Live>)>,
@@ -253,6 +255,7 @@ impl Worker {
         Rc::new(Self {
             id,
             scratches: Scratches::default(),
+            active: RefCell::default(),
             rejections: RefCell::default(),
             live: RefCell::new((shared.version.load(Ordering::Acquire), live)),
             slots: RefCell::default(),
@@ -332,9 +335,10 @@ impl Worker {
         self.slots.borrow_mut().insert(leave.id, Rc::clone(&slot));
         let worker = Rc::clone(self);
         let place = Place { slot, over_limit: open > most };
+        let connection = Connection::new(stream, peer, place, Rc::clone(self));
         spawn_local(async move {
             let leave = leave;
-            if let Some(upgraded) = connection::serve(stream, peer, place, Rc::clone(&worker)).await {
+            if let Some(upgraded) = connection::serve(connection).await {
                 // Boxed: most connections never become one.
                 Box::pin(http2::serve(upgraded, worker)).await;
             }
@@ -383,7 +387,6 @@ pub(crate) fn run(
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     runtime.block_on(async move {
         let worker = Worker::new(id, shared);
-        worker.shared.overload.measure_worker(id);
         let mut accepting = Vec::new();
         for listener in &listeners {
             let listener = TcpListener::from_std(listener.try_clone()?)?;
@@ -471,6 +474,7 @@ async fn keep_house(worker: Rc<Worker>) {
     loop {
         ticks.tick().await;
         let live = worker.live();
+        worker.shared.overload.measure_worker(worker.id, &live.settings.overload);
         let allowed = live.connections_allowed(worker.limit());
         live.upstream.prune(worker.id, live.settings.timeouts.upstream_idle, allowed);
         worker.shared.gate.tick();

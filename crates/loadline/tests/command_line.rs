@@ -118,9 +118,22 @@ fn a_missing_limit_is_asked_for() {
     let expected = "error: the concurrency argument is missing\n  \
         loadline app:8080 <concurrency>     for example: loadline app:8080 3\n";
     assert_eq!(loadline(&["app:8080"]), (2, String::new(), expected.into()));
-    let (code, _, err) = loadline(&["chek"]);
-    assert_eq!(code, 2);
-    assert!(err.ends_with("\n  or did you mean:  loadline check\n"), "{err}");
+    for (args, meant) in [
+        (&["chek"][..], "loadline check"),
+        (&["help"], "loadline --help"),
+        (&["check", "loadline.toml"], "loadline check -c loadline.toml"),
+        (&["loadline.toml"], "loadline -c loadline.toml"),
+    ] {
+        let (code, _, err) = loadline(args);
+        assert_eq!(code, 2, "{args:?}");
+        assert!(err.ends_with(&format!("\n  or did you mean:  {meant}\n")), "{err}");
+    }
+}
+
+#[test]
+fn three_words_are_one_too_many() {
+    let (code, _, err) = loadline(&["app:8080", "3", "4"]);
+    assert_eq!((code, err.lines().next()), (2, Some("error: unexpected argument '4' found")));
 }
 
 #[test]
@@ -174,6 +187,14 @@ fn an_online_check_connects_to_every_place() {
     let (code, out, _) = loadline(&["check", "--online", &format!("{there_at},unix:/nobody/here"), "3"]);
     assert_eq!(code, 1, "each has to be reachable: {out}");
     assert!(out.contains("unix:/nobody/here\n  unix:/nobody/here  refused\n"), "{out}");
+
+    // A server that is not there answers at once that it is not.
+    let server = "dns.server=127.0.0.1:9";
+    let (code, out, _) =
+        loadline(&["check", "--online", "app.example:80,srv:_http._tcp.app.example", "3", "--set", server]);
+    assert_eq!(code, 1);
+    let unresolved = "  cannot be resolved: name server 127.0.0.1:9: ";
+    assert_eq!(out.matches(unresolved).count(), 2, "{out}");
 }
 
 #[test]

@@ -94,7 +94,8 @@ fn a_show_measures_itself_writes_a_report_and_says_99_when_its_promise_is_broken
     let report = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("broken-promise.html");
     let report = report.to_str().unwrap();
     let (code, out, err) = demo(&["--quick", "--report", report, "--expect", "goodput > 120%"]);
-    assert_eq!(code, 99, "{out}{err}");
+    // A machine that is too busy says so instead.
+    assert!(code == 99 || code == 1 && err.contains("too busy"), "{code}: {out}{err}");
     assert!(out.contains("without loadline") && out.contains("with loadline"), "{out}");
     assert!(out.contains("NOT HELD  goodput > 120%: "), "{out}");
     assert!(out.contains(&format!("seed 42   report {report}\n")), "{out}");
@@ -118,7 +119,7 @@ fn the_breaker_walk_holds_its_promises() {
 #[test]
 fn the_herd_is_shown_twice_with_signs_for_requests() {
     let (code, out, err) = demo(&["herd", "--quick"]);
-    assert!(code == 0 || code == 99, "{out}{err}");
+    assert!(code == 0 || code == 1 && err.contains("too busy"), "{code}: {out}{err}");
     for text in ["without load shedding", "with load shedding", "thundering herd: 20", "normal levels: 20"] {
         assert!(err.contains(text), "{err}");
     }
@@ -128,6 +129,9 @@ fn the_herd_is_shown_twice_with_signs_for_requests() {
 
 #[test]
 fn ctrl_c_ends_a_show_and_its_parts() {
+    let report = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("interrupted.html");
+    // Of an earlier run of this test that failed.
+    let _ = std::fs::remove_file(&report);
     let mut show = Command::new(BINARY)
         .env_clear()
         .current_dir(env!("CARGO_TARGET_TMPDIR"))
@@ -140,6 +144,7 @@ fn ctrl_c_ends_a_show_and_its_parts() {
     kill_process(Pid::from_child(&show), Signal::INT).unwrap();
     assert_eq!(show.wait().unwrap().code(), Some(1));
     assert_eq!(lines.last().unwrap().unwrap(), "error: interrupted");
+    assert!(!report.exists());
 }
 
 #[test]
@@ -150,6 +155,7 @@ fn mistakes_exit_2_before_anything_starts() {
         (&["--report", "/nowhere/x.html"], "cannot write /nowhere/x.html"),
         (&["breaker", "--expect", "x"], "there is no <"),
         (&["herd", "--with-load-shedding"], "--serve"),
+        (&["app", "--listen", "8080"], "not an address with a port (try 127.0.0.1:8001)"),
         (&["--quick", "breaker"], "cannot be used with"),
         (&["nothing"], "unrecognized subcommand"),
     ] {

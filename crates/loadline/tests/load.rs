@@ -74,6 +74,9 @@ fn mistakes_exit_2_before_anything_is_sent() {
         (&[url, "-r", "5", "-d", "1s", "--json", "/nowhere/x.json"], "cannot write /nowhere/x.json"),
         (&[url, "-r", "5", "-d", "1s", "--html", "/dev/null", "--compare", file], "is no report"),
         (&[url, "-r", "5", "-d", "1s", "-e", "p98<1s"], "`p98` is not measured"),
+        (&[url, "-r", "5", "-d", "1s", "--html", "-"], "`-` is for --json"),
+        (&[url, "-r", "5", "-d", "1s", "--retries", "2"], "nothing is retried"),
+        (&[url, "-r", "5", "-d", "10"], "no request is due in 10ms"),
     ] {
         let (code, out, err) = load(args);
         assert_eq!((code, out.as_str()), (2, ""), "{args:?}: {err}");

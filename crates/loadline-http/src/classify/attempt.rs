@@ -3,6 +3,10 @@
 /// Nine digits fit 32 bits, and nobody retries a billion times.
 const MOST_DIGITS: usize = 9;
 
+/// The fields that [`attempt`] looks at.
+pub const ATTEMPT_HEADERS: [&str; 3] =
+    ["x-retry-attempt", "x-envoy-attempt-count", "grpc-previous-rpc-attempts"];
+
 /// Which attempt this is: 1 for the first, 2 and more for retries.
 ///
 /// `x-envoy-attempt-count` and `x-retry-attempt` hold that number, `grpc-previous-rpc-attempts` one less. If they differ,
@@ -10,17 +14,27 @@ const MOST_DIGITS: usize = 9;
 pub fn attempt<'a>(fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>) -> u32 {
     let mut highest = 1;
     for (name, value) in fields {
-        let before = match name.len() {
-            15 if name.eq_ignore_ascii_case(b"x-retry-attempt") => 0,
-            21 if name.eq_ignore_ascii_case(b"x-envoy-attempt-count") => 0,
-            26 if name.eq_ignore_ascii_case(b"grpc-previous-rpc-attempts") => 1,
-            _ => continue,
-        };
-        if let Some(number) = number(value) {
-            highest = highest.max(number + before);
+        if let (Some(uncounted), Some(number)) = (uncounted(name), number(value)) {
+            highest = highest.max(number + uncounted);
         }
     }
     highest
+}
+
+/// Whether [`attempt`] looks at fields of this name, whatever its case.
+#[must_use]
+pub fn is_attempt_header(name: &[u8]) -> bool {
+    uncounted(name).is_some()
+}
+
+/// How many attempts the number in a field of this name leaves out; `None` if it says nothing of attempts.
+fn uncounted(name: &[u8]) -> Option<u32> {
+    match name.len() {
+        15 if name.eq_ignore_ascii_case(b"x-retry-attempt") => Some(0),
+        21 if name.eq_ignore_ascii_case(b"x-envoy-attempt-count") => Some(0),
+        26 if name.eq_ignore_ascii_case(b"grpc-previous-rpc-attempts") => Some(1),
+        _ => None,
+    }
 }
 
 fn number(value: &[u8]) -> Option<u32> {
@@ -43,6 +57,7 @@ mod tests {
     #[test]
     fn attempts() {
         assert_eq!(of(&[]), 1);
+        assert_eq!(ATTEMPT_HEADERS.map(|name| of(&[(name, "7")])), [7, 7, 8]);
         assert_eq!(of(&[("x-envoy-attempt-count", "1")]), 1);
         assert_eq!(of(&[("X-Envoy-Attempt-Count", "3")]), 3);
         assert_eq!(of(&[("grpc-previous-rpc-attempts", "1")]), 2);
@@ -65,5 +80,6 @@ mod tests {
         }
         assert_eq!(of(&[("x-envoy-attempt-count", "x"), ("x-envoy-attempt-count", "2")]), 2);
         assert_eq!(of(&[("x-envoy-attempt-counts", "9"), ("attempt", "9"), ("", "9")]), 1);
+        assert!(is_attempt_header(b"X-Retry-Attempt") && !is_attempt_header(b"x-retry-attempts"));
     }
 }

@@ -127,6 +127,7 @@ pub struct GlobError {
 
 /// What is wrong with a pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum GlobProblem {
     /// It does not begin with `/`.
     NoSlash,

@@ -44,7 +44,12 @@ impl HeaderSet {
 
     /// Each of them, in the order of the settings.
     pub fn iter(self) -> impl Iterator<Item = HeaderId> {
-        HeaderId::first(Self::CAPACITY).filter(move |id| self.contains(*id))
+        let mut rest = self.0;
+        std::iter::from_fn(move || {
+            let next = (rest != 0).then(|| HeaderId(rest.trailing_zeros() as u8));
+            rest &= rest.wrapping_sub(1);
+            next
+        })
     }
 
     pub(super) fn insert(&mut self, id: HeaderId) {

@@ -131,6 +131,7 @@ impl DeadlineSettings {
 
 /// Why settings cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum HeaderError {
     /// Not a lower-case header name of 1 to 63 bytes.
     Name(String),

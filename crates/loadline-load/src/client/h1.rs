@@ -3,6 +3,7 @@
 //! The codec is `loadline-h1`'s, so that an answer is read as strictly as the proxy reads one. Per request there is one
 //! write and, for a small answer, one read.
 
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::io::Write as _;
 
@@ -16,6 +17,12 @@ use crate::plan::Plan;
 
 /// What is read at once: more than a head and a small body.
 const READ_BYTES: usize = 8 * 1024;
+
+/// What came is something else.
+const NOT_HTTP: Failure = Failure::Broken(Cow::Borrowed("the answer is not HTTP/1.1"));
+
+/// The end came in the middle.
+const CUT: Failure = Failure::Broken(Cow::Borrowed("the connection was closed in the middle of an answer"));
 
 /// Connections that are open and free.
 pub(super) struct Pool {
@@ -56,7 +63,7 @@ impl Pool {
             match self.run(&mut kept, outgoing).await {
                 // The server may close a kept connection at the moment in which we use it. That says nothing about how it
                 // treats requests, so it gets the request again, if twice does no more than once.
-                Err(Failure::Broken) if !kept.answered && outgoing.target().is_idempotent() => {
+                Err(Failure::Broken(_)) if !kept.answered && outgoing.target().is_idempotent() => {
                     self.resent.set(self.resent.get() + 1);
                 }
                 result => return self.finish(kept, result),
@@ -124,7 +131,11 @@ impl Connection {
                 Ok(Status::Complete) if self.head.is_interim() => drop(self.input.drain(..self.head.len)),
                 Ok(Status::Complete) => break,
                 Ok(Status::Partial) if self.read().await? > 0 => {}
-                Ok(Status::Partial) | Err(_) => return Err(Failure::Broken),
+                Ok(Status::Partial) if self.answered => return Err(CUT),
+                Ok(Status::Partial) => {
+                    return Err(Failure::Broken("the connection was closed without an answer".into()));
+                }
+                Err(_) => return Err(NOT_HTTP),
             }
         }
         let mut body = BodyDecoder::for_response(self.head.framing, limits);
@@ -133,7 +144,7 @@ impl Connection {
         // The head stays in the buffer while the rest of it is filled again and again with pieces of the body.
         let mut at = self.head.len;
         loop {
-            let decoded = body.decode(&self.input[at..]).map_err(|_| Failure::Broken)?;
+            let decoded = body.decode(&self.input[at..]).map_err(|_| NOT_HTTP)?;
             if wants_start && start.len() < REASON_BYTES {
                 start.extend_from_slice(&self.input[at..][decoded.data.clone()]);
             }
@@ -145,7 +156,7 @@ impl Connection {
                 self.input.truncate(self.head.len);
                 at = self.head.len;
                 if self.read().await? == 0 {
-                    body.on_eof().map_err(|_| Failure::Broken)?;
+                    body.on_eof().map_err(|_| CUT)?;
                     break;
                 }
             }
@@ -157,7 +168,7 @@ impl Connection {
     /// Appends what has come; 0 is the end.
     async fn read(&mut self) -> Result<usize, Failure> {
         self.input.reserve(READ_BYTES);
-        let count = self.stream.read_buf(&mut self.input).await.map_err(|_| Failure::Broken)?;
+        let count = self.stream.read_buf(&mut self.input).await.map_err(Failure::broken)?;
         self.answered |= count > 0;
         Ok(count)
     }

@@ -4,6 +4,7 @@
 //! fewer makes the rest wait, and that wait is in the latency.
 
 use std::cell::{Cell, RefCell};
+use std::error::Error as _;
 use std::future::Future;
 use std::rc::Rc;
 
@@ -105,11 +106,11 @@ impl Pool {
         mut sender: SendRequest<Full<Bytes>>,
         request: Request<Full<Bytes>>,
     ) -> Result<Answer, Failure> {
-        let response = sender.send_request(request).await.map_err(|_| Failure::Broken)?;
+        let response = sender.send_request(request).await.map_err(broken)?;
         let (parts, mut body) = response.into_parts();
         let mut start = Vec::new();
         while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|_| Failure::Broken)?;
+            let frame = frame.map_err(broken)?;
             if let Some(data) = frame.data_ref().filter(|_| parts.status.as_u16() >= 400) {
                 let room = REASON_BYTES.saturating_sub(start.len()).min(data.len());
                 start.extend_from_slice(&data[..room]);
@@ -135,12 +136,18 @@ async fn connect(dialer: &Dialer) -> Result<SendRequest<Full<Bytes>>, Failure> {
     let stream = TokioIo::new(dialer.connect().await?);
     let mut builder = http2::Builder::new(Here);
     builder.initial_stream_window_size(WINDOW).initial_connection_window_size(WINDOW);
-    let (sender, connection) = builder.handshake(stream).await.map_err(|_| Failure::Broken)?;
+    let (sender, connection) = builder.handshake(stream).await.map_err(broken)?;
     tokio::task::spawn_local(async move {
         // Its end, good or bad, reaches every request on it.
         let _ = connection.await;
     });
     Ok(sender)
+}
+
+/// The library's words, and those of its cause, which say more.
+fn broken(error: hyper::Error) -> Failure {
+    let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+    Failure::Broken(format!("{error}{cause}").into())
 }
 
 /// The plan was checked, so that each part can be sent; what cannot is left out.

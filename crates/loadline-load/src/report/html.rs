@@ -207,6 +207,8 @@ fn highest(report: &Report) -> f64 {
 fn latency(runs: &Runs<'_>) -> Plot {
     let axis = Axis::new("milliseconds").scale(Scale::Log);
     let mut plot = Plot::new("Latency of what was served, by when it was due", Axis::new("seconds"), axis);
+    // As far as the bands above it, also where nothing was served at the end.
+    plot = plot.right(runs.each().flat_map(|(_, run)| run.series.end()).fold(0.0, f64::max));
     for ((name, report), color) in runs.each().zip(runs.colors()) {
         type Pick = fn(&super::Point) -> Option<f64>;
         let lines: [(&str, Pick, bool); 2] =

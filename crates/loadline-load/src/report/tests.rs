@@ -19,6 +19,7 @@ pub(crate) fn empty() -> Report {
         connections: 0,
         resent: 0,
         statuses: BTreeMap::new(),
+        causes: BTreeMap::new(),
         late_starts: LateStarts::default(),
         recovery: None,
         stages: Vec::new(),

@@ -21,10 +21,14 @@ pub(super) fn text(report: &Report) -> String {
     for outcome in Outcome::ALL {
         let count = total.count(outcome);
         if count > 0 || outcome == Outcome::Served {
-            let reasons = if outcome == Outcome::Shed { reasons(total) } else { String::new() };
+            let why = match (outcome, report.causes.get(&outcome)) {
+                (Outcome::Shed, _) => reasons(total),
+                (_, Some(cause)) => format!("first: {cause}"),
+                _ => String::new(),
+            };
             line(
                 outcome.as_str(),
-                format!("{count:>9}  {:>7}  {reasons}", percent(total.share(outcome))).trim_end().to_owned(),
+                format!("{count:>9}  {:>7}  {why}", percent(total.share(outcome))).trim_end().to_owned(),
             );
         }
     }

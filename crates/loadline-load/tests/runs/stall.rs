@@ -1,42 +1,66 @@
-//! The test that tells open loops from closed ones: a server that stalls for a second in the middle of a run.
+//! The tests that tell open loops from closed ones: a server that stalls while a hundred requests come to an open loop.
 //!
-//! At 100/s a stall of 1 s hits the hundred requests that are due in it: they wait 1 s, 0.99 s, …, 0.01 s. In a run of three
-//! seconds that is a third of all, so a quarter of all requests waits for 250 ms or more and one in ten for 700 ms or
-//! more. A client that waits for its answer before it asks again sends one request into the stall, and reports one slow
-//! answer among hundreds.
+//! At 100/s that is a second. The requests that are due in it wait 1 s, 0.99 s, …, 0.01 s. In a run of three seconds they are a
+//! third of all, so a quarter of all requests waits for 250 ms or more and one in ten for 700 ms or more. A client that waits
+//! for its answer before it asks again sends one request into the stall, and reports one slow answer among hundreds.
+//!
+//! The stall ends with a number of requests and not with a time: on a slow machine it is longer, never shorter.
 
-use std::sync::{Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
 use crate::server::Server;
 use crate::{OK, report};
 
-const STALL: Duration = Duration::from_secs(1);
+/// Requests of the open loop that come during the stall.
+const DURING: usize = 100;
 
-/// Serves one request at a time, and holds the one that comes after `after` for the length of the stall.
-struct Stalling {
-    first: Option<Instant>,
-    stalled: bool,
+/// Bound on every wait; reached only when something is broken.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Where requests wait until the stall is over.
+#[derive(Default)]
+struct Stall {
+    state: Mutex<State>,
+    changed: Condvar,
 }
 
-fn stalling_server(after: Duration) -> Server {
-    let state = Mutex::new(Stalling { first: None, stalled: false });
-    Server::start(move |_| {
-        let mut state: MutexGuard<'_, Stalling> = state.lock().unwrap();
-        let first = *state.first.get_or_insert_with(Instant::now);
-        if first.elapsed() >= after && !state.stalled {
-            state.stalled = true;
-            // The stall itself; everybody else waits at the lock.
-            std::thread::sleep(STALL);
-        }
-        Some(OK.to_owned())
-    })
+#[derive(Default)]
+struct State {
+    over: bool,
+    /// Requests that found the server stalled, of the open loop and of the closed one.
+    open: usize,
+    closed: usize,
+}
+
+impl Stall {
+    /// Waits, and says whether the stall ended in time.
+    fn wait_until(&self, condition: impl Fn(&State) -> bool) -> bool {
+        let state = self.state.lock().unwrap();
+        !self.changed.wait_timeout_while(state, PATIENCE, |state| !condition(state)).unwrap().1.timed_out()
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.state.lock().unwrap());
+        self.changed.notify_all();
+    }
 }
 
 #[test]
 fn a_stall_shows_in_the_percentiles() {
-    let server = stalling_server(STALL);
-    let report = report(&server.url("/"), "stages = [\"3s@100\"]");
+    let stall = Stall::default();
+    // The second hundred of three.
+    let server = Server::start(move |request| {
+        if request.number >= 2 * DURING {
+            stall.change(|state| state.over = true);
+        } else if request.number >= DURING {
+            assert!(stall.wait_until(|state| state.over));
+        }
+        Some(OK.to_owned())
+    });
+    let report = report(&server.url("/"), "stages = [\"3s@100\"]\ntimeout = \"60s\"");
     let latency = report.total.latency;
     assert_eq!(latency.count, 300);
     assert!(latency.p75_ms >= 200.0, "{latency:?}");
@@ -49,23 +73,34 @@ fn a_stall_shows_in_the_percentiles() {
     assert!(report.series.points.iter().filter(is_slow).count() >= 3, "{:?}", report.series);
 }
 
-/// What it is measured against: the same server and the same stall, asked by a client that waits for its answers. It sends
-/// as fast as it is answered, up to as many requests as the open loop.
 #[test]
-fn a_closed_loop_hides_the_same_stall() {
-    use std::io::{Read as _, Write as _};
-    let server = stalling_server(Duration::ZERO);
-    let address = server.url("").replace("http://", "");
-    let mut stream = std::net::TcpStream::connect(address).unwrap();
-    let mut latencies: Vec<Duration> = (0..300)
-        .map(|_| {
-            let begun = Instant::now();
-            stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+fn a_closed_loop_beside_it_hides_the_same_stall() {
+    let stall = Arc::new(Stall::default());
+    let stalled = Arc::clone(&stall);
+    // From the first request on, until the last of the open loop has come.
+    let server = Server::start(move |request| {
+        let is_open = request.lines[0].contains("/open");
+        stalled.change(|state| {
+            if !state.over {
+                state.open += usize::from(is_open);
+                state.closed += usize::from(!is_open);
+                state.over = state.open == DURING;
+            }
+        });
+        assert!(stalled.wait_until(|state| state.over));
+        Some(OK.to_owned())
+    });
+    let mut stream = TcpStream::connect(server.url("").replace("http://", "")).unwrap();
+    let closed = std::thread::spawn(move || {
+        for _ in 0..300 {
+            stream.write_all(b"GET /closed HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
             stream.read_exact(&mut vec![0; OK.len()]).unwrap();
-            begun.elapsed()
-        })
-        .collect();
-    latencies.sort();
-    let stalled = latencies.iter().filter(|latency| **latency >= Duration::from_millis(650)).count();
-    assert!((1..=3).contains(&stalled), "one answer, not a hundred: {stalled}");
+        }
+    });
+    assert!(stall.wait_until(|state| state.closed > 0));
+    let report = report(&server.url("/open"), "stages = [\"1s@100\"]\ntimeout = \"60s\"");
+    closed.join().unwrap();
+    assert!(report.total.latency.p50_ms >= 450.0, "{:?}", report.total.latency);
+    let state = stall.state.lock().unwrap();
+    assert_eq!((state.open, state.closed), (DURING, 1), "all of them, and one of three hundred");
 }

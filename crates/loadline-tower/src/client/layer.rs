@@ -10,31 +10,22 @@ use super::{
     ClientService, Throttle,
     outgoing::{Outgoing, Propagate},
 };
-use crate::{Classify, Deadlines, Gate, Inherited, Observer, observer};
+use crate::{Classify, Gate, Inherited, Observer, entrance::Entrance};
 
 /// Puts a gate before a client. All clients made by one layer, or by layers with clones of one gate, share its limit.
 #[derive(Clone)]
 #[must_use = "a layer does nothing until it is put around a client"]
 pub struct ClientLayer<C = Inherited> {
-    gate: Gate,
-    classify: C,
-    deadlines: Deadlines,
+    entrance: Entrance<C>,
     propagate: Propagate,
     throttle: Option<Throttle>,
-    observer: Option<Arc<dyn Observer>>,
 }
 
 impl ClientLayer {
     /// Sends requests through this gate.
     pub fn new(gate: Gate) -> Self {
-        Self {
-            gate,
-            classify: Inherited,
-            deadlines: Deadlines::default(),
-            propagate: Propagate::ByProtocol,
-            throttle: None,
-            observer: None,
-        }
+        let entrance = Entrance::new(gate, Inherited);
+        Self { entrance, propagate: Propagate::ByProtocol, throttle: None }
     }
 }
 
@@ -57,14 +48,14 @@ impl<C> ClientLayer<C> {
     where
         F: Classify<B>,
     {
-        let Self { gate, classify: _, deadlines, propagate, throttle, observer } = self;
-        ClientLayer { gate, classify, deadlines, propagate, throttle, observer }
+        let Self { entrance, propagate, throttle } = self;
+        ClientLayer { entrance: entrance.classify(classify), propagate, throttle }
     }
 
     /// How long a call may take that says nothing of it in a header of its own, its time in the queue included. An earlier
     /// deadline of the request that it is made for counts in any case.
     pub fn default_budget(mut self, time: Duration) -> Self {
-        self.deadlines = self.deadlines.default_budget(time);
+        self.entrance.deadlines = self.entrance.deadlines.default_budget(time);
         self
     }
 
@@ -89,7 +80,7 @@ impl<C> ClientLayer<C> {
 
     /// Tells `observer` what becomes of each request. Several may be told.
     pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
-        self.observer = Some(observer::and(self.observer, observer));
+        self.entrance.observe(observer);
         self
     }
 }
@@ -98,16 +89,15 @@ impl<S, C: Clone> Layer<S> for ClientLayer<C> {
     type Service = ClientService<S, C>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        let Self { gate, classify, deadlines, propagate, throttle, observer } = self.clone();
-        let outgoing = Arc::new(Outgoing { propagate, throttle });
-        ClientService { inner, gate, classify, deadlines, outgoing, observer }
+        let Self { entrance, propagate, throttle } = self.clone();
+        ClientService { inner, entrance, outgoing: Arc::new(Outgoing { propagate, throttle }) }
     }
 }
 
 impl<C> fmt::Debug for ClientLayer<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientLayer")
-            .field("gate", &self.gate)
+            .field("gate", &self.entrance.gate)
             .field("propagate", &self.propagate)
             .field("throttle", &self.throttle)
             .finish_non_exhaustive()

@@ -13,7 +13,7 @@ use tower_service::Service;
 
 use super::{Outgoing, Throttle};
 use crate::{
-    AdmitFuture, Budget, Classify, Deadlines, Error, Gate, Inherited, Observer, PermitBody, admit::Arrival,
+    AdmitFuture, Budget, Classify, Error, Inherited, PermitBody, admit::Arrival, entrance::Entrance,
 };
 
 /// A client behind a gate. Made by [`ClientLayer`](super::ClientLayer).
@@ -24,11 +24,8 @@ use crate::{
 #[derive(Clone)]
 pub struct ClientService<S, C = Inherited> {
     pub(super) inner: S,
-    pub(super) gate: Gate,
-    pub(super) classify: C,
-    pub(super) deadlines: Deadlines,
+    pub(super) entrance: Entrance<C>,
     pub(super) outgoing: Arc<Outgoing>,
-    pub(super) observer: Option<Arc<dyn Observer>>,
 }
 
 impl<S, C, B, R> Service<http::Request<B>> for ClientService<S, C>
@@ -46,16 +43,15 @@ where
     }
 
     fn call(&mut self, request: http::Request<B>) -> Self::Future {
-        let observer = self.observer.as_ref();
-        let asked = self.classify.classify(&request);
-        let time = self.deadlines.read(request.headers(), observer);
+        let gate = &self.entrance.gate;
+        let asked = self.entrance.classify.classify(&request);
+        let time = self.entrance.read(request.headers());
         let inherited = Budget::current().and_then(|budget| budget.remaining());
-        let mut arrival =
-            Arrival::new(&self.gate, asked, &time).within(&self.gate, inherited, Duration::ZERO);
+        let mut arrival = Arrival::new(gate, asked, &time).within(gate, inherited, Duration::ZERO);
         if self.outgoing.throttle.as_ref().is_some_and(Throttle::keeps_back) {
             arrival = arrival.refused(Reason::Overload);
         }
-        AdmitFuture::new(&self.gate, &arrival, observer, Some(&self.outgoing), &self.inner, request)
+        self.entrance.admit(&arrival, Some(&self.outgoing), &self.inner, request)
     }
 }
 
@@ -63,7 +59,7 @@ impl<S: fmt::Debug, C> fmt::Debug for ClientService<S, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientService")
             .field("inner", &self.inner)
-            .field("gate", &self.gate)
+            .field("gate", &self.entrance.gate)
             .finish_non_exhaustive()
     }
 }

@@ -54,8 +54,13 @@ impl Gate {
 
     /// Asks for a slot without waiting for it. One short lock; nothing is allocated unless the request is queued.
     pub fn try_admit(&self, request: Request) -> Attempt {
+        self.try_admit_at(self.now(), request)
+    }
+
+    /// The same at a moment that has just been: for callers who have read the clock already, and say what it showed with
+    /// [`Self::at`].
+    pub fn try_admit_at(&self, now: Instant, request: Request) -> Attempt {
         let shared = &self.shared;
-        let now = shared.now();
         shared.update(now, |state| match state.admission.on_arrival(now, request) {
             Decision::Admit(permit) => Attempt::Admitted(Permit::new(Arc::clone(shared), permit)),
             Decision::Shed(rejection) => Attempt::Shed(rejection),
@@ -161,6 +166,12 @@ impl Gate {
         self.shared.now()
     }
 
+    /// A moment on this gate's clock; its beginning for one before that.
+    #[must_use]
+    pub fn at(&self, moment: tokio::time::Instant) -> Instant {
+        self.shared.at(moment)
+    }
+
     /// Does what has fallen due by now. Waiting futures see to that themselves while their runtime runs; this is for callers
     /// who want it done at a certain moment, whatever the runtimes are busy with.
     pub fn tick(&self) {
@@ -184,7 +195,11 @@ struct Shared {
 
 impl Shared {
     fn now(&self) -> Instant {
-        Instant::ORIGIN + tokio::time::Instant::now().saturating_duration_since(self.origin)
+        self.at(tokio::time::Instant::now())
+    }
+
+    fn at(&self, moment: tokio::time::Instant) -> Instant {
+        Instant::ORIGIN + moment.saturating_duration_since(self.origin)
     }
 
     fn to_tokio(&self, at: Instant) -> tokio::time::Instant {
@@ -222,8 +237,7 @@ impl Shared {
         result
     }
 
-    fn complete(&self, permit: loadline_core::Permit, outcome: Outcome) {
-        let now = self.now();
+    fn complete(&self, now: Instant, permit: loadline_core::Permit, outcome: Outcome) {
         self.update(now, |state| state.admission.on_complete(now, permit, outcome));
     }
 }

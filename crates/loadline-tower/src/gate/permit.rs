@@ -42,7 +42,12 @@ impl Permit {
 
     /// Frees the slot and says how the work ended. Dropping the permit instead is [`Outcome::Aborted`].
     pub fn complete(mut self, outcome: Outcome) {
-        self.hand_back(outcome);
+        self.hand_back(None, outcome);
+    }
+
+    /// The same at a moment that has just been: for callers who have read the clock already.
+    pub fn complete_at(mut self, moment: tokio::time::Instant, outcome: Outcome) {
+        self.hand_back(Some(moment), outcome);
     }
 
     /// The class it was admitted under.
@@ -73,9 +78,10 @@ impl Permit {
         self.permit.as_ref().expect("held until it is consumed")
     }
 
-    fn hand_back(&mut self, outcome: Outcome) {
+    fn hand_back(&mut self, moment: Option<tokio::time::Instant>, outcome: Outcome) {
         if let Some(permit) = self.permit.take() {
-            self.shared.complete(permit, outcome);
+            let now = moment.map_or_else(|| self.shared.now(), |moment| self.shared.at(moment));
+            self.shared.complete(now, permit, outcome);
             if let Some(told) = self.on_end.take() {
                 told(outcome);
             }
@@ -91,6 +97,6 @@ impl fmt::Debug for Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.hand_back(Outcome::Aborted);
+        self.hand_back(None, Outcome::Aborted);
     }
 }

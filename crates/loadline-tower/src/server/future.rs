@@ -25,13 +25,14 @@ pin_project! {
         #[pin]
         admit: AdmitFuture<S, B>,
         answer: AsResponse,
-        protocol: Protocol,
+        // 1 unless it is a retry.
+        attempt: u32,
     }
 }
 
 impl<S: Service<http::Request<B>>, B> ResponseFuture<S, B> {
-    pub(super) const fn new(admit: AdmitFuture<S, B>, answer: AsResponse, protocol: Protocol) -> Self {
-        Self { admit, answer, protocol }
+    pub(super) const fn new(admit: AdmitFuture<S, B>, answer: AsResponse, attempt: u32) -> Self {
+        Self { admit, answer, attempt }
     }
 }
 
@@ -43,11 +44,12 @@ where
     type Output = Result<http::Response<ResponseBody<R>>, S::Error>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        Poll::Ready(match ready!(this.admit.poll(context)) {
+        let mut this = self.project();
+        Poll::Ready(match ready!(this.admit.as_mut().poll(context)) {
             Ok(response) => Ok(response.map(ResponseBody::served)),
             Err(Error::Shed(rejection)) => {
-                let response = this.answer.respond(&rejection, *this.protocol);
+                let request = this.admit.as_ref().request().expect("the service was not called with it");
+                let response = this.answer.respond(&rejection, Protocol::of(request, *this.attempt));
                 Ok(response.map(|body| ResponseBody::rejected(body.into())))
             }
             Err(Error::Inner(error)) => Err(error),

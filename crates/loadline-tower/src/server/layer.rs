@@ -10,7 +10,7 @@ use loadline_http::{
 use tower_layer::Layer;
 
 use super::{AsError, AsResponse, LoadlineService};
-use crate::{AllNormal, ByRules, Classify, Deadlines, Gate, Observer, observer};
+use crate::{AllNormal, ByRules, Classify, Deadlines, Gate, Observer, entrance::Entrance};
 
 /// Puts a gate before a service.
 ///
@@ -19,24 +19,15 @@ use crate::{AllNormal, ByRules, Classify, Deadlines, Gate, Observer, observer};
 #[derive(Clone)]
 #[must_use = "a layer does nothing until it is put around a service"]
 pub struct LoadlineLayer<C = AllNormal, A = AsResponse> {
-    gate: Gate,
-    classify: C,
+    entrance: Entrance<C>,
     answer: A,
-    deadlines: Deadlines,
-    observer: Option<Arc<dyn Observer>>,
 }
 
 impl LoadlineLayer {
     /// Admits requests through this gate, all with class `normal` and the deadlines that their headers name, and answers those
     /// that it rejects with a response.
     pub fn new(gate: Gate) -> Self {
-        Self {
-            gate,
-            classify: AllNormal,
-            answer: AsResponse::default(),
-            deadlines: Deadlines::default(),
-            observer: None,
-        }
+        Self { entrance: Entrance::new(gate, AllNormal), answer: AsResponse::default() }
     }
 }
 
@@ -60,8 +51,7 @@ impl<C, A> LoadlineLayer<C, A> {
     where
         F: Classify<B>,
     {
-        let Self { gate, classify: _, answer, deadlines, observer } = self;
-        LoadlineLayer { gate, classify, answer, deadlines, observer }
+        LoadlineLayer { entrance: self.entrance.classify(classify), answer: self.answer }
     }
 
     /// Classifies each request by rules, as the proxy does.
@@ -77,26 +67,24 @@ impl<C, A> LoadlineLayer<C, A> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn rules(self, rules: Rules) -> LoadlineLayer<ByRules, A> {
-        let Self { gate, classify: _, answer, deadlines, observer } = self;
-        LoadlineLayer { gate, classify: ByRules::from(rules), answer, deadlines, observer }
+        LoadlineLayer { entrance: self.entrance.classify(ByRules::from(rules)), answer: self.answer }
     }
 
     /// Which deadlines are heeded, and what those get that name none.
     pub fn deadlines(mut self, deadlines: Deadlines) -> Self {
-        self.deadlines = deadlines;
+        self.entrance.deadlines = deadlines;
         self
     }
 
     /// Tells `observer` what becomes of each request. Several may be told.
     pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
-        self.observer = Some(observer::and(self.observer, observer));
+        self.entrance.observe(observer);
         self
     }
 
     /// Rejections become [`Error::Shed`](crate::Error::Shed), for stacks that turn errors into responses themselves.
     pub fn shed_as_error(self) -> LoadlineLayer<C, AsError> {
-        let Self { gate, classify, answer: _, deadlines, observer } = self;
-        LoadlineLayer { gate, classify, answer: AsError, deadlines, observer }
+        LoadlineLayer { entrance: self.entrance, answer: AsError }
     }
 }
 
@@ -139,15 +127,14 @@ impl<S, C: Clone, A: Clone> Layer<S> for LoadlineLayer<C, A> {
     type Service = LoadlineService<S, C, A>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        let Self { gate, classify, answer, deadlines, observer } = self.clone();
-        LoadlineService { inner, gate, classify, answer, deadlines, observer }
+        LoadlineService { inner, entrance: self.entrance.clone(), answer: self.answer.clone() }
     }
 }
 
 impl<C, A: fmt::Debug> fmt::Debug for LoadlineLayer<C, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LoadlineLayer")
-            .field("gate", &self.gate)
+            .field("gate", &self.entrance.gate)
             .field("answer", &self.answer)
             .finish_non_exhaustive()
     }

@@ -2,18 +2,17 @@
 
 use std::{
     fmt,
-    sync::Arc,
     task::{Context, Poll},
 };
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use http_body::Body;
-use loadline_http::classify::attempt;
+use loadline_http::classify::{attempt, is_attempt_header};
 use tower_service::Service;
 
-use super::{AsError, AsResponse, ResponseBody, ResponseFuture, reject::Protocol};
-use crate::{AdmitFuture, Classify, Deadlines, Error, Gate, Observer, PermitBody, admit::Arrival};
+use super::{AsError, AsResponse, ResponseBody, ResponseFuture};
+use crate::{AdmitFuture, Classify, Error, PermitBody, admit::Arrival, deadlines::Time, entrance::Entrance};
 
 /// A service behind a gate. Made by [`LoadlineLayer`](super::LoadlineLayer).
 ///
@@ -22,25 +21,34 @@ use crate::{AdmitFuture, Classify, Deadlines, Error, Gate, Observer, PermitBody,
 #[derive(Clone)]
 pub struct LoadlineService<S, C, A> {
     pub(super) inner: S,
-    pub(super) gate: Gate,
-    pub(super) classify: C,
+    pub(super) entrance: Entrance<C>,
     pub(super) answer: A,
-    pub(super) deadlines: Deadlines,
-    pub(super) observer: Option<Arc<dyn Observer>>,
 }
 
 impl<S, C, A> LoadlineService<S, C, A> {
-    fn admit<B>(&self, request: http::Request<B>, attempt: u32) -> AdmitFuture<S, B>
+    /// With the number of the attempt, 1 unless it is a retry.
+    fn admit<B>(&self, request: http::Request<B>) -> (AdmitFuture<S, B>, u32)
     where
         S: Service<http::Request<B>> + Clone,
         C: Classify<B>,
     {
-        let observer = self.observer.as_ref();
-        let mut asked = self.classify.classify(&request);
+        let mut asked = self.entrance.classify.classify(&request);
+        let (time, attempt) = self.heed(request.headers());
         asked.retry |= attempt > 1;
-        let time = self.deadlines.read(request.headers(), observer);
-        let arrival = Arrival::new(&self.gate, asked, &time);
-        AdmitFuture::new(&self.gate, &arrival, observer, None, &self.inner, request)
+        let arrival = Arrival::new(&self.entrance.gate, asked, &time);
+        (self.entrance.admit(&arrival, None, &self.inner, request), attempt)
+    }
+
+    /// Until when the client waits, and which attempt this is. Most requests say neither: one look at their names, no clock.
+    fn heed(&self, headers: &HeaderMap) -> (Time, u32) {
+        let says = |name: &HeaderName| {
+            self.entrance.deadlines.heeds(name) || is_attempt_header(name.as_str().as_bytes())
+        };
+        if !headers.keys().any(says) {
+            return (self.entrance.deadlines.unsaid(), 1);
+        }
+        let fields = headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
+        (self.entrance.read(headers), attempt(fields))
     }
 }
 
@@ -59,9 +67,8 @@ where
     }
 
     fn call(&mut self, request: http::Request<B>) -> Self::Future {
-        let attempt = attempt_of(request.headers());
-        let protocol = Protocol::of(&request, attempt);
-        ResponseFuture::new(self.admit(request, attempt), self.answer, protocol)
+        let (admit, attempt) = self.admit(request);
+        ResponseFuture::new(admit, self.answer, attempt)
     }
 }
 
@@ -80,21 +87,15 @@ where
     }
 
     fn call(&mut self, request: http::Request<B>) -> Self::Future {
-        let attempt = attempt_of(request.headers());
-        self.admit(request, attempt)
+        self.admit(request).0
     }
-}
-
-/// By the attempt headers of clients; see [`attempt`].
-fn attempt_of(headers: &HeaderMap) -> u32 {
-    attempt(headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())))
 }
 
 impl<S: fmt::Debug, C, A: fmt::Debug> fmt::Debug for LoadlineService<S, C, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LoadlineService")
             .field("inner", &self.inner)
-            .field("gate", &self.gate)
+            .field("gate", &self.entrance.gate)
             .field("answer", &self.answer)
             .finish_non_exhaustive()
     }

@@ -5,4 +5,5 @@ mod beside_tower;
 mod budgets;
 mod client;
 mod server;
+mod shared;
 mod support;

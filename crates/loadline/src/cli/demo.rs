@@ -9,26 +9,25 @@ mod children;
 mod duel;
 mod figures;
 mod herd;
+mod punctual;
 mod roles;
 mod screen;
 mod shows;
 
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 
 use clap::{Args, Subcommand};
-use loadline_demo::Role;
+use loadline_demo::{HerdWork, Role};
 use loadline_load::{MAX_LATE_STARTS, html_of_two};
 
 use self::duel::{Duel, Outcomes};
 use self::figures::{Expectation, Figure, Unit};
-use super::load::UNMET;
-use super::{USAGE, interrupt, say};
+use super::output::Output;
+use super::{EXPECTATION, USAGE, interrupt, parse_address, say};
 
 /// Where the report goes unless somebody says so.
 const REPORT: &str = "demo-report.html";
@@ -119,11 +118,21 @@ struct HerdArgs {
     #[arg(long)]
     serve: bool,
     /// Where the server listens
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:5000", requires = "serve")]
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_address, default_value = "127.0.0.1:5000", requires = "serve")]
     listen: SocketAddr,
     /// The server drops requests whose deadline it cannot meet
     #[arg(long, requires = "serve")]
     with_load_shedding: bool,
+    /// The server sleeps instead of computing, and so takes no longer on a busy machine
+    #[arg(long, requires = "serve")]
+    sleep: bool,
+}
+
+/// What came out of a walk.
+struct Walked {
+    figures: Vec<Figure>,
+    /// Why this machine was too busy for the figures to mean something.
+    busy: Option<String>,
 }
 
 pub(super) fn demo(args: DemoArgs, environment: Vec<(OsString, OsString)>) -> ExitCode {
@@ -165,26 +174,29 @@ impl DuelArgs {
         };
         let mut text = columns(&duel.table(&outcomes.figures));
         let late = outcomes.reports.iter().map(|report| report.late_starts.share).fold(0.0, f64::max);
-        if late > MAX_LATE_STARTS {
-            let late = Unit::Share.show(late);
-            text += &format!("note: this machine is busy; {late} of the requests left late\n");
+        let busy =
+            (late > MAX_LATE_STARTS).then(|| format!("{} of the requests left late", Unit::Share.show(late)));
+        if let Some(busy) = &busy {
+            text += &format!("note: this machine is busy; {busy}\n");
         }
         text += &format!("seed {}", self.show.seed);
-        match report.map(|(path, mut file)| (file.write_all(page(&duel, &outcomes).as_bytes()), path)) {
-            Some((Ok(()), path)) => text += &format!("   report {}\n", path.display()),
-            Some((Err(error), path)) => text += &format!("   no report: {}: {error}\n", path.display()),
+        let report = report.map(|output| {
+            let name = output.path().display().to_string();
+            output.write(&page(&duel, &outcomes)).map(|()| name)
+        });
+        match report {
+            Some(Ok(name)) => text += &format!("   report {name}\n"),
+            Some(Err(error)) => text += &format!("   no report: {error}\n"),
             None => text += "   no report: this directory cannot be written to (or give --report FILE)\n",
         }
-        conclude(&text, &expectations, &outcomes.figures)
+        conclude(&text, &expectations, &outcomes.figures, busy.as_deref())
     }
 
     /// The file, open before the show. Without a wish and without a place to write to there is no report.
-    fn open_report(&self) -> Result<Option<(&Path, File)>, String> {
+    fn open_report(&self) -> Result<Option<Output>, String> {
         match &self.report {
-            Some(path) => File::create(path)
-                .map(|file| Some((path.as_path(), file)))
-                .map_err(|error| format!("cannot write {}: {error}", path.display())),
-            None => Ok(File::create(REPORT).ok().map(|file| (Path::new(REPORT), file))),
+            Some(path) => Output::open(path).map(Some),
+            None => Ok(Output::open(Path::new(REPORT)).ok()),
         }
     }
 }
@@ -192,7 +204,9 @@ impl DuelArgs {
 impl HerdArgs {
     fn run(&self) -> ExitCode {
         if self.serve {
-            let role = Role::Herd { with_load_shedding: self.with_load_shedding, seed: self.show.seed };
+            let work = if self.sleep { HerdWork::Sleep } else { HerdWork::Compute };
+            let with_load_shedding = self.with_load_shedding;
+            let role = Role::Herd { with_load_shedding, work, seed: self.show.seed };
             return roles::serve("herd", self.listen, role);
         }
         let expect = if self.show.quick { &herd::QUICK_EXPECT } else { &herd::EXPECT };
@@ -214,7 +228,7 @@ impl ShowArgs {
         &self,
         known: &[(&str, Unit)],
         expect: &[&str],
-        show: impl FnOnce(&AtomicBool) -> Result<Option<Vec<Figure>>, String>,
+        show: impl FnOnce(&AtomicBool) -> Result<Option<Walked>, String>,
     ) -> ExitCode {
         let known: Vec<_> = known.iter().map(|(name, unit)| ((*name).to_owned(), *unit)).collect();
         let expectations = match self.expectations(expect, &known) {
@@ -222,15 +236,16 @@ impl ShowArgs {
             Err(error) => return usage(&error),
         };
         match show(&interrupt::watch()) {
-            Ok(Some(figures)) => conclude("", &expectations, &figures),
+            Ok(Some(Walked { figures, busy })) => conclude("", &expectations, &figures, busy.as_deref()),
             Ok(None) => failed("interrupted"),
             Err(error) => failed(&error),
         }
     }
 }
 
-/// Prints the result and what was expected of it.
-fn conclude(text: &str, expectations: &[Expectation], figures: &[Figure]) -> ExitCode {
+/// Prints the result and what was expected of it. On a machine that is too `busy` a broken expectation is no verdict: the show
+/// failed, the promise did not.
+fn conclude(text: &str, expectations: &[Expectation], figures: &[Figure], busy: Option<&str>) -> ExitCode {
     let mut text = text.to_owned();
     let verdicts: Vec<_> = expectations.iter().map(|expectation| expectation.verdict(figures)).collect();
     let broken = verdicts.iter().filter(|verdict| !verdict.held).count();
@@ -245,7 +260,11 @@ fn conclude(text: &str, expectations: &[Expectation], figures: &[Figure]) -> Exi
         format!("{broken} of {total} expectations did not hold\n")
     };
     let said = say(&text);
-    if said == ExitCode::SUCCESS && broken > 0 { ExitCode::from(UNMET) } else { said }
+    match busy {
+        _ if said != ExitCode::SUCCESS || broken == 0 => said,
+        Some(busy) => failed(&format!("no verdict, for this machine is too busy: {busy}")),
+        None => ExitCode::from(EXPECTATION),
+    }
 }
 
 fn page(duel: &Duel, Outcomes { reports: [without, with], figures }: &Outcomes) -> String {

@@ -6,8 +6,6 @@
 
 mod live;
 
-use std::fs::File;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -18,10 +16,8 @@ use loadline_load::{
 };
 
 use self::live::Live;
-use super::{USAGE, say};
-
-/// An expectation did not hold, as k6 says it.
-pub(super) const UNMET: u8 = 99;
+use super::output::Output;
+use super::{EXPECTATION, USAGE, say};
 
 #[derive(Args)]
 pub(super) struct LoadArgs {
@@ -156,10 +152,10 @@ struct OutputArgs {
     quiet: bool,
 }
 
-/// Where the report goes, open before the run.
+/// Where the report goes, open before the run. Stdout is none of them.
 struct Outputs {
-    json: Option<File>,
-    html: Option<File>,
+    json: Option<Output>,
+    html: Option<Output>,
     compare: Option<Report>,
 }
 
@@ -199,8 +195,8 @@ fn conclude(report: &Report, args: &OutputArgs, outputs: Outputs, expect: &[Expe
         eprintln!("{}  {}", if verdict.held { "held    " } else { "NOT HELD" }, verdict.text);
     }
     let page = || html(&args.title, report, outputs.compare.as_ref());
-    let written = write(args.json.as_deref(), outputs.json, || report.json())
-        .and_then(|()| write(args.html.as_deref(), outputs.html, page));
+    let json = outputs.json.map_or(Ok(()), |output| output.write(&report.json()));
+    let written = json.and_then(|()| outputs.html.map_or(Ok(()), |output| output.write(&page())));
     if let Err(error) = written {
         return failed(&error);
     }
@@ -212,7 +208,7 @@ fn conclude(report: &Report, args: &OutputArgs, outputs: Outputs, expect: &[Expe
     } else if !report.valid {
         failed("the run is not valid, see above")
     } else if verdicts.iter().any(|verdict| !verdict.held) {
-        ExitCode::from(UNMET)
+        ExitCode::from(EXPECTATION)
     } else {
         ExitCode::SUCCESS
     }
@@ -225,19 +221,17 @@ impl Outputs {
             text.and_then(|text| Report::parse(&text)).map_err(|why| format!("{}: {why}", path.display()))
         });
         let compare = compare.transpose()?;
-        let create = |path: Option<&Path>| {
-            let file = path.filter(|path| *path != Path::new("-")).map(|path| {
-                File::create(path).map_err(|error| format!("cannot write {}: {error}", path.display()))
-            });
-            file.transpose()
-        };
-        Ok(Self { json: create(args.json.as_deref())?, html: create(args.html.as_deref())?, compare })
+        let stdout = Path::new("-");
+        let (json, html) = (args.json.as_deref().filter(|path| *path != stdout), args.html.as_deref());
+        if html == Some(stdout) {
+            return Err("--html writes a file; `-` is for --json".to_owned());
+        }
+        Ok(Self {
+            json: json.map(Output::open).transpose()?,
+            html: html.map(Output::open).transpose()?,
+            compare,
+        })
     }
-}
-
-fn write(path: Option<&Path>, file: Option<File>, text: impl Fn() -> String) -> Result<(), String> {
-    let (Some(path), Some(mut file)) = (path, file) else { return Ok(()) };
-    file.write_all(text().as_bytes()).map_err(|error| format!("cannot write {}: {error}", path.display()))
 }
 
 fn failed(why: &str) -> ExitCode {

@@ -48,6 +48,11 @@ pub(super) fn parse_bind(text: &str) -> Result<Bind, String> {
 /// What was expected, and for `https` why it is refused.
 pub(super) fn parse_upstream(text: &str, default_port: u16) -> Result<Upstream, String> {
     if let Some(name) = text.strip_prefix("srv:") {
+        if let Some((name, _)) = name.rsplit_once(':') {
+            return Err(format!(
+                "{text:?} has a port, and a service names those of its hosts (try \"srv:{name}\")"
+            ));
+        }
         return parse_host(name, true)
             .filter(|name| name.parse::<IpAddr>().is_err())
             .map(Upstream::Srv)
@@ -72,9 +77,20 @@ pub(super) fn parse_upstream(text: &str, default_port: u16) -> Result<Upstream, 
         return Err(format!("{text:?} has a path, and requests keep their own; end after the port"));
     }
     if authority.parse::<Ipv6Addr>().is_ok() {
-        return Err(format!("{text:?} needs brackets around the IPv6 address (try \"[{authority}]:8080\")"));
+        let whole = format!("\"[{authority}]:8080\"");
+        // The last group may be meant as the port.
+        let split = authority
+            .rsplit_once(':')
+            .filter(|(address, port)| address.parse::<Ipv6Addr>().is_ok() && parse_port(port).is_some());
+        let or = split.map_or_else(String::new, |(address, port)| format!("\"[{address}]:{port}\", "));
+        return Err(format!("{text:?} needs brackets around the IPv6 address (try {or}{whole})"));
     }
     let (host, port) = split_port(authority);
+    if let Some(port) = port.filter(|port| !port.is_empty() && parse_port(port).is_none())
+        && parse_host(host, url.is_some()).is_some()
+    {
+        return Err(format!("{text:?}: {port:?} is not a port from 1 to 65535"));
+    }
     // `host` and `host:` both leave the port open.
     let port =
         if port.unwrap_or_default().is_empty() { Some(default_port) } else { port.and_then(parse_port) };
@@ -309,6 +325,23 @@ mod tests {
         ];
         for text in wrong {
             assert!(parse_upstream(text, 8000).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_was_nearly_an_upstream_is_told_what_is_missing() {
+        for (text, expected) in [
+            ("::1:8080", r#"needs brackets around the IPv6 address (try "[::1]:8080", "[::1:8080]:8080")"#),
+            ("fe80::1", r#"needs brackets around the IPv6 address (try "[fe80::1]:8080")"#),
+            ("app:80808", r#""app:80808": "80808" is not a port from 1 to 65535"#),
+            ("http://[::1]:0", r#""0" is not a port from 1 to 65535"#),
+            (
+                "srv:_http._tcp.app:80",
+                r#"has a port, and a service names those of its hosts (try "srv:_http._tcp.app")"#,
+            ),
+        ] {
+            let said = parse_upstream(text, 8000).unwrap_err();
+            assert!(said.contains(expected), "{said}");
         }
     }
 

@@ -131,14 +131,7 @@ fn explained(problem: &RuleProblem) -> String {
 pub(super) fn rule_literal(rule: &Rule) -> String {
     let mut text = String::from("{ ");
     for condition in &rule.conditions {
-        let (name, value) = match condition {
-            Condition::Path(glob) => ("path", glob.as_str().to_owned()),
-            Condition::Method(method) => ("method", method.clone()),
-            Condition::HasHeader(name) => ("has_header", name.clone()),
-            Condition::HeaderEquals(name, value) => ("header", format!("{name}: {value}")),
-            Condition::HasQuery(name) => ("has_query", name.clone()),
-            Condition::QueryEquals(name, value) => ("query", format!("{name}={value}")),
-        };
+        let (name, value) = condition.name_and_value();
         text.push_str(&format!("{name} = {}, ", quoted(&value)));
     }
     text.push_str(&format!("class = {} }}", quoted(rule.class.as_str())));

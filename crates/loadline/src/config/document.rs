@@ -67,13 +67,15 @@ pub(super) fn parse_toml(text: &str) -> Result<Vec<Node>, Vec<SyntaxError>> {
 /// # Errors
 /// The first syntax error of the text.
 pub(super) fn parse_json(text: &str) -> Result<Vec<Node>, Vec<SyntaxError>> {
-    let mut source = serde_json::Deserializer::from_str(text);
+    // Editors on Windows put a byte order mark first. The TOML parser skips it itself.
+    let body = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut source = serde_json::Deserializer::from_str(body);
     source
         .deserialize_map(JsonObject { document: text, depth: 0 })
         .and_then(|nodes| source.end().map(|()| nodes))
         .map_err(|error| {
             vec![SyntaxError {
-                at: byte_offset(text, error.line(), error.column()),
+                at: text.len() - body.len() + byte_offset(body, error.line(), error.column()),
                 message: json_message(&error),
             }]
         })
@@ -276,6 +278,14 @@ mod tests {
         let json = parse_json(text).unwrap_err();
         assert_eq!((line_and_column(text, json[0].at), json[0].message.as_str()), ((2, 7), "expected value"));
         assert!(parse_json("[1]").is_err() && parse_json("{} {}").is_err() && parse_json("").is_err());
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_the_text() {
+        let (toml, json) = (format!("\u{feff}{TOML}"), format!("\u{feff}{JSON}"));
+        assert_eq!(shape(&parse_toml(&toml).unwrap()), shape(&parse_json(&json).unwrap()));
+        let broken = "\u{feff}{\n \"a\": x}";
+        assert_eq!(line_and_column(broken, parse_json(broken).unwrap_err()[0].at).0, 2);
     }
 
     #[test]

@@ -154,6 +154,17 @@ pub(super) fn doubts(settings: &Settings) -> Vec<String> {
             "queue.timeout is 0: requests wait for ever (to reject at once, set queue.depth = 0)".to_owned(),
         );
     }
+    let drain = settings.timeouts.drain;
+    if let Some(wait) = settings.queue.timeout
+        && wait > drain
+        && !drain.is_zero()
+        && settings.queue.depth > 0
+    {
+        let [wait, drain] = [wait, drain].map(units::format_duration);
+        warnings.push(format!(
+            "queue.timeout ({wait}) is more than timeouts.drain ({drain}): who still waits when a shutdown ends gets no answer"
+        ));
+    }
     let (name, ceiling) = match settings.limit.concurrency {
         Concurrency::Fixed(number) => ("limit.concurrency", number),
         Concurrency::Auto => ("limit.max", settings.limit.max),

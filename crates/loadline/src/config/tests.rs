@@ -583,6 +583,15 @@ fn what_is_doubtful_is_warned_about() {
     assert_eq!(warnings(Given::app().set("admin.listen=:8001")).len(), 1);
     assert_eq!(warnings(Given::app().set("admin.listen=:8001").set("admin.token=0123456789")).len(), 0);
     assert_eq!(warnings(Given::app().set("max_connections=2")).len(), 1);
+    assert_eq!(
+        warnings(Given::app().set("queue.timeout=1m")),
+        [
+            "queue.timeout (1m) is more than timeouts.drain (30s): who still waits when a shutdown ends gets no answer"
+        ]
+    );
+    for fine in ["timeouts.drain=1m", "timeouts.drain=0", "queue.depth=0"] {
+        assert_eq!(warnings(Given::app().set("queue.timeout=1m").set(fine)).len(), 0, "{fine}");
+    }
 }
 
 #[test]

@@ -1,11 +1,13 @@
 //! What decides: the core's rule, after what the proxy refuses before it asks the core.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use loadline_core::{Class, Explanation, Reason, Verdict};
 
 use crate::asked::Asked;
 use crate::live::Live;
+use crate::upstream::Refusal;
 use crate::worker::Shared;
 
 /// What decides.
@@ -15,6 +17,10 @@ pub(super) enum Rule {
     Connections,
     /// `deadline.max_queue_age`.
     QueueAge,
+    /// Every endpoint failed too often; the time until one is tried again.
+    BreakerOpen(Duration),
+    /// No endpoint can be asked, for another reason.
+    NoEndpoint,
     /// The core's.
     Core(loadline_core::Rule),
 }
@@ -24,6 +30,8 @@ impl Rule {
         match self {
             Self::Connections => "max_connections",
             Self::QueueAge => "queue_age",
+            Self::BreakerOpen(_) => "breaker_open",
+            Self::NoEndpoint => "no_endpoint",
             Self::Core(rule) => rule.as_str(),
         }
     }
@@ -44,5 +52,13 @@ pub(super) fn decide(
     if asked.too_old {
         return (Verdict::Shed(Reason::QueueAge), Rule::QueueAge);
     }
-    (explanation.verdict, Rule::Core(explanation.rule))
+    match live.upstream.check() {
+        Err(refusal) if asked.class != Class::Bypass => match refusal {
+            Refusal::Open(rest) => (Verdict::Shed(Reason::BreakerOpen), Rule::BreakerOpen(rest)),
+            Refusal::Unresolved | Refusal::Busy | Refusal::NoEndpoint => {
+                (Verdict::Shed(Reason::NoEndpoint), Rule::NoEndpoint)
+            }
+        },
+        _ => (explanation.verdict, Rule::Core(explanation.rule)),
+    }
 }

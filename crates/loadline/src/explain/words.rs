@@ -102,6 +102,15 @@ fn verdict(case: &Case<'_>) -> Option<String> {
                 "{what}: it waited longer before it came here than deadline.max_queue_age."
             ));
         }
+        Rule::BreakerOpen(rest) => {
+            return Some(format!(
+                "{what}: every endpoint failed too often and is left alone, for another {} (breaker).",
+                span(rest)
+            ));
+        }
+        Rule::NoEndpoint => {
+            return Some(format!("{what}: no endpoint can be asked now; `loadline status` shows them."));
+        }
         Rule::Core(rule) => rule,
     };
     let why = match rule {
@@ -164,9 +173,11 @@ fn prediction(case: &Case<'_>) -> Option<String> {
     Some(format!("Predicted: {wait}, and {service}."))
 }
 
+/// Not of what the proxy refuses for its own sake, in a dry run too.
 fn dry_run(case: &Case<'_>) -> Option<String> {
     let text = "This is a dry run: whatever is decided, it would be forwarded at once.";
-    case.live.settings.dry_run.then(|| text.to_owned())
+    let decided = matches!(case.rule, Rule::Core(_) | Rule::QueueAge);
+    (case.live.settings.dry_run && decided).then(|| text.to_owned())
 }
 
 fn waiting(count: u32) -> String {

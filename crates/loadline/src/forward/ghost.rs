@@ -56,7 +56,7 @@ impl Ghost {
             }
             // The connection first: whoever gets the slot must find it, not open one more.
             if reusable {
-                self.pick.endpoint().pool.give(worker.id, self.connection);
+                self.pick.endpoint().pool.give(worker.id, self.connection, Instant::now());
             } else {
                 drop(self.connection);
             }

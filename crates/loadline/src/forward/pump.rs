@@ -102,6 +102,8 @@ pub(crate) struct Pump<'a, S> {
     /// Whether nothing of the request was forgotten after it was written.
     whole: bool,
     charge: Charge,
+    /// What the clock showed in this poll, if it was read since something came.
+    now: Option<Instant>,
     upstream_moved: Instant,
     client_moved: Instant,
     /// Start and bytes of the window in which the client's rate is judged; running while the client ties the slot.
@@ -166,6 +168,7 @@ impl<'a, S: ClientIo> Pump<'a, S> {
             written: 0,
             whole: true,
             charge: Charge::new(&worker.shared.budget),
+            now: Some(now),
             upstream_moved: now,
             client_moved: now,
             window: None,

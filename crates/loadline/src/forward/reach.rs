@@ -124,8 +124,10 @@ impl Reach {
                     let endpoint = Arc::clone(pick.endpoint());
                     self.tried.push(Arc::clone(&endpoint));
                     let others = upstream.count_others(&self.tried);
-                    // One that swallows packets leaves the others their chance.
-                    let share = until.saturating_duration_since(Instant::now()) / (others + 1);
+                    // One that swallows packets leaves the others their chance, also an ejected one that is the last resort.
+                    let wish = Wish { tried: &self.tried, repeatable: self.repeatable, bypass: self.bypass };
+                    let chances = 1 + others.max(u32::from(upstream.is_another(wish)));
+                    let share = until.saturating_duration_since(Instant::now()) / chances;
                     match connect(&endpoint, Instant::now() + share, room, others == 0).await {
                         Ok(connection) => {
                             self.tried.pop();

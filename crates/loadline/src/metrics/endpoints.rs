@@ -60,7 +60,7 @@ fn breakers(page: &mut Page, upstream: &Upstream, sights: &[Sight]) {
     page.gauge("circuit_breaker_open_until_epoch", "When the last open breaker lets a probe through, in seconds since the Unix epoch; 0 when none is open.");
     let until = sights.iter().filter(|_| enabled).filter_map(|sight| match sight.standing {
         Standing::Open(until) => Some(upstream.until(until).as_secs_f64()),
-        Standing::Up | Standing::Probing | Standing::Down => None,
+        Standing::Up | Standing::Probing | Standing::Down(_) => None,
     });
     page.sample(&[], until.reduce(f64::max).map_or(0.0, |rest| crate::process::unix_seconds() + rest));
     page.gauge("loadline_breaker_state", "1 while the endpoint's breaker is open or probing, else 0.");

@@ -59,19 +59,22 @@ pub(crate) fn render(shared: &Shared, format: Format) -> String {
 
 fn requests(page: &mut Page, total: &WorkerMetrics, routes: &Routes) {
     page.counter("http_requests_total", "Responses sent, rejections included, by method, route and status.");
-    for ((method, place, status), count) in &total.requests {
+    for ((method, place), responses) in &total.responses {
         let method = METHODS[*method as usize];
-        page.sample(
-            &[("method", method), ("path", place.name(routes)), ("status", &status.to_string())],
-            count,
-        );
+        for (status, count) in &responses.by_status {
+            page.sample(
+                &[("method", method), ("path", place.name(routes)), ("status", &status.to_string())],
+                count,
+            );
+        }
     }
     page.histogram(
         "http_request_duration_seconds",
         "From the first byte of a request to the last byte of its response, waiting included.",
     );
-    for ((method, place), histogram) in &total.durations {
-        page.buckets(&[("method", METHODS[*method as usize]), ("path", place.name(routes))], histogram);
+    for ((method, place), responses) in &total.responses {
+        let labels = [("method", METHODS[*method as usize]), ("path", place.name(routes))];
+        page.buckets(&labels, &responses.durations);
     }
     page.counter("upstream_requests_total", "Exchanges with the upstream, by how they ended.");
     for result in UpstreamResult::ASKED {
@@ -120,7 +123,7 @@ fn admission(page: &mut Page, shared: &Shared, live: &Live, process: &Process, t
     page.sample(&[], process.shed_rate());
     page.histogram(
         "http_queue_latency_seconds",
-        "Time that requests waited for a slot, health checks excluded.",
+        "Time that requests waited for a slot; rejections at the door and health checks excluded.",
     );
     page.buckets(&[], &total.queue);
 
@@ -222,8 +225,12 @@ fn admission(page: &mut Page, shared: &Shared, live: &Live, process: &Process, t
         "loadline_headers_invalid_total",
         "Deadline headers that were ignored: malformed, or no time that can be meant.",
     );
-    for (id, name, _) in live.deadlines.headers() {
-        page.sample(&[("header", name)], total.invalid_headers[id.index()]);
+    let mut invalid_headers = total.invalid_headers.clone();
+    for (_, name, _) in live.deadlines.headers() {
+        invalid_headers.entry(name.to_owned()).or_default();
+    }
+    for (name, count) in &invalid_headers {
+        page.sample(&[("header", name)], count);
     }
     page.counter(
         "loadline_doomed_started_total",

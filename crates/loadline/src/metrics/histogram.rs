@@ -30,7 +30,9 @@ impl Histogram {
 
     /// Counts a value; `traced`: the trace that it belongs to, and the time in seconds since the Unix epoch.
     pub(crate) fn observe(&mut self, value: f64, traced: Option<(TraceId, f64)>) {
-        let bucket = self.bounds.partition_point(|bound| *bound < value);
+        // Most values are the least there is: no wait, an answer within a few milliseconds.
+        let is_least = self.bounds.first().is_some_and(|least| value <= *least);
+        let bucket = if is_least { 0 } else { self.bounds.partition_point(|bound| *bound < value) };
         self.counts[bucket] += 1;
         self.sum += value;
         if let Some((trace, at)) = traced {

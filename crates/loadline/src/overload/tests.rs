@@ -24,7 +24,7 @@ struct Process {
 impl Process {
     async fn start(settings: settings::Overload) -> Self {
         let overload = Overload::new(1);
-        overload.measure_worker(0);
+        overload.measure_worker(0, &settings);
         tokio::task::yield_now().await;
         Self { overload, host: Host::default(), settings }
     }

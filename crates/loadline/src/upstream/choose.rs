@@ -5,12 +5,15 @@
 //! and is nearly as even as looking at all of them.
 //!
 //! ```text
-//! least-latency:   cost = mean time to the response's head × (requests in service + 1)
-//! least-inflight:  cost =                                     requests in service + 1
+//! least-latency:   cost = mean time to the response's head × (requests in service ÷ share + 1)
+//! least-inflight:  cost =                                     requests in service ÷ share + 1
 //! ```
 //!
 //! Worked number: 10 ms with 3 in service costs 40 ms, 100 ms with none 100 ms. So an endpoint that became ten times as slow
 //! gets requests only while the others have ten times as many in service.
+//!
+//! A share is 1 unless a service gives its hosts weights. Then both are drawn by their shares, and one that is drawn twice is not
+//! compared: whoever has a very small share gets no more for being idle.
 //!
 //! An endpoint whose latency is not known is compared by requests in service alone. While one that is new or has returned warms
 //! up, its weight is below 1, and with that probability it takes a turn that is its own.
@@ -28,6 +31,8 @@ const LEAST_WEIGHT: f64 = 0.1;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Candidate {
     pub(super) in_flight: usize,
+    /// How much it counts beside others; 1 is as much as any other.
+    pub(super) share: f64,
     /// Mean time to the response's head in seconds; 0 when it is not known.
     pub(super) latency: f64,
     /// [`weight`].
@@ -39,28 +44,64 @@ pub(super) fn weight(since: Duration, over: Duration) -> f64 {
     if since >= over { 1.0 } else { (since.as_secs_f64() / over.as_secs_f64()).max(LEAST_WEIGHT) }
 }
 
-/// The index of the endpoint to use, out of `count`. `candidate` tells how one looks if it can be used. `turn`: a number that
-/// grows by one each time.
+/// How endpoints are drawn at random: all alike, or by their shares.
+#[derive(Debug)]
+pub(super) struct Draws {
+    count: usize,
+    /// The shares summed up; empty where all are the same.
+    sums: Vec<u64>,
+}
+
+impl Draws {
+    pub(super) fn new(shares: impl Iterator<Item = u32> + Clone) -> Self {
+        let sum = |sum: &mut u64, share: u32| {
+            *sum += u64::from(share);
+            Some(*sum)
+        };
+        let even = shares.clone().zip(shares.clone().skip(1)).all(|(one, next)| one == next);
+        let sums = if even { Vec::new() } else { shares.clone().scan(0, sum).collect() };
+        Self { count: shares.count(), sums }
+    }
+
+    fn by_share(&self) -> bool {
+        !self.sums.is_empty()
+    }
+
+    /// `random`: any number.
+    fn draw(&self, random: u64) -> usize {
+        match self.sums.last() {
+            Some(total) => self.sums.partition_point(|sum| *sum <= random % total),
+            None => (random % self.count.max(1) as u64) as usize,
+        }
+    }
+}
+
+/// The index of the endpoint to use, out of those that `draws` knows. `candidate` tells how one looks if it can be used. `turn`: a
+/// number that grows by one each time.
 pub(super) fn choose(
     policy: Policy,
-    count: usize,
+    draws: &Draws,
     turn: usize,
     random: &mut impl FnMut() -> u64,
     candidate: impl Fn(usize) -> Option<Candidate>,
 ) -> Option<usize> {
+    let count = draws.count;
     // The share of one that cannot be used goes to those behind it; comparing two evens that out.
     let from = |start: usize, but: Option<usize>| {
         let mut circle = (start..count).chain(0..start).filter(|index| Some(*index) != but);
         circle.find_map(|index| Some((index, candidate(index)?)))
     };
-    let mut anywhere = || (random() % count.max(1) as u64) as usize;
-    let first = if policy == Policy::RoundRobin { turn % count.max(1) } else { anywhere() };
+    let in_turn = policy == Policy::RoundRobin && !draws.by_share();
+    let first = if in_turn { turn % count.max(1) } else { draws.draw(random()) };
     let (mut chosen, mut looks) = from(first, None)?;
-    if matches!(policy, Policy::LeastLatency | Policy::LeastInFlight)
-        && let Some((other, others)) = from(anywhere(), Some(chosen))
-        && is_better(policy, &others, &looks)
-    {
-        (chosen, looks) = (other, others);
+    if matches!(policy, Policy::LeastLatency | Policy::LeastInFlight) {
+        let second = draws.draw(random());
+        if !(draws.by_share() && second == chosen)
+            && let Some((other, others)) = from(second, Some(chosen))
+            && is_better(policy, &others, &looks)
+        {
+            (chosen, looks) = (other, others);
+        }
     }
     // One that warms up lets most of its turns go by.
     if looks.weight < 1.0 && looks.weight < unit(random()) {
@@ -71,7 +112,7 @@ pub(super) fn choose(
 
 fn is_better(policy: Policy, a: &Candidate, b: &Candidate) -> bool {
     let known = policy == Policy::LeastLatency && a.latency > 0.0 && b.latency > 0.0;
-    let cost = |it: &Candidate| if known { it.latency } else { 1.0 } * (it.in_flight + 1) as f64;
+    let cost = |it: &Candidate| if known { it.latency } else { 1.0 } * (it.in_flight as f64 / it.share + 1.0);
     cost(a) < cost(b)
 }
 
@@ -128,7 +169,7 @@ impl Latency {
 mod tests {
     use super::*;
 
-    const WARM: Candidate = Candidate { in_flight: 0, latency: 0.01, weight: 1.0 };
+    const WARM: Candidate = Candidate { in_flight: 0, share: 1.0, latency: 0.01, weight: 1.0 };
 
     /// How often each of `endpoints` is chosen in 10,000 draws.
     fn shares(policy: Policy, endpoints: &[Option<Candidate>]) -> Vec<usize> {
@@ -138,9 +179,10 @@ mod tests {
             state ^ (state >> 29)
         };
         let mut counts = vec![0; endpoints.len()];
+        let millionths = |it: &Option<Candidate>| (it.map_or(1.0, |it| it.share) * 1e6) as u32;
+        let draws = Draws::new(endpoints.iter().map(millionths));
         for turn in 0..10_000 {
-            if let Some(index) = choose(policy, endpoints.len(), turn, &mut random, |index| endpoints[index])
-            {
+            if let Some(index) = choose(policy, &draws, turn, &mut random, |index| endpoints[index]) {
                 counts[index] += 1;
             }
         }
@@ -183,6 +225,25 @@ mod tests {
             [0, 10_000],
             "by requests in service"
         );
+    }
+
+    #[test]
+    fn shares_are_kept_by_whoever_is_idle_and_by_whoever_is_busy() {
+        let with = |share: f64, in_flight| Some(Candidate { share, in_flight, ..WARM });
+        for policy in ALL {
+            let counts = shares(policy, &[with(1.5, 0), with(0.5, 0)]);
+            assert!((7_200..7_800).contains(&counts[0]), "{policy:?}: {counts:?}");
+            let counts = shares(policy, &[with(1.5, 30), with(0.5, 10)]);
+            assert!((7_200..7_800).contains(&counts[0]), "{policy:?}: {counts:?}");
+            let counts = shares(policy, &[with(1.98, 5), with(0.02, 0)]);
+            assert!(
+                (1..250).contains(&counts[1]),
+                "{policy:?}: a very small chance, idle or not: {counts:?}"
+            );
+        }
+        let counts = shares(Policy::LeastInFlight, &[with(1.5, 60), with(0.5, 10)]);
+        assert!(counts[0] < 6_500, "it has twice what it should have: {counts:?}");
+        assert_eq!(shares(Policy::LeastLatency, &[None, with(0.02, 9)]), [0, 10_000]);
     }
 
     #[test]

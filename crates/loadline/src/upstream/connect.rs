@@ -98,7 +98,7 @@ mod tests {
         }
         let there = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let there_at = there.local_addr().unwrap();
-        let found = Found { place: Place::Tcp(silent_at), spare: vec![there_at] };
+        let found = Found { spare: vec![there_at], ..Found::at(Place::Tcp(silent_at)) };
         let endpoint = Endpoint::new(found, 1, BreakerSettings::default(), 1, None);
         let room = Arc::clone(&endpoint).pool.room();
         let connected = connect(&endpoint, Instant::now() + Duration::from_secs(2), room, true).await;

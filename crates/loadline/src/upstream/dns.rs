@@ -1,11 +1,13 @@
 //! Asking a name server: A, AAAA and SRV, with the time that an answer holds.
 //!
-//! Plain names are the system's business (`getaddrinfo`: hosts file, search list, whatever the machine is set up with). This is for
-//! what the system's call cannot say: SRV records (RFC 2782), and the answers of a chosen server with their time to live. Queries
-//! go over UDP from a port of their own each, answers are believed only from the server that was asked, for the question that was
-//! asked (RFC 5452), and a truncated answer is asked for again over TCP.
+//! The system's own call (`getaddrinfo`) does not say how long an answer holds, knows no services (RFC 2782), and does not tell a
+//! family without addresses from one that could not be asked for. Queries go over UDP from a port of their own each, answers are
+//! believed only from the server that was asked, for the question that was asked (RFC 5452), and a truncated answer is asked for
+//! again over TCP. An answer without addresses is an answer; what is an error may be otherwise the next time.
 //!
 //! Out of scope: caching beyond the caller's own, DNSSEC, TLS.
+
+pub(super) mod system;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -19,25 +21,55 @@ use tokio::time::timeout;
 
 use super::choose::random;
 
-/// For one server's answer to one question; resolvers use 5 s, and the next round comes sooner.
+/// For one server's answer to one question, unless the system says otherwise; resolvers use 5 s, and the next round comes sooner.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Questions to the same server before the next one is asked: a lost packet is no outage.
+/// Rounds of questions to all servers, unless the system says otherwise: a lost packet is no outage.
 const ATTEMPTS: usize = 2;
 
 /// Largest UDP answer without EDNS (RFC 1035, section 4.2.1); larger ones come truncated.
 const UDP_ANSWER: usize = 512;
 
-const RESOLV_CONF: &str = "/etc/resolv.conf";
-
-/// Used when the system names none.
-const LOCAL_SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 53);
+/// Longest name (RFC 1035, section 2.3.4), in bytes.
+const MAX_NAME: usize = 253;
 
 /// An answer, and for how long it holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Answer<T> {
     pub(super) found: Vec<T>,
     pub(super) holds: Duration,
+}
+
+impl<T> Answer<T> {
+    /// One that nobody has put a bound on.
+    pub(super) fn lasting(found: Vec<T>) -> Self {
+        Self { found, holds: Duration::MAX }
+    }
+}
+
+/// What is known of a host's addresses, by family. Nothing found is an answer too: there are none.
+#[derive(Debug)]
+pub(super) struct Families {
+    pub(super) v4: io::Result<Answer<IpAddr>>,
+    pub(super) v6: io::Result<Answer<IpAddr>>,
+}
+
+impl Families {
+    /// All addresses there are.
+    pub(super) fn all(addresses: impl IntoIterator<Item = IpAddr>) -> Self {
+        let (v4, v6) = addresses.into_iter().partition(IpAddr::is_ipv4);
+        Self { v4: Ok(Answer::lasting(v4)), v6: Ok(Answer::lasting(v6)) }
+    }
+
+    /// Whether there is an address.
+    pub(super) fn any(&self) -> bool {
+        [&self.v4, &self.v6].into_iter().flatten().any(|answer| !answer.found.is_empty())
+    }
+
+    /// Whether it is certain that there is no address.
+    pub(super) fn none(&self) -> bool {
+        !self.any() && self.v4.is_ok() && self.v6.is_ok()
+    }
 }
 
 /// One host of a service.
@@ -47,101 +79,80 @@ pub(super) struct Service {
     pub(super) port: u16,
     /// Lower ones first.
     pub(super) priority: u16,
+    /// Its part of what goes to those of its priority.
+    pub(super) weight: u16,
 }
 
-/// Whom to ask, and below which domains to look for short names.
+/// Whom to ask, how patiently, and below which domains to look for short names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Servers {
     servers: Vec<SocketAddr>,
     search: Vec<String>,
+    /// A name with fewer dots is looked for below the domains first.
+    ndots: usize,
+    attempts: usize,
+    patience: Duration,
 }
 
 impl Servers {
-    /// This one alone, if given; else those of the system.
-    pub(super) fn new(chosen: Option<SocketAddr>) -> Self {
-        match chosen {
-            Some(server) => Self { servers: vec![server], search: Vec::new() },
-            None => Self::from_resolv_conf(&std::fs::read_to_string(RESOLV_CONF).unwrap_or_default()),
-        }
+    /// This one alone.
+    pub(super) fn only(server: SocketAddr) -> Self {
+        Self { servers: vec![server], search: Vec::new(), ndots: 1, attempts: ATTEMPTS, patience: PATIENCE }
     }
 
-    fn from_resolv_conf(text: &str) -> Self {
-        let (mut servers, mut search) = (Vec::new(), Vec::new());
-        for line in text.lines() {
-            let mut words = line.split_ascii_whitespace();
-            match words.next() {
-                Some("nameserver") => {
-                    let address = words.next().and_then(|word| word.parse::<IpAddr>().ok());
-                    servers.extend(address.map(|address| SocketAddr::new(address, 53)));
-                }
-                Some("search" | "domain") => {
-                    search = words.map(|word| word.trim_matches('.').to_owned()).collect();
-                }
-                _ => {}
+    /// Addresses of `host`: of the name as it stands, or below the first search domain that has it. The search ends where a
+    /// question cannot be answered: what a later domain says may be another host's.
+    pub(super) async fn addresses(&self, host: &str) -> Families {
+        for name in self.candidates(host) {
+            let (v4, v6) =
+                tokio::join!(self.ask(&name, TYPE::A, address), self.ask(&name, TYPE::AAAA, address));
+            let families = Families { v4, v6 };
+            if !families.none() {
+                return families;
             }
         }
-        if servers.is_empty() {
-            servers.push(LOCAL_SERVER);
-        }
-        Self { servers, search }
+        Families::all([])
     }
 
-    /// Addresses of `host`, of both families.
+    /// The hosts of a service; none: there is no such service.
     ///
     /// # Errors
-    /// No server answered, or there is no such name.
-    pub(super) async fn addresses(&self, host: &str) -> io::Result<Answer<IpAddr>> {
-        match tokio::join!(self.ask(host, TYPE::A, address), self.ask(host, TYPE::AAAA, address)) {
-            (Ok(mut v4), Ok(v6)) => {
-                v4.holds = v4.holds.min(v6.holds);
-                v4.found.extend(v6.found);
-                Ok(v4)
-            }
-            (Ok(one), Err(_)) | (Err(_), Ok(one)) => Ok(one),
-            (Err(error), Err(_)) => Err(error),
-        }
-    }
-
-    /// The hosts of a service.
-    ///
-    /// # Errors
-    /// No server answered, or there is no such name.
+    /// No server answered.
     pub(super) async fn services(&self, name: &str) -> io::Result<Answer<Service>> {
-        self.ask(name, TYPE::SRV, service).await
+        for name in self.candidates(name) {
+            let answer = self.ask(&name, TYPE::SRV, service).await?;
+            if !answer.found.is_empty() {
+                return Ok(answer);
+            }
+        }
+        Ok(Answer::lasting(Vec::new()))
     }
 
-    /// What the first server that answers says, for the name as it stands or below the first search domain that has it.
+    /// The names that `name` may mean, in the order in which they are looked for.
+    fn candidates(&self, name: &str) -> Vec<String> {
+        let absolute = name.strip_suffix('.');
+        let name = absolute.unwrap_or(name);
+        let search = if absolute.is_some() { &[] } else { self.search.as_slice() };
+        let mut candidates: Vec<_> = search.iter().map(|domain| format!("{name}.{domain}")).collect();
+        let dots = name.bytes().filter(|byte| *byte == b'.').count();
+        candidates.insert(if dots >= self.ndots { 0 } else { candidates.len() }, name.to_owned());
+        candidates.retain(|candidate| candidate.len() <= MAX_NAME);
+        candidates
+    }
+
+    /// What the first server that answers says.
     async fn ask<T>(
         &self,
         name: &str,
         kind: TYPE,
         read: fn(&RData<'_>) -> Option<T>,
     ) -> io::Result<Answer<T>> {
-        let absolute = name.ends_with('.');
-        let below = self.search.iter().filter(|_| !absolute).map(|domain| format!("{name}.{domain}"));
-        let mut last = io::Error::from(io::ErrorKind::NotFound);
-        for candidate in std::iter::once(name.trim_end_matches('.').to_owned()).chain(below) {
-            match self.ask_servers(&candidate, kind, read).await {
-                Ok(answer) if answer.found.is_empty() => last = io::ErrorKind::NotFound.into(),
-                Ok(answer) => return Ok(answer),
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
-    }
-
-    async fn ask_servers<T>(
-        &self,
-        name: &str,
-        kind: TYPE,
-        read: fn(&RData<'_>) -> Option<T>,
-    ) -> io::Result<Answer<T>> {
-        let mut last = io::Error::from(io::ErrorKind::NotConnected);
-        for server in self.servers.iter().cycle().take(self.servers.len() * ATTEMPTS) {
-            let asked = timeout(PATIENCE, exchange(*server, name, kind, read)).await;
+        let mut last = io::Error::other("no name server is known");
+        for server in self.servers.iter().cycle().take(self.servers.len() * self.attempts) {
+            let asked = timeout(self.patience, exchange(*server, name, kind, read)).await;
             match asked.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => last = error,
-                done => return done,
+                Ok(answer) => return Ok(answer),
+                Err(error) => last = io::Error::new(error.kind(), format!("name server {server}: {error}")),
             }
         }
         Err(last)
@@ -160,7 +171,7 @@ fn service(record: &RData<'_>) -> Option<Service> {
     let RData::SRV(srv) = record else { return None };
     let host = srv.target.to_string();
     // "." says that there is decidedly no such service (RFC 2782).
-    (!host.is_empty()).then_some(Service { host, port: srv.port, priority: srv.priority })
+    (!host.is_empty()).then_some(Service { host, port: srv.port, priority: srv.priority, weight: srv.weight })
 }
 
 /// One question to one server.
@@ -178,15 +189,16 @@ async fn exchange<T>(
     };
     let packet = answer_to(&bytes, id, name, kind).ok_or(io::ErrorKind::InvalidData)?;
     match packet.rcode() {
-        RCODE::NoError => {}
-        RCODE::NameError => return Err(io::ErrorKind::NotFound.into()),
-        _ => return Err(io::ErrorKind::ConnectionRefused.into()),
+        RCODE::NoError | RCODE::NameError => {}
+        code => return Err(io::Error::other(format!("it answers {code:?}"))),
     }
     let records = packet.answers.iter().filter(|record| record.class == CLASS::IN);
     let found: Vec<_> = records.clone().filter_map(|record| read(&record.rdata)).collect();
     // An alias in between may hold for a shorter time than what it leads to.
-    let holds = records.map(|record| record.ttl).min().unwrap_or(0);
-    Ok(Answer { found, holds: Duration::from_secs(holds.into()) })
+    Ok(match records.map(|record| record.ttl).min() {
+        Some(seconds) if !found.is_empty() => Answer { found, holds: Duration::from_secs(seconds.into()) },
+        _ => Answer::lasting(found),
+    })
 }
 
 fn question(id: u16, name: &str, kind: TYPE) -> io::Result<Vec<u8>> {
@@ -246,12 +258,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_systems_servers_and_domains() {
-        let text = "# made\nnameserver 10.96.0.10\nnameserver fd00::1\nsearch a.svc.cluster.local. cluster.local\noptions ndots:5\n";
-        let servers = Servers::from_resolv_conf(text);
-        assert_eq!(servers.servers, ["10.96.0.10:53".parse().unwrap(), "[fd00::1]:53".parse().unwrap()]);
-        assert_eq!(servers.search, ["a.svc.cluster.local", "cluster.local"]);
-        assert_eq!(Servers::from_resolv_conf("").servers, [LOCAL_SERVER]);
+    fn where_a_name_is_looked_for() {
+        let local = "127.0.0.1:53".parse().unwrap();
+        let search = vec!["a.svc.cluster.local".to_owned(), "cluster.local".to_owned()];
+        let servers = Servers { search, ndots: 2, ..Servers::only(local) };
+        assert_eq!(servers.candidates("app"), ["app.a.svc.cluster.local", "app.cluster.local", "app"]);
+        assert_eq!(servers.candidates("app.b")[0], "app.b.a.svc.cluster.local");
+        assert_eq!(servers.candidates("x.app.b")[..2], ["x.app.b", "x.app.b.a.svc.cluster.local"]);
+        assert_eq!(servers.candidates("app."), ["app"], "a dot at the end: as it stands");
+        assert_eq!(
+            servers.candidates(&"x".repeat(240)),
+            ["x".repeat(240), "x".repeat(240) + ".cluster.local"][..1]
+        );
+        assert_eq!(Servers::only(local).candidates("app"), ["app"]);
     }
 
     #[test]

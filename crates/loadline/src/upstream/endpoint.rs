@@ -11,8 +11,13 @@ use loadline_core::{
 };
 
 use super::choose::{Candidate, Latency, weight};
+use super::health::Trouble;
 use super::place::{Found, Place};
 use super::pool::Pool;
+
+/// A probe is left for so long to requests that can be repeated elsewhere. After that any request is one: where there are only
+/// such that cannot, an endpoint would never come back.
+const PROBE_OVERDUE: Duration = Duration::from_secs(1);
 
 /// See the module.
 pub(crate) struct Endpoint {
@@ -40,6 +45,8 @@ struct Judged {
     latency: Latency,
     /// When it joined the rotation or came back to it; `None`: it was there from the start.
     since: Option<Instant>,
+    /// Why its health checks fail.
+    trouble: Option<Trouble>,
 }
 
 /// What an endpoint is at one moment, for whoever watches.
@@ -51,8 +58,8 @@ pub(crate) enum Standing {
     Open(Instant),
     /// A few requests try whether it is well again.
     Probing,
-    /// Its health checks fail.
-    Down,
+    /// Its health checks fail, and how the last one did that counted.
+    Down(Trouble),
 }
 
 /// Numbers of an endpoint, for whoever watches.
@@ -90,6 +97,7 @@ impl Endpoint {
                 breaker: Breaker::new(breaker, seed),
                 latency: Latency::default(),
                 since: joined,
+                trouble: None,
             }),
             tripped: false.into(),
             down: false.into(),
@@ -112,6 +120,11 @@ impl Endpoint {
         self.tripped.load(Ordering::Relaxed)
     }
 
+    /// Whether it may prove itself, and for so long nobody has come who would let it.
+    pub(super) fn is_overdue(&self, now: Instant) -> bool {
+        self.judged().breaker.probe_due_for(now) >= Some(PROBE_OVERDUE)
+    }
+
     /// What its breaker lets through now.
     ///
     /// # Errors
@@ -120,11 +133,18 @@ impl Endpoint {
         if self.is_tripped() { self.judged().breaker.check(now) } else { Ok(()) }
     }
 
-    /// How it looks to who has to choose. `latency`: whether that counts.
-    pub(super) fn candidate(&self, now: Instant, latency: bool, slow_start: Duration) -> Candidate {
+    /// How it looks to who has to choose, with its share of what goes to its like. `latency`: whether that counts.
+    pub(super) fn candidate(
+        &self,
+        now: Instant,
+        share: f64,
+        latency: bool,
+        slow_start: Duration,
+    ) -> Candidate {
         let judged = self.judged();
         Candidate {
             in_flight: self.in_flight(),
+            share,
             latency: if latency { judged.latency.at(now) } else { 0.0 },
             weight: judged.since.map_or(1.0, |since| weight(now.saturating_since(since), slow_start)),
         }
@@ -188,10 +208,11 @@ impl Endpoint {
     }
 
     /// Notes what its health checks say. One that passes them again has proved itself.
-    pub(super) fn set_down(&self, now: Instant, down: bool) {
-        let was = self.down.swap(down, Ordering::Relaxed);
-        if was && !down {
-            let mut judged = self.judged();
+    pub(super) fn set_down(&self, now: Instant, trouble: Option<Trouble>) {
+        let mut judged = self.judged();
+        judged.trouble = trouble;
+        let was = self.down.swap(trouble.is_some(), Ordering::Relaxed);
+        if was && trouble.is_none() {
             judged.breaker.force_close(now);
             judged.since = Some(now);
             self.tripped.store(false, Ordering::Relaxed);
@@ -199,10 +220,11 @@ impl Endpoint {
     }
 
     pub(super) fn standing(&self, now: Instant) -> Standing {
-        if self.is_down() {
-            return Standing::Down;
+        let judged = self.judged();
+        if let Some(trouble) = judged.trouble {
+            return Standing::Down(trouble);
         }
-        match self.judged().breaker.state(now) {
+        match judged.breaker.state(now) {
             BreakerState::Closed => Standing::Up,
             BreakerState::Open { until } => Standing::Open(until),
             BreakerState::Probing => Standing::Probing,

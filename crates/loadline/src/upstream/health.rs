@@ -9,6 +9,7 @@
 //! worker for each has none for the check. And where a connection is kept, the check takes its place, for that connection may
 //! hold the app's only worker.
 
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,30 @@ use tokio::time::{Instant, MissedTickBehavior, timeout};
 use super::endpoint::Endpoint;
 use super::{Upstream, connect};
 use crate::config::settings::Health;
+
+/// Why a check was not passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// No connection, or one that broke off.
+    Unreachable,
+    /// No answer in time.
+    Silent,
+    /// An answer that is none.
+    Invalid,
+    /// An answer that says otherwise.
+    Status(u16),
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreachable => f.write_str("no connection"),
+            Self::Silent => f.write_str("no answer in time"),
+            Self::Invalid => f.write_str("no valid answer"),
+            Self::Status(status) => write!(f, "status {status}"),
+        }
+    }
+}
 
 /// Counts of checks in a row.
 #[derive(Default)]
@@ -57,51 +82,60 @@ pub(crate) async fn keep_checked(upstream: Arc<Upstream>, health: Health, host: 
             let idle = !endpoint.answered_within(upstream.now(), health.interval);
             let (request, patience) = (Arc::clone(&request), health.timeout);
             checks.spawn(async move {
-                let well = !idle || check(&endpoint, &request, patience).await;
-                (endpoint, well)
+                let checked = if idle { check(&endpoint, &request, patience).await } else { Ok(()) };
+                (endpoint, checked)
             });
         }
         while let Some(checked) = checks.join_next().await {
-            let Ok((endpoint, well)) = checked else { continue };
+            let Ok((endpoint, checked)) = checked else { continue };
             let tally = tallies.iter_mut().find(|(known, _)| Arc::ptr_eq(known, &endpoint));
             if let Some((_, tally)) = tally {
-                judge(&upstream, &endpoint, tally, well, &health);
+                judge(&upstream, &endpoint, tally, checked, &health);
             }
         }
     }
 }
 
-fn judge(upstream: &Upstream, endpoint: &Endpoint, tally: &mut Tally, well: bool, health: &Health) {
-    *tally = match well {
-        true => Tally { passed: tally.passed.saturating_add(1), failed: 0 },
-        false => Tally { passed: 0, failed: tally.failed.saturating_add(1) },
+fn judge(
+    upstream: &Upstream,
+    endpoint: &Endpoint,
+    tally: &mut Tally,
+    checked: Result<(), Trouble>,
+    health: &Health,
+) {
+    *tally = match checked {
+        Ok(()) => Tally { passed: tally.passed.saturating_add(1), failed: 0 },
+        Err(_) => Tally { passed: 0, failed: tally.failed.saturating_add(1) },
     };
     let down = endpoint.is_down();
     if down && tally.passed >= health.rise.get() || !down && tally.failed >= health.fall.get() {
-        endpoint.set_down(upstream.now(), !down);
+        endpoint.set_down(upstream.now(), checked.err());
         upstream.changed.notify_one();
     }
 }
 
 /// Whether the endpoint answers with 200 to 399 in time.
-async fn check(endpoint: &Endpoint, request: &str, patience: Duration) -> bool {
-    let asked = timeout(patience, ask(endpoint, request, Instant::now() + patience)).await;
-    matches!(asked, Ok(Ok(200..=399)))
+async fn check(endpoint: &Endpoint, request: &str, patience: Duration) -> Result<(), Trouble> {
+    match timeout(patience, ask(endpoint, request, Instant::now() + patience)).await {
+        Ok(Ok(200..=399)) => Ok(()),
+        Ok(Ok(status)) => Err(Trouble::Status(status)),
+        Ok(Err(trouble)) => Err(trouble),
+        Err(_) => Err(Trouble::Silent),
+    }
 }
 
 /// The status of the answer.
-async fn ask(endpoint: &Endpoint, request: &str, deadline: Instant) -> io::Result<u16> {
+async fn ask(endpoint: &Endpoint, request: &str, deadline: Instant) -> Result<u16, Trouble> {
     let _room = endpoint.pool.displace();
-    let (mut stream, _) = connect::once(endpoint, deadline)
-        .await
-        .map_err(|_| io::Error::from(io::ErrorKind::ConnectionRefused))?;
-    stream.write_all(request.as_bytes()).await?;
+    let unreachable = |_: io::Error| Trouble::Unreachable;
+    let (mut stream, _) = connect::once(endpoint, deadline).await.map_err(|_| Trouble::Unreachable)?;
+    stream.write_all(request.as_bytes()).await.map_err(unreachable)?;
     let (mut received, mut head, limits) = (Vec::new(), ResponseHead::default(), Limits::default());
     loop {
-        if stream.read_buf(&mut received).await? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+        if stream.read_buf(&mut received).await.map_err(unreachable)? == 0 {
+            return Err(Trouble::Unreachable);
         }
-        let invalid = |_| io::Error::from(io::ErrorKind::InvalidData);
+        let invalid = |_| Trouble::Invalid;
         while matches!(head.parse(&received, RequestKind::Other, &limits).map_err(invalid)?, Status::Complete)
         {
             if !head.is_interim() {

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use loadline_core::{BreakerCall, BreakerResult, Instant};
 
+use super::Upstream;
 use super::choose::{Candidate, choose, random};
 use super::endpoint::{Endpoint, InService};
-use super::{Set, Upstream};
+use super::set::{Member, Set};
 use crate::config::settings::Policy;
 
 /// An endpoint for one exchange: a place among its requests in service, and the breaker's leave. Dropping it gives both back
@@ -51,25 +52,29 @@ impl Upstream {
     pub(crate) fn pick(self: &Arc<Self>, wish: Wish<'_>) -> Result<Pick, Refusal> {
         let set = self.set.load();
         let rules = &set.rules;
-        if let ([only], false, true) = (set.endpoints.as_slice(), set.guarded, wish.tried.is_empty()) {
-            let most = if wish.bypass { usize::MAX } else { rules.most() };
-            return only.enter(most).map(|service| Pick { service, call: None }).ok_or(Refusal::Busy);
+        let most = if wish.bypass { usize::MAX } else { rules.most() };
+        if let ([only], false, true) = (set.members.as_slice(), set.guarded, wish.tried.is_empty()) {
+            return only
+                .endpoint
+                .enter(most)
+                .map(|service| Pick { service, call: None })
+                .ok_or(Refusal::Busy);
         }
-        if set.endpoints.is_empty() {
+        if set.members.is_empty() {
             return Err(Refusal::Unresolved);
         }
         let now = self.now();
         let turn = self.turn.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        for look in Look::of(&set, wish) {
+        let tiers = || set.tiers.iter();
+        for (look, tier) in Look::of(&set, wish).flat_map(|look| tiers().map(move |tier| (look, tier))) {
+            let members = &set.members[tier.range.clone()];
             // Whoever else looks may be faster, but not for ever.
-            for _ in 0..=set.endpoints.len() {
-                let candidate = |index: usize| look.candidate(&set, wish, &set.endpoints[index], now);
-                let Some(chosen) = choose(rules.policy, set.endpoints.len(), turn, &mut random, candidate)
-                else {
+            for _ in 0..=members.len() {
+                let candidate = |index: usize| look.candidate(&set, wish, &members[index], now);
+                let Some(chosen) = choose(rules.policy, &tier.draws, turn, &mut random, candidate) else {
                     break;
                 };
-                let endpoint = &set.endpoints[chosen];
-                let most = if wish.bypass { usize::MAX } else { rules.most() };
+                let endpoint = &members[chosen].endpoint;
                 let Some(service) = endpoint.enter(most) else { continue };
                 if !set.judged || look.is_blind() || wish.bypass {
                     return Ok(Pick { service, call: None });
@@ -88,28 +93,36 @@ impl Upstream {
     /// Why there is none.
     pub(crate) fn check(&self) -> Result<(), Refusal> {
         let set = self.set.load();
-        if !set.guarded || set.endpoints.is_empty() {
+        if !set.guarded || set.members.is_empty() {
             return Ok(());
         }
         let (now, wish) = (self.now(), Wish { tried: &[], repeatable: true, bypass: false });
-        let fits = |look: &Look| set.endpoints.iter().any(|endpoint| look.allows(endpoint, now));
+        let fits = |look: &Look| set.endpoints().any(|endpoint| look.allows(endpoint, now));
         if Look::of(&set, wish).any(|look| fits(&look)) { Ok(()) } else { Err(refusal(&set, wish, now)) }
     }
 
-    /// How many endpoints could do what those `tried` could not.
+    /// How many endpoints could do what those `tried` could not, by what is known of them.
     pub(crate) fn count_others(&self, tried: &[Arc<Endpoint>]) -> u32 {
         let set = self.set.load();
         let now = self.now();
         let other =
             |endpoint: &&Arc<Endpoint>| !is_tried(tried, endpoint) && Look::Probes.allows(endpoint, now);
-        u32::try_from(set.endpoints.iter().filter(other).count()).unwrap_or(u32::MAX)
+        u32::try_from(set.endpoints().filter(other).count()).unwrap_or(u32::MAX)
+    }
+
+    /// Whether there is one that such a request would be sent to, be it the last resort.
+    pub(crate) fn is_another(&self, wish: Wish<'_>) -> bool {
+        let set = self.set.load();
+        let now = self.now();
+        let usable = |endpoint: &Arc<Endpoint>| Look::of(&set, wish).any(|look| look.allows(endpoint, now));
+        set.endpoints().any(|endpoint| !is_tried(wish.tried, endpoint) && usable(endpoint))
     }
 }
 
 /// How choosy a look at the endpoints is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Look {
-    /// Only those in good standing.
+    /// Only those in good standing, and those for which no better request comes.
     Good,
     /// Also those that have to prove themselves.
     Probes,
@@ -138,24 +151,19 @@ impl Look {
 
     fn allows(self, endpoint: &Endpoint, now: Instant) -> bool {
         match self {
-            Self::Good => !endpoint.is_down() && !endpoint.is_tripped(),
+            Self::Good => !endpoint.is_down() && (!endpoint.is_tripped() || endpoint.is_overdue(now)),
             Self::Probes => !endpoint.is_down() && endpoint.check(now).is_ok(),
             Self::Ejected => !endpoint.is_down(),
             Self::Any => true,
         }
     }
 
-    fn candidate(
-        self,
-        set: &Set,
-        wish: Wish<'_>,
-        endpoint: &Arc<Endpoint>,
-        now: Instant,
-    ) -> Option<Candidate> {
+    fn candidate(self, set: &Set, wish: Wish<'_>, member: &Member, now: Instant) -> Option<Candidate> {
+        let endpoint = &member.endpoint;
         let free = wish.bypass || endpoint.in_flight() < set.rules.most();
         let usable = free && !is_tried(wish.tried, endpoint) && self.allows(endpoint, now);
         let latency = set.rules.policy == Policy::LeastLatency;
-        usable.then(|| endpoint.candidate(now, latency, set.rules.slow_start))
+        usable.then(|| endpoint.candidate(now, member.share(), latency, set.rules.slow_start))
     }
 }
 
@@ -164,7 +172,7 @@ fn is_tried(tried: &[Arc<Endpoint>], endpoint: &Arc<Endpoint>) -> bool {
 }
 
 fn refusal(set: &Set, wish: Wish<'_>, now: Instant) -> Refusal {
-    let others = || set.endpoints.iter().filter(|endpoint| !is_tried(wish.tried, endpoint));
+    let others = || set.endpoints().filter(|endpoint| !is_tried(wish.tried, endpoint));
     let usable = |endpoint: &Arc<Endpoint>| Look::of(set, wish).any(|look| look.allows(endpoint, now));
     if others().any(usable) {
         return Refusal::Busy;
@@ -182,24 +190,34 @@ impl Pick {
         self.service.endpoint()
     }
 
-    /// The endpoint answered with this status, after this time. `busy`: its own loadline turned the request
+    /// The endpoint answered with this status, to what it was sent at `sent`. `busy`: its own loadline turned the request
     /// away, which does not mean that it is broken.
-    pub(crate) fn answered(&mut self, upstream: &Upstream, status: u16, took: Duration, busy: bool) {
+    pub(crate) fn answered(
+        &mut self,
+        upstream: &Upstream,
+        status: u16,
+        sent: tokio::time::Instant,
+        now: tokio::time::Instant,
+        busy: bool,
+    ) {
         let set = upstream.set.load();
         let good = busy || !set.rules.statuses.contains(&status);
-        let now = upstream.now();
+        let took = || now.saturating_duration_since(sent);
+        let now = upstream.at(now);
         self.endpoint().note_result(now, good);
         if good && !busy && set.measured {
             // How fast it fails or refuses says nothing of its work.
-            self.endpoint().note_latency(now, took);
+            self.endpoint().note_latency(now, took());
         }
         drop(set);
-        self.tell(match (good, busy) {
-            (false, _) => BreakerResult::Failure,
-            // It lives: proof enough for a probe.
-            (true, true) => BreakerResult::Success(Duration::ZERO),
-            (true, false) => BreakerResult::Success(took),
-        });
+        if self.call.is_some() {
+            self.tell(match (good, busy) {
+                (false, _) => BreakerResult::Failure,
+                // It lives: proof enough for a probe.
+                (true, true) => BreakerResult::Success(Duration::ZERO),
+                (true, false) => BreakerResult::Success(took()),
+            });
+        }
     }
 
     /// The endpoint failed: no connection, no answer in time, or none that is one.

@@ -22,17 +22,24 @@ impl fmt::Display for Place {
     }
 }
 
-/// A place, and other addresses of the same host.
+/// The share of an endpoint that counts as much as any other.
+pub(crate) const EVEN_SHARE: u32 = 1_000_000;
+
+/// A place, other addresses of the same host, and what the place is beside others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Found {
     pub(crate) place: Place,
     /// Tried when the place itself cannot be reached.
     pub(crate) spare: Vec<SocketAddr>,
+    /// Those of a higher rank are for when those of the lower ones cannot be used.
+    pub(crate) rank: u16,
+    /// Its part of the requests to its rank, above 0; [`EVEN_SHARE`] is as much as any other.
+    pub(crate) share: u32,
 }
 
 impl Found {
     pub(crate) fn at(place: Place) -> Self {
-        Self { place, spare: Vec::new() }
+        Self { place, spare: Vec::new(), rank: 0, share: EVEN_SHARE }
     }
 }
 

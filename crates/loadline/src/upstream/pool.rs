@@ -128,13 +128,13 @@ impl Pool {
         })
     }
 
-    /// Keeps `connection` for the next request of this worker.
-    pub(crate) fn give(&self, worker: usize, mut connection: Connection) {
+    /// Keeps `connection` for the next request of this worker, from `now` on.
+    pub(crate) fn give(&self, worker: usize, mut connection: Connection, now: Instant) {
         connection.reused = true;
         let mut shard = self.shard(worker);
         // Looked at under the lock that retiring takes: it finds what came before, and what comes after finds it.
         if !self.retired.load(Ordering::Relaxed) {
-            shard.push(Idle { connection, since: Instant::now() });
+            shard.push(Idle { connection, since: now });
         }
     }
 

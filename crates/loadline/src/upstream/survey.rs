@@ -7,27 +7,30 @@ use std::time::Duration;
 use loadline_core::BreakerSettings;
 use tokio::time::Instant;
 
+use super::MOST;
 use super::connect::{self, ConnectError};
-use super::discover::{literal, look_up};
+use super::discover::{literal, look_up, why};
 use super::endpoint::Endpoint;
+use super::names::Names;
 use crate::config::settings::Settings;
 use crate::config::units::format_duration;
 
 /// What was found, for people, and whether each target can be reached at one of its places at least.
 pub(crate) async fn survey(settings: &Settings) -> (String, bool) {
-    let (mut report, mut all) = (String::new(), true);
+    let (mut report, mut all, mut addresses) = (String::new(), true, 0);
     for target in settings.upstream.targets() {
         let found = match literal(target) {
             Some(found) => Ok(vec![found]),
-            None => look_up(target, &settings.dns).await.map(|answer| answer.found),
+            None => look_up(target, &settings.dns, &mut Names::default()).await.map(|answer| answer.found),
         };
         report.push_str(&format!("{target}\n"));
         let mut reached = false;
         match found {
-            Err(error) => report.push_str(&format!("  cannot be resolved: {error}\n")),
-            Ok(found) if found.is_empty() => report.push_str("  has no address\n"),
-            Ok(found) => {
+            Ok(found) if !found.is_empty() => {
+                addresses += found.len();
                 for found in found {
+                    let standby =
+                        if found.rank > 0 { "  (for when those before it cannot be used)" } else { "" };
                     let endpoint = Endpoint::new(found, 1, BreakerSettings::default(), 0, None);
                     let begun = Instant::now();
                     let connected = connect::once(&endpoint, begun + settings.timeouts.connect).await;
@@ -39,11 +42,15 @@ pub(crate) async fn survey(settings: &Settings) -> (String, bool) {
                             format!("no answer within {}", format_duration(settings.timeouts.connect))
                         }
                     };
-                    report.push_str(&format!("  {}  {said}\n", endpoint.name));
+                    report.push_str(&format!("  {}  {said}{standby}\n", endpoint.name));
                 }
             }
+            nowhere => report.push_str(&format!("  cannot be resolved: {}\n", why(nowhere.err()))),
         }
         all &= reached;
+    }
+    if addresses > MOST {
+        report.push_str(&format!("{addresses} addresses: only {MOST} of them get requests\n"));
     }
     (report, all)
 }

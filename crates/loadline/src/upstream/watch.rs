@@ -1,6 +1,7 @@
-//! What is said on stderr about endpoints: one line when one is taken out, one when it is back.
+//! What is said on stderr about endpoints: one line when one is taken out, one when it is back, one when there are too many, and
+//! one when a name cannot be resolved and when it can again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Standing, Upstream};
 
@@ -10,7 +11,11 @@ const NAMED: usize = 4;
 /// What was said last.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
-    out: BTreeMap<String, &'static str>,
+    out: BTreeMap<String, String>,
+    /// Whether addresses were left out.
+    too_many: bool,
+    /// Names that could not be resolved.
+    unresolved: BTreeSet<String>,
 }
 
 impl Watch {
@@ -21,18 +26,18 @@ impl Watch {
         let sights = upstream.sights();
         let mut now_out = BTreeMap::new();
         for sight in &sights {
-            let was = self.out.get(&sight.name).copied();
+            let was = self.out.get(&sight.name).cloned();
             let is = match sight.standing {
-                Standing::Down => Some("its health checks fail"),
-                Standing::Open(_) if breaker => Some("its breaker is open"),
-                Standing::Open(_) => Some("ejected for its failures"),
+                Standing::Down(trouble) => Some(format!("its health checks fail ({trouble})")),
+                Standing::Open(_) if breaker => Some("its breaker is open".to_owned()),
+                Standing::Open(_) => Some("ejected for its failures".to_owned()),
                 // A failed probe would only say the same again.
-                Standing::Probing => was,
+                Standing::Probing => was.clone(),
                 // Its time is over and nobody has asked: what it is will show.
-                Standing::Up if was.is_some() && sight.unproven => was,
+                Standing::Up if sight.unproven => was.clone(),
                 Standing::Up => None,
             };
-            match (was, is) {
+            match (was, &is) {
                 (None, Some(why)) => gone.push(format!("endpoint {} is out: {why}", sight.name)),
                 (Some(_), None) => back.push(format!("endpoint {} is back", sight.name)),
                 (Some(_), Some(_)) | (None, None) => {}
@@ -44,7 +49,36 @@ impl Watch {
         self.out = now_out;
         let left = sights.len() - self.out.len();
         let total = sights.len();
-        summed(gone, "out", left, total).into_iter().chain(summed(back, "back", left, total)).collect()
+        let left_out = upstream.left_out();
+        // Once, and not again when their number changes.
+        let excess = (left_out > 0 && !self.too_many).then(|| {
+            format!("the upstream has {} addresses: {left_out} of them get no requests", total + left_out)
+        });
+        self.too_many = left_out > 0;
+        let mut lines = self.next_of_names(upstream);
+        lines.extend(summed(gone, "out", left, total));
+        lines.extend(summed(back, "back", left, total));
+        lines.extend(excess);
+        lines
+    }
+
+    fn next_of_names(&mut self, upstream: &Upstream) -> Vec<String> {
+        let (mut lines, mut unresolved) = (Vec::new(), BTreeSet::new());
+        for (name, trouble) in upstream.lookups.sight() {
+            let was = self.unresolved.contains(&name);
+            match trouble {
+                Some(why) => {
+                    if !was {
+                        lines.push(format!("upstream {name} cannot be resolved: {why}"));
+                    }
+                    unresolved.insert(name);
+                }
+                None if was => lines.push(format!("upstream {name} is resolved again")),
+                None => {}
+            }
+        }
+        self.unresolved = unresolved;
+        lines
     }
 }
 

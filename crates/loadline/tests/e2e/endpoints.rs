@@ -167,6 +167,58 @@ fn one_that_fails_is_ejected_and_comes_back() {
     assert_eq!(proxy.metric_sum("loadline_endpoint_up", &[&bad_one]), 1.0);
 }
 
+/// A service of POSTs alone, as gRPC is: none of them can be repeated, so none is a good probe.
+#[test]
+fn an_ejected_one_comes_back_where_no_request_can_be_repeated() {
+    let fails = Arc::new(AtomicBool::new(true));
+    let failing = Arc::clone(&fails);
+    let bad = Upstream::start(move |exchange| {
+        exchange.respond(if failing.load(SeqCst) { 500 } else { 200 }, b"hello")
+    });
+    let good = Upstream::hello();
+    let proxy = Setup::to_all(&[&bad, &good], 4)
+        .set("breaker.open", "100ms")
+        .set("balance.policy", "round-robin")
+        .set("balance.slow_start", "0")
+        .start();
+    let mut client = proxy.connect();
+    assert_eq!((0..20).filter(|_| client.send(POST).read().status == 500).count(), 5);
+    fails.store(false, SeqCst);
+    let before = bad.seen();
+    eventually("it gets requests again", || {
+        assert_eq!(client.send(POST).read().status, 200);
+        bad.seen() > before + 3
+    });
+}
+
+#[test]
+fn what_one_cannot_do_is_tried_at_an_ejected_one_when_there_is_no_other() {
+    let fails = Arc::new(AtomicBool::new(true));
+    let failing = Arc::clone(&fails);
+    let was_bad = Upstream::start(move |exchange| {
+        exchange.respond(if failing.load(SeqCst) { 500 } else { 200 }, b"hello")
+    });
+    let dying = Arc::new(AtomicBool::new(false));
+    let dies = Arc::clone(&dying);
+    let good = Upstream::start(move |exchange| {
+        if dies.load(SeqCst) {
+            exchange.reset();
+            return Ok(());
+        }
+        exchange.respond(200, b"hello")
+    });
+    let proxy = Setup::to_all(&[&was_bad, &good], 4)
+        .set("breaker.open", "1h")
+        .set("balance.policy", "round-robin")
+        .start();
+    assert_eq!((0..20).filter(|_| proxy.get("/").status == 500).count(), 5, "it is ejected");
+    fails.store(false, SeqCst);
+    dying.store(true, SeqCst);
+    let before = was_bad.seen();
+    (0..10).for_each(|_| assert_eq!(proxy.get("/").status, 200));
+    assert_eq!(was_bad.seen(), before + 10);
+}
+
 #[test]
 fn no_more_are_ejected_than_the_share_allows() {
     let upstreams: Vec<_> =
@@ -369,6 +421,9 @@ fn health_checks_take_out_and_bring_back() {
     let refused = proxy.get("/");
     assert_eq!(refused.reason(), "no_endpoint");
     assert!(refused.header("retry-after").is_some());
+    eventually("stderr says why", || {
+        proxy.stderr().iter().any(|line| line.contains("is out: its health checks fail (status 500)"))
+    });
     assert_eq!(proxy.get("/healthcheck").status, 200, "health checks of clients are told how things are");
     well.store(true, SeqCst);
     eventually("it is back", || proxy.get("/").status == 200);

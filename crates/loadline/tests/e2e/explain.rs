@@ -91,6 +91,26 @@ fn it_says_what_the_door_would_say() {
 }
 
 #[test]
+fn an_open_breaker_is_told_before_a_free_slot() {
+    let upstream = Upstream::start(|exchange| exchange.respond(500, b"broken"));
+    let proxy = Setup::to(&upstream, 2)
+        .set("breaker.enabled", "true")
+        .set("breaker.consecutive_failures", 1)
+        .set("breaker.open", "1h")
+        .set("breaker.max_open", "1h")
+        .start();
+    assert_eq!(verdict(&proxy, "path=/"), ["admitted", "-", "free_slot"]);
+    assert_eq!(proxy.get("/").status, 500);
+    eventually("the breaker is open", || proxy.get("/").reason() == "breaker_open");
+    let answer = explain(&proxy, "path=/");
+    let told = ["decision", "reason", "rule"].map(|name| answer[name].as_str().unwrap_or("-"));
+    assert_eq!(told, ["shed", "breaker_open", "breaker_open"]);
+    assert_eq!((&answer["status"], &answer["remedy"]), (&503.into(), &Value::Null));
+    assert!(answer["text"].to_string().contains("every endpoint failed too often"), "{answer}");
+    assert_eq!(verdict(&proxy, "path=/healthcheck"), ["bypass", "-", "free_slot"]);
+}
+
+#[test]
 fn a_bad_question_is_refused_with_a_reason() {
     let upstream = Upstream::hello();
     let proxy = Setup::to(&upstream, 1).start();

@@ -186,16 +186,20 @@ fn what_decides_beside_the_limit_changes_in_place() {
     let gate = Gate::new();
     let upstream = Upstream::gated(&gate);
     let with = |extra: &str| format!("{}{extra}", config(&upstream, "10", 0));
-    let file = File::new("decides.toml", &with("[retry]\ntoken = false\ndetect = false\n"));
+    // So long that it stays at its beginning while this test runs.
+    let warming = "[warmup]\nfrom = 0.1\nover = \"1d\"\n";
+    let file =
+        File::new("decides.toml", &with(&format!("{warming}[retry]\ntoken = false\ndetect = false\n")));
     let proxy = start(&file);
     let reload = |extra: &str| {
         file.write(&with(extra));
         assert_eq!(proxy.admin_post("/-/reload").status, 200, "{extra}");
     };
     let effective = || proxy.metric_sum("loadline_effective_limit", &[]);
-    assert_eq!(effective(), 10.0);
-    // So long that it stays at its beginning while this test runs.
-    reload("[warmup]\nfrom = 0.1\nover = \"1d\"\n");
+    assert_eq!(effective(), 1.0);
+    reload(&warming.replace("0.1", "0.2"));
+    assert_eq!(effective(), 2.0);
+    reload(warming);
     assert_eq!(effective(), 1.0);
     let mut busy = proxy.send_get("/");
     proxy.wait_load(1, 0);
@@ -203,6 +207,8 @@ fn what_decides_beside_the_limit_changes_in_place() {
     assert_eq!((rejected.status, rejected.header("x-retry-attempt")), (503, Some("2")));
     reload("[retry]\ntoken = false\n");
     assert_eq!(effective(), 10.0);
+    reload(&format!("{warming}[retry]\ntoken = false\n"));
+    assert_eq!(effective(), 10.0, "what is warm stays so");
     let mut others: Vec<_> = (0..9).map(|_| proxy.send_get("/")).collect();
     proxy.wait_load(10, 0);
     let rejected = proxy.get("/");
@@ -216,4 +222,25 @@ fn what_decides_beside_the_limit_changes_in_place() {
         file.write(&format!("upstream = \"{}\"\n[limit]\nconcurrency = 10\n{bad}", upstream.addr()));
         assert_eq!(proxy.admin_post("/-/reload").status, 400, "{bad}");
     }
+}
+
+#[test]
+fn an_ignored_header_is_counted_under_its_name_whatever_the_settings_say_later() {
+    let upstream = Upstream::hello();
+    let config = |headers: &str| format!("{}[deadline]\nheaders = [{headers}]\n", config(&upstream, "1", 10));
+    let file = File::new("headers.toml", &config("\"x-request-timeout-ms\", \"x-respond-by\""));
+    let proxy = start(&file);
+    let ask = |header: &str| {
+        let request = format!("GET / HTTP/1.1\r\nHost: x\r\n{header}: nonsense\r\n\r\n");
+        assert_eq!(proxy.connect().send(request).read().status, 200);
+    };
+    let count = "loadline_headers_invalid_total";
+    ask("x-request-timeout-ms");
+    proxy.wait_metric(count, &["header=\"x-request-timeout-ms\""], 1.0);
+    file.write(&config("\"x-respond-by\""));
+    assert_eq!(proxy.admin_post("/-/reload").status, 200);
+    assert_eq!(proxy.metric_sum(count, &["header=\"x-respond-by\""]), 0.0, "it was another header");
+    ask("x-respond-by");
+    proxy.wait_metric(count, &["header=\"x-respond-by\""], 1.0);
+    assert_eq!(proxy.metric_sum(count, &["header=\"x-request-timeout-ms\""]), 1.0);
 }

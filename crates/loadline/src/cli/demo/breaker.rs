@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::Walked;
 use super::children::Part;
 use super::figures::{Figure, Unit};
 
@@ -59,7 +60,7 @@ pub(super) const EXPECT: [&str; 9] = [
 type Statuses = BTreeMap<u16, u32>;
 
 /// Runs all steps; `None` if it was interrupted.
-pub(super) fn show(quick: bool, interrupted: &AtomicBool) -> Result<Option<Vec<Figure>>, String> {
+pub(super) fn show(quick: bool, interrupted: &AtomicBool) -> Result<Option<Walked>, String> {
     let part = |count: u32| if quick { count / 4 } else { count };
     let upstream = Part::app(&["upstream"], &[])?;
     let upstream_url = format!("http://{}", upstream.address());
@@ -116,7 +117,7 @@ pub(super) fn show(quick: bool, interrupted: &AtomicBool) -> Result<Option<Vec<F
     figures.add("overload.shed", count(&statuses, 429));
     figures.add("overload.miscounted", miscounted);
     told(&statuses, &api)?;
-    Ok((!interrupted.load(Ordering::Relaxed)).then_some(figures.0))
+    Ok((!interrupted.load(Ordering::Relaxed)).then_some(Walked { figures: figures.0, busy: None }))
 }
 
 struct Figures(Vec<Figure>);

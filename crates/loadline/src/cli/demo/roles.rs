@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use clap::Args;
 use loadline_demo::{ApiSettings, Role, WORKERS};
+use loadline_load::Url;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::cli::USAGE;
+use crate::cli::{USAGE, parse_address};
 use crate::listen;
 
 /// Where the service asks, unless `UPSTREAM_BASE_URL` says so: where `demo upstream` listens.
@@ -24,21 +25,21 @@ const MOST_SECONDS: u32 = 3_600;
 #[derive(Args)]
 pub(super) struct ApiArgs {
     /// Where it listens
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_address, default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
 }
 
 #[derive(Args)]
 pub(super) struct UpstreamArgs {
     /// Where it listens
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8081")]
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_address, default_value = "127.0.0.1:8081")]
     listen: SocketAddr,
 }
 
 #[derive(Args)]
 pub(super) struct AppArgs {
     /// Where it listens
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_address, default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
     /// Requests that it works on at once
     #[arg(long, value_name = "COUNT", default_value_t = WORKERS_BY_DEFAULT)]
@@ -133,8 +134,9 @@ fn api_settings(environment: &[(OsString, OsString)]) -> Result<ApiSettings, Str
         return Err(format!("BREAKER_COOLDOWN_SECONDS: {seconds} is more than {MOST_SECONDS}"));
     }
     let upstream = text("UPSTREAM_BASE_URL").unwrap_or_else(|| UPSTREAM.to_owned());
-    let authority = upstream.strip_prefix("http://").unwrap_or_default().trim_end_matches('/');
-    if authority.is_empty() || !authority.bytes().all(|byte| byte.is_ascii_graphic()) {
+    // What is asked for is appended to it.
+    let base = upstream.starts_with("http://") && !upstream.contains(['?', '#']) && upstream.is_ascii();
+    if !base || upstream.parse::<Url>().is_err() {
         return Err(format!("UPSTREAM_BASE_URL: `{upstream}` is not a URL (try {UPSTREAM})"));
     }
     Ok(ApiSettings {
@@ -178,6 +180,8 @@ mod tests {
             ("BREAKER_COOLDOWN_SECONDS", "3601", "more than 3600"),
             ("UPSTREAM_BASE_URL", "https://a", "is not a URL"),
             ("UPSTREAM_BASE_URL", "http://", "is not a URL"),
+            ("UPSTREAM_BASE_URL", "http://a:99999", "is not a URL"),
+            ("UPSTREAM_BASE_URL", "http://a/?b", "is not a URL"),
         ] {
             let error = settings(&[(name, value)]).unwrap_err();
             assert!(error.contains(name) && error.contains(part), "{error}");

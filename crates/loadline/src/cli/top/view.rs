@@ -17,8 +17,18 @@ const KEPT: usize = 300;
 const LABEL: u16 = 10;
 const RATE: u16 = 10;
 
-/// Columns of a gauge.
-const GAUGE: usize = 40;
+/// Most and least columns of a gauge, and those beside it that are left to its numbers.
+const GAUGE: u16 = 40;
+const LEAST_GAUGE: u16 = 4;
+const BESIDE_GAUGE: u16 = 14;
+
+/// Columns of a percentile, and the least that one has.
+const PERCENTILE: u16 = 10;
+const LEAST_PERCENTILE: u16 = 8;
+
+/// Lines from which on there are blank ones between the parts, and from which on every part is whole.
+const ROOMY: u16 = 19;
+const WHOLE: u16 = 12;
 
 const CLASSES: [&str; 5] = ["critical", "high", "normal", "low", "bypass"];
 
@@ -79,16 +89,20 @@ impl View {
     }
 
     pub(super) fn draw(&self, frame: &mut Frame<'_>) {
+        let height = frame.area().height;
+        let between = Constraint::Length(u16::from(height >= ROOMY));
+        // What is least missed on a small screen is the last line of these parts.
+        let part = Constraint::Length(if height >= WHOLE { 3 } else { 2 });
         let [head, state, _, rates, _, gauges, _, percentiles, _, shed] = Layout::vertical([
             Constraint::Length(1),
             Constraint::Length(1),
-            Constraint::Length(1),
+            between,
             Constraint::Length(4),
-            Constraint::Length(1),
-            Constraint::Length(3),
-            Constraint::Length(1),
-            Constraint::Length(3),
-            Constraint::Length(1),
+            between,
+            part,
+            between,
+            part,
+            between,
             Constraint::Min(0),
         ])
         .horizontal_margin(1)
@@ -96,8 +110,8 @@ impl View {
         frame.render_widget(self.head(head.width), head);
         frame.render_widget(self.state_line(), state);
         self.draw_rates(frame, rates);
-        frame.render_widget(self.gauges(), gauges);
-        frame.render_widget(self.percentiles(), percentiles);
+        frame.render_widget(self.gauges(gauges.width), gauges);
+        frame.render_widget(self.percentiles(percentiles.width), percentiles);
         frame.render_widget(self.shed(shed.height), shed);
     }
 
@@ -137,7 +151,14 @@ impl View {
         let (sign, word, colour) = self.state();
         let rates = &self.status.rates_per_second;
         let text = match (&self.lost, word) {
-            (Some(why), _) => format!("{why}; trying again"),
+            // Whom it is about is said above.
+            (Some(why), _) => {
+                let why = why
+                    .strip_prefix("http://")
+                    .and_then(|rest| rest.split_once(": "))
+                    .map_or(why.as_str(), |(_, why)| why);
+                format!("{why}; trying again")
+            }
             (None, "OK") if rates.offered == 0.0 => "no requests at the moment".to_owned(),
             (None, "OK") => "every request has a slot at once".to_owned(),
             (None, "QUEUEING") => "requests wait, nobody is rejected".to_owned(),
@@ -170,6 +191,8 @@ impl View {
             "shed" => sample.shed,
             _ => sample.good,
         };
+        // What was last heard is not how it is.
+        let bold = if self.lost.is_some() { SOFT } else { BOLD };
         // One scale, so that the heights can be compared.
         let shown = usize::from(area.width.saturating_sub(LABEL + RATE + 2));
         let skipped = self.samples.len().saturating_sub(shown);
@@ -186,7 +209,7 @@ impl View {
             ])
             .areas(row);
             frame.render_widget(Span::raw(label), name);
-            frame.render_widget(Line::styled(format!("{}/s", number(rate)), BOLD).right_aligned(), value);
+            frame.render_widget(Line::styled(format!("{}/s", number(rate)), bold).right_aligned(), value);
             // The latest second is at the right end from the start.
             let missing = shown.saturating_sub(self.samples.len());
             let data =
@@ -199,7 +222,8 @@ impl View {
         }
     }
 
-    fn gauges(&self) -> Paragraph<'static> {
+    fn gauges(&self, width: u16) -> Paragraph<'static> {
+        let columns = width.saturating_sub(LABEL + BESIDE_GAUGE).clamp(LEAST_GAUGE, GAUGE);
         let Status {
             in_flight,
             limit,
@@ -217,12 +241,20 @@ impl View {
         Paragraph::new(vec![
             gauge(
                 "slots",
+                columns,
                 in_flight,
                 effective_limit,
                 format!("{in_flight} of {effective_limit}{stands}"),
                 Color::Cyan,
             ),
-            gauge("queue", queued, queue_depth, format!("{queued} of {queue_depth}{oldest}"), Color::Yellow),
+            gauge(
+                "queue",
+                columns,
+                queued,
+                queue_depth,
+                format!("{queued} of {queue_depth}{oldest}"),
+                Color::Yellow,
+            ),
             Line::from(vec![
                 label("demand"),
                 Span::styled(format!("{demand} %"), BOLD),
@@ -231,14 +263,18 @@ impl View {
         ])
     }
 
-    fn percentiles(&self) -> Paragraph<'static> {
+    fn percentiles(&self, width: u16) -> Paragraph<'static> {
+        let column = usize::from((width.saturating_sub(LABEL) / 3).clamp(LEAST_PERCENTILE, PERCENTILE));
         let row = |name: &str, of: Percentiles| {
-            let cells = [of.p50, of.p95, of.p99].map(|value| format!("{:>10}", millis(value))).concat();
+            let cells = [of.p50, of.p95, of.p99].map(|value| format!("{:>column$}", millis(value))).concat();
             Line::from(vec![label(name), Span::styled(cells, BOLD)])
         };
         Paragraph::new(vec![
             Line::styled(
-                format!("{:10}{:>10}{:>10}{:>10}   over the last 10 s", "", "p50", "p95", "p99"),
+                format!(
+                    "{:10}{:>column$}{:>column$}{:>column$}   over the last 10 s",
+                    "", "p50", "p95", "p99"
+                ),
                 SOFT,
             ),
             row("wait", self.status.wait_ms),
@@ -285,14 +321,15 @@ fn label(text: &str) -> Span<'static> {
     Span::raw(format!("{text:width$}", width = usize::from(LABEL)))
 }
 
-fn gauge(name: &str, value: u64, most: u64, text: String, colour: Color) -> Line<'static> {
+fn gauge(name: &str, columns: u16, value: u64, most: u64, text: String, colour: Color) -> Line<'static> {
+    let columns = usize::from(columns);
     let share = if most == 0 { 0.0 } else { (value as f64 / most as f64).min(1.0) };
     // Whatever is there shows.
-    let filled = ((share * GAUGE as f64).round() as usize).max(usize::from(value > 0 && most > 0));
+    let filled = ((share * columns as f64).round() as usize).max(usize::from(value > 0 && most > 0));
     Line::from(vec![
         label(name),
         Span::styled("█".repeat(filled), Style::new().fg(colour)),
-        Span::styled("░".repeat(GAUGE - filled), SOFT),
+        Span::styled("░".repeat(columns - filled), SOFT),
         Span::styled(format!("  {text}"), BOLD),
     ])
 }

@@ -17,11 +17,17 @@ pub(super) fn dns() -> Vec<Key> {
         key(
             "dns.server",
             "Name server that is asked for the upstream's names, instead of the system's way (hosts file, search list, its \
-             servers). Its answers are kept for as long as they say.",
+             servers).",
             Optional { word: "system", of: Address },
             at!(dns.server),
         ),
-        key("dns.refresh", "Longest time until a name is resolved again.", REFRESH, at!(dns.refresh)),
+        key(
+            "dns.refresh",
+            "Longest time until a name is resolved again. An answer that holds for a shorter time is asked for again then, but not \
+             within 1 s.",
+            REFRESH,
+            at!(dns.refresh),
+        ),
     ]
 }
 

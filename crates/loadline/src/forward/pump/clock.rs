@@ -14,7 +14,8 @@ const RECHECK: Duration = Duration::from_millis(100);
 impl<S: ClientIo> Pump<'_, S> {
     /// Ready when somebody's time is up; otherwise makes sure that this is looked at again in time.
     pub(super) fn poll_clock(&mut self, cx: &mut Context<'_>, moved: &Moved) -> Poll<End> {
-        let now = Instant::now();
+        // The next poll is at another time.
+        let now = self.now.take().unwrap_or_else(Instant::now);
         if moved.upstream {
             self.upstream_moved = now;
         }
@@ -66,6 +67,11 @@ impl<S: ClientIo> Pump<'_, S> {
         // The time came between reading the clock and arming: look again.
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// The time of this poll: the clock is read once for all that comes of one read.
+    pub(super) fn now(&mut self) -> Instant {
+        *self.now.get_or_insert_with(Instant::now)
     }
 
     /// Whether the client took longer than `buffer.grace` for the bytes that `buffer.min_rate` asks for in that time.

@@ -8,6 +8,7 @@ use loadline_h1::{
     ForwardResponse, Framing, OutFraming, RequestKind, ResponseHead, Version, encode_chunk_header,
     encode_last_chunk,
 };
+use tokio::time::Instant;
 
 use super::{End, Moved, Pump};
 use crate::buffers::{BUFFER, Scratch, poll_read_into};
@@ -34,6 +35,8 @@ impl<S: ClientIo> Pump<'_, S> {
             Poll::Pending => return Ok(false),
             Poll::Ready(read) => read.unwrap_or(0),
         };
+        // Time has passed until this came.
+        self.now = None;
         if n == 0 {
             return self.upstream_closed();
         }
@@ -206,7 +209,8 @@ impl<S: ClientIo> Pump<'_, S> {
         }
         self.phase = Phase::after(response, &self.live.limits);
         self.answered = true;
-        self.exchange.answered(response.status);
+        let now = *self.now.get_or_insert_with(Instant::now);
+        self.exchange.answered(response.status, now);
         self.live.upstream.outage.answered();
         if self.live.settings.limit.release == Release::Headers {
             self.free_slot(Outcome::Completed);
@@ -220,7 +224,8 @@ impl<S: ClientIo> Pump<'_, S> {
         let turned_away = turned_away(response, received);
         let Some(pick) = &mut self.pick else { return Ok(()) };
         let busy = turned_away == Some(TurnedAway::Busy);
-        pick.answered(&self.live.upstream, response.status, self.began.elapsed(), busy);
+        let now = *self.now.get_or_insert_with(Instant::now);
+        pick.answered(&self.live.upstream, response.status, self.began, now, busy);
         if turned_away.is_none() || !self.repeatable || !self.whole || !self.body.done() {
             return Ok(());
         }
@@ -241,7 +246,7 @@ impl<S: ClientIo> Pump<'_, S> {
             && self.scratch.to_upstream.pending() == 0
             && let Some(connection) = self.connection.take()
         {
-            pick.endpoint().pool.give(self.worker.id, connection);
+            pick.endpoint().pool.give(self.worker.id, connection, now);
         }
         Err(End::TurnedAway)
     }
@@ -272,6 +277,7 @@ impl<S: ClientIo> Pump<'_, S> {
             // The tunnel keeps both.
             return;
         }
+        let now = self.now();
         let request_sent = self.body.done() && self.scratch.to_upstream.pending() == 0;
         if let Some(connection) = self.connection.take()
             && let Some(pick) = &self.pick
@@ -279,17 +285,17 @@ impl<S: ClientIo> Pump<'_, S> {
             && !self.spoiled
             && self.scratch.response.keep_alive
         {
-            pick.endpoint().pool.give(self.worker.id, connection);
+            pick.endpoint().pool.give(self.worker.id, connection, now);
         }
         // The endpoint has room for the next one before the next one gets its slot.
         self.pick = None;
-        self.exchange.upstream_over();
+        self.exchange.upstream_over(now);
         self.free_slot(outcome);
     }
 
     pub(super) fn free_slot(&mut self, outcome: Outcome) {
         if let Some(permit) = self.permit.take() {
-            permit.complete(outcome);
+            permit.complete_at(self.now(), outcome);
         }
     }
 }

@@ -1,11 +1,11 @@
 //! A name server whose records the test changes while it runs.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use simple_dns::rdata::{A, RData, SRV};
+use simple_dns::rdata::{A, AAAA, RData, SRV};
 use simple_dns::{CLASS, Name, Packet, PacketFlag, QTYPE, RCODE, ResourceRecord, TYPE};
 
 /// Seconds that an answer holds: none, so that a change is seen at the next look.
@@ -18,16 +18,26 @@ pub(crate) struct NameServer {
     zone: Arc<Mutex<Zone>>,
 }
 
+/// One host of a service.
+#[derive(Clone, Debug)]
+pub(crate) struct Service {
+    pub(crate) host: &'static str,
+    pub(crate) port: u16,
+    pub(crate) priority: u16,
+    pub(crate) weight: u16,
+}
+
 #[derive(Debug, Default)]
 struct Zone {
     /// Addresses of a name.
-    hosts: Vec<(String, Ipv4Addr)>,
-    /// Host, port and priority of a service.
-    services: Vec<(String, String, u16, u16)>,
+    hosts: Vec<(String, IpAddr)>,
+    services: Vec<(String, Service)>,
     /// Answers over UDP say that they are too long for it.
     truncating: bool,
     /// Every answer is a failure of the server's.
     failing: bool,
+    /// Every answer to a question for IPv4 addresses is.
+    failing_v4: bool,
     asked: usize,
 }
 
@@ -79,20 +89,17 @@ impl NameServer {
     }
 
     /// Replaces the addresses of `name`.
-    pub(crate) fn set_host(&self, name: &str, addresses: &[Ipv4Addr]) {
+    pub(crate) fn set_host(&self, name: &str, addresses: &[IpAddr]) {
         let mut zone = self.zone.lock().unwrap();
         zone.hosts.retain(|(host, _)| host != name);
         zone.hosts.extend(addresses.iter().map(|address| (name.to_owned(), *address)));
     }
 
-    /// Replaces the hosts of the service `name`: host, port and priority.
-    pub(crate) fn set_service(&self, name: &str, hosts: &[(&str, u16, u16)]) {
+    /// Replaces the hosts of the service `name`.
+    pub(crate) fn set_service(&self, name: &str, hosts: &[Service]) {
         let mut zone = self.zone.lock().unwrap();
-        zone.services.retain(|service| service.0 != name);
-        let service = |(host, port, priority): &(&str, u16, u16)| {
-            (name.to_owned(), (*host).to_owned(), *port, *priority)
-        };
-        zone.services.extend(hosts.iter().map(service));
+        zone.services.retain(|(service, _)| service != name);
+        zone.services.extend(hosts.iter().map(|host| (name.to_owned(), host.clone())));
     }
 
     /// Whether answers over UDP are truncated.
@@ -103,6 +110,11 @@ impl NameServer {
     /// Whether every answer is SERVFAIL.
     pub(crate) fn set_failing(&self, failing: bool) {
         self.zone.lock().unwrap().failing = failing;
+    }
+
+    /// Whether every answer to a question for IPv4 addresses is SERVFAIL.
+    pub(crate) fn set_failing_v4(&self, failing: bool) {
+        self.zone.lock().unwrap().failing_v4 = failing;
     }
 
     /// Questions so far.
@@ -117,7 +129,8 @@ impl Zone {
         let mut packet = Packet::parse(question).ok()?.into_reply();
         let asked = packet.questions.first()?.clone();
         let name = asked.qname.to_string();
-        if self.failing {
+        let about = |kind| asked.qtype == QTYPE::TYPE(kind);
+        if self.failing || self.failing_v4 && about(TYPE::A) {
             *packet.rcode_mut() = RCODE::ServerFailure;
             return packet.build_bytes_vec().ok();
         }
@@ -125,15 +138,21 @@ impl Zone {
             packet.set_flags(PacketFlag::TRUNCATION);
             return packet.build_bytes_vec().ok();
         }
-        let mut records = Vec::new();
-        if asked.qtype == QTYPE::TYPE(TYPE::A) {
-            let addresses = self.hosts.iter().filter(|(host, _)| *host == name);
-            records.extend(addresses.map(|(_, address)| RData::A(A { address: (*address).into() })));
-        }
-        if asked.qtype == QTYPE::TYPE(TYPE::SRV) {
-            records.extend(self.services.iter().filter(|service| service.0 == name).map(|service| {
-                let target = Name::new_unchecked(&service.1).into_owned();
-                RData::SRV(SRV { priority: service.3, weight: 1, port: service.2, target })
+        let addresses = self.hosts.iter().filter(|(host, _)| *host == name);
+        let mut records: Vec<_> = addresses
+            .filter_map(|(_, address)| match address {
+                IpAddr::V4(address) if about(TYPE::A) => Some(RData::A(A { address: (*address).into() })),
+                IpAddr::V6(address) if about(TYPE::AAAA) => {
+                    Some(RData::AAAA(AAAA { address: (*address).into() }))
+                }
+                IpAddr::V4(_) | IpAddr::V6(_) => None,
+            })
+            .collect();
+        if about(TYPE::SRV) {
+            let services = self.services.iter().filter(|(service, _)| *service == name);
+            records.extend(services.map(|(_, service)| {
+                let Service { host, port, priority, weight } = *service;
+                RData::SRV(SRV { priority, weight, port, target: Name::new_unchecked(host) })
             }));
         }
         let known = self.hosts.iter().any(|(host, _)| *host == name)

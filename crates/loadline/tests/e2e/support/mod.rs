@@ -17,7 +17,7 @@ mod upstream;
 use std::time::{Duration, Instant};
 
 pub(crate) use client::{Client, Framing, Response, get, parallel};
-pub(crate) use dns::NameServer;
+pub(crate) use dns::{NameServer, Service};
 pub(crate) use gate::Gate;
 pub(crate) use h2::H2;
 pub(crate) use proxy::Proxy;

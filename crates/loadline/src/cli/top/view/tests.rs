@@ -84,14 +84,27 @@ fn the_state_is_told_in_words() {
 #[test]
 fn a_restart_is_survived_and_told() {
     let mut view = view(status("OK", &[]));
-    view.hear(News::Lost("nothing listens there".to_owned()));
+    view.hear(News::Lost("http://127.0.0.1:8001/api/v1/status: nothing listens there".to_owned()));
     assert_eq!(screen(&view, 80, 24)[1], " × NO ANSWER  nothing listens there; trying again");
-    assert!(view.line().starts_with("NO ANSWER nothing listens there"));
+    assert!(view.line().starts_with("NO ANSWER http://127.0.0.1:8001/api/v1/status: nothing listens there"));
     let mut again = status("OK", &[]);
     again.started_ms += 5000;
     view.hear(News::Status(Box::new(again)));
     assert!(screen(&view, 100, 24)[0].contains("  restarted 3 min ago "));
     assert!(screen(&view, 80, 24)[1].contains("OK"));
+}
+
+#[test]
+fn a_small_screen_has_what_matters_most() {
+    let lines = screen(&view(status("SHEDDING", &[])), 40, 10);
+    let text = lines.join("\n");
+    assert!(lines[0].starts_with(" loadline 0.1.0 ") && lines[0].ends_with("q quits"), "{text}");
+    assert!(lines[1].starts_with(" ▲ SHEDDING  18 of 63"), "{text}");
+    let rates = ["offered", "served", "shed", "goodput"];
+    assert!(rates.iter().zip(&lines[2..6]).all(|(rate, line)| line[1..].starts_with(rate)), "{text}");
+    assert_eq!(lines[6], format!(" slots     {}  4 of 4", "█".repeat(14)));
+    assert_eq!(lines[7], format!(" queue     {}{}  13 of 60, ol", "█".repeat(3), "░".repeat(11)));
+    assert_eq!(lines[9], " wait          59 ms   548 ms    1.2 s");
 }
 
 #[test]
