@@ -84,6 +84,35 @@ pub struct FleetPlan {
     pub seed: u64,
 }
 
+impl FleetPlan {
+    /// Twenty replicas of 20 requests per second, asked for 250 per second, and from the second minute on for 1,500. At a target of
+    /// 0.75, 100 replicas are right.
+    #[must_use]
+    pub fn example() -> Self {
+        Self {
+            replicas: 20,
+            most: 1_000,
+            limit: const { NonZeroU32::new(4).expect("it is not zero") },
+            service: SECOND / 5,
+            cpu_share: 0.5,
+            timeout: SECOND,
+            rates: vec![(0, 250.0), (60 * SECOND, 1_500.0)],
+            duration: 1_200 * SECOND,
+            target: 0.75,
+            start_time: 20 * SECOND,
+            seed: 1,
+        }
+    }
+
+    /// How many replicas are right for what is asked at the end.
+    #[must_use]
+    pub fn right_size(&self) -> usize {
+        let rate = self.rates.last().map_or(0.0, |(_, rate)| *rate);
+        let replica = f64::from(self.limit.get()) * SECOND as f64 / self.service as f64;
+        (rate / replica / self.target).ceil() as usize
+    }
+}
+
 /// What became of a fleet.
 #[derive(Clone, Debug, Default)]
 pub struct FleetRun {
@@ -112,7 +141,13 @@ impl FleetRun {
     /// Replicas at the end.
     #[must_use]
     pub fn replicas(&self) -> usize {
-        self.steps.last().map_or(0, |(_, wanted, _)| *wanted)
+        self.replicas_at(u64::MAX)
+    }
+
+    /// Replicas that were wanted at this moment; 0 before the first decision.
+    #[must_use]
+    pub fn replicas_at(&self, at: u64) -> usize {
+        self.steps.iter().rev().find(|(when, ..)| *when <= at).map_or(0, |(_, wanted, _)| *wanted)
     }
 
     /// Clients answered in time ÷ clients, from one minute to before another.

@@ -1,26 +1,11 @@
 //! Autoscaling: the demand ratio finds the right size in a few steps, and stays there; the other signals do not.
 
-use std::num::NonZeroU32;
-
 use loadline_sim::{FleetPlan, Signal, run_fleet};
 
 const SECOND: u64 = 1_000_000_000;
 
-/// 20 replicas of 20 requests per second, asked for 250/s; from the second minute on for 1,500/s. At 75 % that is 100 replicas.
 fn plan() -> FleetPlan {
-    FleetPlan {
-        replicas: 20,
-        most: 1_000,
-        limit: NonZeroU32::new(4).unwrap(),
-        service: SECOND / 5,
-        cpu_share: 0.5,
-        timeout: SECOND,
-        rates: vec![(0, 250.0), (60 * SECOND, 1_500.0)],
-        duration: 600 * SECOND,
-        target: 0.75,
-        start_time: 20 * SECOND,
-        seed: 1,
-    }
+    FleetPlan { duration: 600 * SECOND, ..FleetPlan::example() }
 }
 
 #[test]

@@ -199,7 +199,11 @@ impl Setup {
         settings: &[String],
         max_connections: Option<usize>,
     ) -> Result<Self> {
-        let admin = free_address()?;
+        let mut admin = free_address()?;
+        // Free a moment ago, both of them, and sometimes the same.
+        while admin == address {
+            admin = free_address()?;
+        }
         let addresses = [format!("listen={address}"), format!("admin.listen={admin}")];
         let mut line =
             vec![OsString::from(&loadline.program), origin.to_string().into(), limit.to_string().into()];

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use loadline_sim::{
-    Comparison, EMBEDDED, ExpectationVerdict, Plan, Recording, Scenario, Set, Sweep, compare, report,
+    Comparison, EMBEDDED, ExpectationVerdict, FleetPlan, FleetRun, Plan, Recording, Scenario, Set, Signal,
+    Sweep, compare, report, run_fleet,
 };
 
 use super::{EXPECTATION, USAGE, say};
@@ -23,6 +24,9 @@ pub(super) struct SimArgs {
     /// Run every scenario of the exam
     #[arg(long, conflicts_with = "scenarios")]
     exam: bool,
+    /// Run a fleet of replicas under an autoscaler, once per signal that it may look at
+    #[arg(long, conflicts_with_all = ["exam", "scenarios", "sweep", "replay", "policy", "set", "json", "html"])]
+    fleet: bool,
     /// Print the scenarios and policies that are built in
     #[arg(long)]
     list: bool,
@@ -54,6 +58,9 @@ pub(super) struct SimArgs {
 
 impl SimArgs {
     pub(super) fn answer(&self) -> ExitCode {
+        if self.fleet {
+            return say(&self.run_fleet());
+        }
         if self.list || (self.scenarios.is_empty() && !self.exam && self.replay.is_none()) {
             return say(&list());
         }
@@ -159,6 +166,14 @@ impl SimArgs {
         Ok(ExitCode::SUCCESS)
     }
 
+    fn run_fleet(&self) -> String {
+        let example = FleetPlan::example();
+        let plan = FleetPlan { seed: self.seed.unwrap_or(example.seed), ..example };
+        let runs: Vec<(Signal, FleetRun)> =
+            Signal::ALL.iter().map(|&signal| (signal, run_fleet(&plan, signal))).collect();
+        report::fleet(&plan, &runs)
+    }
+
     fn write(&self, comparisons: &[Comparison], text: &str) -> Result<(), Failure> {
         let write = |path: &PathBuf, text: String| {
             std::fs::write(path, text).map_err(|error| Failure::Io(format!("{}: {error}", path.display())))
@@ -220,7 +235,7 @@ fn list() -> String {
     }
     text += "\npolicies:\n  ";
     text += &loadline_sim::PolicySpec::NAMES.join(", ");
-    text + "\n\nrun one:      loadline sim double\nrun the exam: loadline sim --exam\n"
+    text + "\n\nrun one:      loadline sim double\nrun the exam: loadline sim --exam\na fleet:      loadline sim --fleet\n"
 }
 
 /// Runs the plans, with a line on the terminal that says how far it is.
