@@ -130,7 +130,7 @@ fn both(trial: &Trial, options: &Options, loadline: &Loadline, scratch: &Scratch
             let app = SlotOrigin::start(trial.slots, Duration::from_millis(1))?;
             let mut loadline = loadline.clone();
             loadline.settings.extend(settings.iter().map(ToString::to_string));
-            let setup = Setup::plain_loadline(&loadline, app.address, trial.slots)?;
+            let setup = Setup::plain_loadline(&loadline, app.address(), trial.slots)?;
             let child = setup.start(&[], "/", scratch.path())?;
             let before = app.worked();
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

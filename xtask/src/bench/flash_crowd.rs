@@ -94,9 +94,9 @@ impl Contender {
         loadline: Option<&Loadline>,
     ) -> Result<Setup> {
         match self {
-            Self::Haproxy => Setup::spillway(app.address, limit, scratch.path()),
+            Self::Haproxy => Setup::spillway(app.address(), limit, scratch.path()),
             Self::Loadline => {
-                Setup::plain_loadline(loadline.ok_or("no loadline to start")?, app.address, limit)
+                Setup::plain_loadline(loadline.ok_or("no loadline to start")?, app.address(), limit)
             }
         }
     }

@@ -14,6 +14,7 @@
 //! Out of scope: TLS, HTTP/2, more than one worker, a real network.
 
 mod admission;
+mod app;
 mod auto;
 mod client;
 mod counts;

@@ -65,11 +65,11 @@ pub(super) fn play(parts: &[(&Scenario, Guard)], programs: &Programs, seed: u64)
         let directory = scratch.path().join(index.to_string());
         std::fs::create_dir_all(&directory)?;
         let setup = match guard {
-            Guard::Auto(hint) => Setup::auto_loadline(&programs.loadline, app.address, *hint)?,
-            Guard::Fixed(limit) => Setup::plain_loadline(&programs.loadline, app.address, *limit)?,
+            Guard::Auto(hint) => Setup::auto_loadline(&programs.loadline, app.address(), *hint)?,
+            Guard::Fixed(limit) => Setup::plain_loadline(&programs.loadline, app.address(), *limit)?,
             Guard::Envoy => {
                 let program = programs.envoy.as_deref().ok_or("no envoy to start")?;
-                Setup::envoy(program, app.address, &directory)?
+                Setup::envoy(program, app.address(), &directory)?
             }
         };
         let child = setup.start(&[], "/", &directory)?;

@@ -5,18 +5,19 @@
 //! their work was for nobody, so that a proxy that sends more than it should is found out; and the time that its workers
 //! have worked, so that work for nobody is found out. A request may ask for a time of its own: `?us=` and microseconds.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::thread::{self, JoinHandle};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 
-use super::wire::{content_length, head_end, read_buffer};
-use super::{LOAD_CORE, Result, measure};
+use super::Result;
+use super::app::{Holding, Serving, read_head};
+use super::wire::{content_length, read_buffer};
 
 /// Answered with [`DOWNLOAD_BYTES`]; everything else is answered with a few bytes.
 pub(super) const DOWNLOAD: &str = "/download";
@@ -26,19 +27,14 @@ const DOWNLOAD_BYTES: usize = 4_000_000;
 
 /// A running app; dropping it ends its thread and closes its connections.
 pub(super) struct SlotOrigin {
-    /// Where it listens.
-    pub(super) address: SocketAddr,
     app: Arc<App>,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    serving: Serving,
 }
 
 struct App {
     workers: Semaphore,
     service: Duration,
-    held: AtomicUsize,
-    /// The most held at once since it was last asked.
-    peak: AtomicUsize,
+    holding: Holding,
     /// Microseconds.
     worked: AtomicU64,
     download: Vec<u8>,
@@ -47,39 +43,26 @@ struct App {
 impl SlotOrigin {
     /// Starts an app of `workers` that take `service` per request.
     pub(super) fn start(workers: usize, service: Duration) -> Result<Self> {
-        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        listener.set_nonblocking(true)?;
-        let address = listener.local_addr()?;
         let app = Arc::new(App {
             workers: Semaphore::new(workers),
             service,
-            held: AtomicUsize::new(0),
-            peak: AtomicUsize::new(0),
+            holding: Holding::default(),
             worked: AtomicU64::new(0),
             download: answer(DOWNLOAD_BYTES),
         });
-        let (stop, stopped) = oneshot::channel();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let serving = Arc::clone(&app);
-        let thread = thread::Builder::new().name("app".into()).spawn(move || {
-            runtime.block_on(async {
-                tokio::select! {
-                    result = accept(listener, serving) => {
-                        if let Err(error) = result {
-                            eprintln!("app: {error}");
-                        }
-                    }
-                    // Ends with the sender, whichever way.
-                    _ = stopped => {}
-                }
-            });
-        })?;
-        Ok(Self { address, app, stop: Some(stop), thread: Some(thread) })
+        let serving = Serving::start(move |stream| serve(stream, Arc::clone(&serving)))?;
+        Ok(Self { app, serving })
+    }
+
+    /// Where it listens.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.serving.address
     }
 
     /// The most requests held at once since the last call.
     pub(super) fn take_peak(&self) -> usize {
-        self.app.peak.swap(self.app.held.load(Ordering::Acquire), Ordering::AcqRel)
+        self.app.holding.take_peak()
     }
 
     /// How long its workers have worked, all together.
@@ -88,46 +71,14 @@ impl SlotOrigin {
     }
 }
 
-impl Drop for SlotOrigin {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            // A panic there was printed there.
-            let _ = thread.join();
-        }
-    }
-}
-
-async fn accept(listener: std::net::TcpListener, app: Arc<App>) -> Result<()> {
-    measure::pin_to(LOAD_CORE)?;
-    let listener = TcpListener::from_std(listener)?;
-    loop {
-        let (stream, _) = listener.accept().await?;
-        let app = Arc::clone(&app);
-        tokio::spawn(async move {
-            // The proxy closing its connection ends the exchange: nothing to report.
-            let _ = serve(stream, &app).await;
-        });
-    }
-}
-
 /// One connection: request after request.
-async fn serve(mut stream: TcpStream, app: &App) -> std::io::Result<()> {
-    stream.set_nodelay(true)?;
+async fn serve(mut stream: TcpStream, app: Arc<App>) -> std::io::Result<()> {
     let small = answer(2);
     let mut buffer = read_buffer();
     let mut input = Vec::new();
     loop {
-        let end = loop {
-            if let Some(end) = head_end(&input) {
-                break end;
-            }
-            match stream.read(&mut buffer).await? {
-                0 => return Ok(()),
-                count => input.extend_from_slice(&buffer[..count]),
-            }
-        };
-        let _held = Held::new(app);
+        let Some(end) = read_head(&mut stream, &mut buffer, &mut input).await? else { return Ok(()) };
+        let _held = app.holding.hold();
         let target = input[..end].split(|byte| *byte == b' ').nth(1).unwrap_or_default();
         let download = target == DOWNLOAD.as_bytes();
         let service = wanted(target).unwrap_or(app.service);
@@ -158,23 +109,6 @@ fn wanted(target: &[u8]) -> Option<Duration> {
 async fn work(service: Duration) {
     // Fails only when the runtime is going away, and with it this task.
     let _ = tokio::task::spawn_blocking(move || thread::sleep(service)).await;
-}
-
-/// A request that the app holds.
-struct Held<'a>(&'a App);
-
-impl<'a> Held<'a> {
-    fn new(app: &'a App) -> Self {
-        let now = app.held.fetch_add(1, Ordering::AcqRel) + 1;
-        app.peak.fetch_max(now, Ordering::AcqRel);
-        Self(app)
-    }
-}
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        self.0.held.fetch_sub(1, Ordering::AcqRel);
-    }
 }
 
 fn answer(body: usize) -> Vec<u8> {

@@ -11,27 +11,26 @@
 //! compares what comes out.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use loadline_sim::{BackendSpec, Random, StageKind, StageSpec};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
-use super::wire::{content_length, head_end, read_buffer};
+use super::app::{Holding, Serving, read_head};
+use super::wire::{content_length, read_buffer};
 use super::{LOAD_CORE, Result, measure};
 
 /// A running app; dropping it ends its threads and closes its connections.
 pub(super) struct StationApp {
-    /// Where it listens.
-    pub(super) address: SocketAddr,
     app: Arc<App>,
-    stop: Option<oneshot::Sender<()>>,
-    threads: Vec<JoinHandle<()>>,
+    serving: Serving,
+    stages: Vec<JoinHandle<()>>,
 }
 
 struct App {
@@ -40,50 +39,36 @@ struct App {
     seed: u64,
     /// Requests so far: each draws its work from a stream of its own.
     requests: AtomicU64,
-    held: AtomicUsize,
-    /// The most held at once since it was last asked.
-    peak: AtomicUsize,
+    holding: Holding,
 }
 
 impl StationApp {
     /// Starts the app as it is before any change.
     pub(super) fn start(spec: &BackendSpec, seed: u64) -> Result<Self> {
-        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        listener.set_nonblocking(true)?;
-        let address = listener.local_addr()?;
         let app = Arc::new(App {
             spec: spec.clone(),
             stages: spec.stages.iter().map(Stage::new).collect(),
             seed,
             requests: AtomicU64::new(0),
-            held: AtomicUsize::new(0),
-            peak: AtomicUsize::new(0),
+            holding: Holding::default(),
         });
-        let (stop, stopped) = oneshot::channel();
-        let mut running = Self { address, app: Arc::clone(&app), stop: Some(stop), threads: Vec::new() };
+        let served = Arc::clone(&app);
+        let serving = Serving::start(move |stream| serve(stream, Arc::clone(&served)))?;
+        let mut running = Self { app: Arc::clone(&app), serving, stages: Vec::new() };
         for index in 0..app.stages.len() {
             let app = Arc::clone(&app);
-            running.threads.push(thread::Builder::new().name("stage".into()).spawn(move || {
+            running.stages.push(thread::Builder::new().name("stage".into()).spawn(move || {
                 // Elsewhere the threads do as well, only less exactly.
                 let _ = measure::pin_to(LOAD_CORE);
                 app.stages[index].work();
             })?);
         }
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        running.threads.push(thread::Builder::new().name("app".into()).spawn(move || {
-            runtime.block_on(async {
-                tokio::select! {
-                    result = accept(listener, app) => {
-                        if let Err(error) = result {
-                            eprintln!("app: {error}");
-                        }
-                    }
-                    // Ends with the sender, whichever way.
-                    _ = stopped => {}
-                }
-            });
-        })?);
         Ok(running)
+    }
+
+    /// Where it listens.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.serving.address
     }
 
     /// The scenario begins now: its changes come when they are due from here.
@@ -107,82 +92,42 @@ impl StationApp {
 
     /// The most requests held at once since the last call, those for clients that left included.
     pub(super) fn take_peak(&self) -> usize {
-        self.app.peak.swap(self.app.held.load(Ordering::Acquire), Ordering::AcqRel)
+        self.app.holding.take_peak()
     }
 }
 
 impl Drop for StationApp {
     fn drop(&mut self) {
-        drop(self.stop.take());
         for stage in &self.app.stages {
             stage.lock().stopped = true;
             stage.woken.notify_one();
         }
-        for thread in self.threads.drain(..) {
+        for thread in self.stages.drain(..) {
             // A panic there was printed there.
             let _ = thread.join();
         }
     }
 }
 
-async fn accept(listener: std::net::TcpListener, app: Arc<App>) -> Result<()> {
-    measure::pin_to(LOAD_CORE)?;
-    let listener = TcpListener::from_std(listener)?;
-    loop {
-        let (stream, _) = listener.accept().await?;
-        let app = Arc::clone(&app);
-        tokio::spawn(async move {
-            // The proxy closing its connection ends the exchange: nothing to report.
-            let _ = serve(stream, &app).await;
-        });
-    }
-}
-
 /// One connection: request after request.
-async fn serve(mut stream: TcpStream, app: &App) -> std::io::Result<()> {
+async fn serve(mut stream: TcpStream, app: Arc<App>) -> std::io::Result<()> {
     const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-    stream.set_nodelay(true)?;
     let mut buffer = read_buffer();
     let mut input = Vec::new();
     loop {
-        let end = loop {
-            if let Some(end) = head_end(&input) {
-                break end;
-            }
-            match stream.read(&mut buffer).await? {
-                0 => return Ok(()),
-                count => input.extend_from_slice(&buffer[..count]),
-            }
-        };
+        let Some(end) = read_head(&mut stream, &mut buffer, &mut input).await? else { return Ok(()) };
         // The load has no bodies; bytes behind the head are the next request.
         if content_length(&input[..end]).is_some_and(|length| length > 0) {
             return Err(std::io::ErrorKind::Unsupported.into());
         }
         input.drain(..end);
-        let _held = Held::new(app);
+        let _held = app.holding.hold();
         let mut random = Random::new(app.seed, app.requests.fetch_add(1, Ordering::Relaxed));
         for (stage, spec) in app.stages.iter().zip(&app.spec.stages) {
             // Fails only when the app ends.
             let Ok(()) = stage.enter(spec.work.draw(&mut random)).await else { return Ok(()) };
         }
         stream.write_all(ANSWER).await?;
-    }
-}
-
-/// A request that the app holds.
-struct Held<'a>(&'a App);
-
-impl<'a> Held<'a> {
-    fn new(app: &'a App) -> Self {
-        let now = app.held.fetch_add(1, Ordering::AcqRel) + 1;
-        app.peak.fetch_max(now, Ordering::AcqRel);
-        Self(app)
-    }
-}
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        self.0.held.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
