@@ -142,13 +142,19 @@ fn drive(addr: SocketAddr, client: usize, stop: &AtomicBool) -> Vec<String> {
     failures
 }
 
+/// An endpoint that answers 500, until it is told not to.
+fn failing() -> (Upstream, Arc<AtomicBool>) {
+    let fails = Arc::new(AtomicBool::new(true));
+    let told = Arc::clone(&fails);
+    let endpoint = Upstream::start(move |exchange| {
+        exchange.respond(if told.load(SeqCst) { 500 } else { 200 }, b"hello")
+    });
+    (endpoint, fails)
+}
+
 #[test]
 fn one_that_fails_is_ejected_and_comes_back() {
-    let fails = Arc::new(AtomicBool::new(true));
-    let failing = Arc::clone(&fails);
-    let bad = Upstream::start(move |exchange| {
-        exchange.respond(if failing.load(SeqCst) { 500 } else { 200 }, b"hello")
-    });
+    let (bad, fails) = failing();
     let good = Upstream::hello();
     let proxy = Setup::to_all(&[&bad, &good], 4)
         .set("breaker.open", "300ms")
@@ -170,11 +176,7 @@ fn one_that_fails_is_ejected_and_comes_back() {
 /// A service of POSTs alone, as gRPC is: none of them can be repeated, so none is a good probe.
 #[test]
 fn an_ejected_one_comes_back_where_no_request_can_be_repeated() {
-    let fails = Arc::new(AtomicBool::new(true));
-    let failing = Arc::clone(&fails);
-    let bad = Upstream::start(move |exchange| {
-        exchange.respond(if failing.load(SeqCst) { 500 } else { 200 }, b"hello")
-    });
+    let (bad, fails) = failing();
     let good = Upstream::hello();
     let proxy = Setup::to_all(&[&bad, &good], 4)
         .set("breaker.open", "100ms")
