@@ -10,12 +10,14 @@ use std::time::Duration;
 use loadline_h1::{
     BodyDecoder, Framing, Limits, Refusal, RequestHead, encode_chunk_header, encode_last_chunk,
 };
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::buffers::{BUFFER, Outbox, Scratch, poll_read_into};
 use crate::connection::Active;
+use crate::keepalive;
 use crate::watchdog::Watchdog;
 use crate::worker::Worker;
 
@@ -27,6 +29,9 @@ pub(crate) trait ClientIo: AsyncRead + AsyncWrite + Unpin + Sized {
     /// A response follows that the client's rate will be judged by: what the client takes is to be seen soon, not only
     /// when a large part of the kernel's buffer has drained.
     fn show_progress(&self) {}
+
+    /// From now on silence means nothing: see [`keepalive`].
+    fn probe(&self) {}
 
     /// Where a worker keeps what such connections need while they are active; `None` for those that are so only once.
     fn active(worker: &Worker) -> Option<&RefCell<Vec<Active<Self>>>>;
@@ -46,10 +51,14 @@ impl ClientIo for TcpStream {
         self.poll_read_ready(cx).map(|_| ())
     }
 
+    fn probe(&self) {
+        keepalive::probe(self);
+    }
+
     #[cfg(target_os = "linux")]
     fn show_progress(&self) {
         // Without it progress is only seen in larger steps.
-        let _ = socket2::SockRef::from(self).set_tcp_notsent_lowat(UNSENT);
+        let _ = SockRef::from(self).set_tcp_notsent_lowat(UNSENT);
     }
 }
 

@@ -16,6 +16,7 @@ mod forward;
 mod history;
 mod hold;
 mod http2;
+mod keepalive;
 mod listen;
 mod live;
 mod metrics;
