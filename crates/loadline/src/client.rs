@@ -30,6 +30,9 @@ pub(crate) trait ClientIo: AsyncRead + AsyncWrite + Unpin + Sized {
     /// when a large part of the kernel's buffer has drained.
     fn show_progress(&self) {}
 
+    /// The answer ends with the connection and is not complete: closing it in the usual way would say that it is.
+    fn end_with_reset(&self) {}
+
     /// From now on silence means nothing: see [`keepalive`].
     fn probe(&self) {}
 
@@ -49,6 +52,11 @@ impl ClientIo for TcpStream {
 
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.poll_read_ready(cx).map(|_| ())
+    }
+
+    fn end_with_reset(&self) {
+        // Where it fails, the client takes a part for the whole, as before.
+        let _ = self.set_zero_linger();
     }
 
     fn probe(&self) {

@@ -138,7 +138,10 @@ pub(crate) async fn forward<S: ClientIo>(
         let end = poll_fn(|cx| pump.poll(cx)).await;
 
         // What the pump still holds tells whether the upstream's part is over.
-        let Pump { connection, permit: held, pick, phase, kind, answered, .. } = pump;
+        let Pump { connection, permit: held, pick, phase, kind, answered, out, .. } = pump;
+        if answered && out == OutFraming::Close && !matches!(end, End::Done { .. } | End::Tunnel) {
+            client.io.end_with_reset();
+        }
         match end {
             End::Done { keep } => return Forwarded::Done { keep },
             End::Tunnel => {

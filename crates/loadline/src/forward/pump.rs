@@ -92,7 +92,7 @@ pub(crate) struct Pump<'a, S> {
     began: Instant,
     pub(crate) phase: Phase,
     /// How the body goes to the client.
-    out: OutFraming,
+    pub(crate) out: OutFraming,
     /// Whether the response's head went to the client's buffer.
     pub(crate) answered: bool,
     /// Set once the response's framing or the upstream's behaviour forbids another exchange on its connection.

@@ -76,6 +76,45 @@ fn a_body_cut_short_is_never_passed_off_as_whole() {
     }
 }
 
+/// Only the close tells where such a body ends, so it must not look like one: a reset is no end (RFC 9112, 8).
+#[test]
+fn a_body_until_the_close_is_not_whole_when_the_upstream_resets() {
+    let read = Gate::new();
+    let upstream = {
+        let read = read.clone();
+        Upstream::start(move |exchange| {
+            exchange.send("HTTP/1.1 200 OK\r\n\r\nhello")?;
+            read.pass()?;
+            exchange.reset();
+            Ok(())
+        })
+    };
+    let proxy = Setup::to(&upstream, 1).start();
+    for version in ["HTTP/1.1", "HTTP/1.0"] {
+        let mut client = proxy.connect();
+        client.send(format!("GET / {version}\r\nHost: x\r\n\r\n"));
+        client.read_until(b"hello").unwrap();
+        read.let_through(1);
+        let (rest, error) = client.read_to_end();
+        assert!(!rest.ends_with(b"0\r\n\r\n"), "{version}: passed off as whole");
+        // An HTTP/1.0 client has nothing but the close to go by.
+        let reset = error.is_some_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset);
+        assert_eq!(reset, version == "HTTP/1.0", "{version}");
+        proxy.wait_load(0, 0);
+    }
+    proxy.wait_metric("upstream_requests_total", &["result=\"transport\""], 2.0);
+}
+
+#[test]
+fn an_http10_client_is_told_of_a_body_cut_short() {
+    let upstream = Upstream::raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", true);
+    let proxy = Setup::to(&upstream, 1).start();
+    let mut client = proxy.connect();
+    client.send("GET / HTTP/1.0\r\n\r\n");
+    let (_, error) = client.read_to_end();
+    assert_eq!(error.map(|error| error.kind()), Some(std::io::ErrorKind::ConnectionReset));
+}
+
 #[test]
 fn extra_bytes_after_a_response_are_nobodys_response() {
     let upstream = Upstream::raw(

@@ -31,14 +31,11 @@ impl<S: ClientIo> Pump<'_, S> {
         let into = if straight { &mut self.scratch.to_client.bytes } else { &mut self.scratch.from_upstream };
         let at = into.len();
         let room = if straight { BUFFER } else { BUFFER / 4 };
-        let n = match poll_read_into(&mut connection.io, cx, into, room) {
-            Poll::Pending => return Ok(false),
-            Poll::Ready(read) => read.unwrap_or(0),
-        };
+        let Poll::Ready(read) = poll_read_into(&mut connection.io, cx, into, room) else { return Ok(false) };
         // Time has passed until this came.
         self.now = None;
-        if n == 0 {
-            return self.upstream_closed();
+        if !matches!(read, Ok(n) if n > 0) {
+            return self.upstream_closed(read.is_ok());
         }
         if straight {
             self.count_straight(at)?;
@@ -251,13 +248,16 @@ impl<S: ClientIo> Pump<'_, S> {
         Err(End::TurnedAway)
     }
 
-    fn upstream_closed(&mut self) -> Result<bool, End> {
+    /// `cleanly`: it was no reset, which ends a message before its end, also one that lasts until the connection is closed
+    /// (RFC 9112, 8).
+    fn upstream_closed(&mut self, cleanly: bool) -> Result<bool, End> {
         self.spoiled = true;
         match &mut self.phase {
             Phase::Head if self.scratch.from_upstream.is_empty() => {
                 Err(End::Closed { written: self.written, whole: self.whole && self.body.done() })
             }
             Phase::Head => Err(End::Invalid),
+            Phase::Body(_) if !cleanly => Err(End::Truncated),
             Phase::Body(decoder) => {
                 decoder.on_eof().map_err(|_| End::Truncated)?;
                 if matches!(self.out, OutFraming::Chunked) {
