@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
@@ -25,6 +26,11 @@ use crate::worker::Worker;
 pub(crate) trait ClientIo: AsyncRead + AsyncWrite + Unpin + Sized {
     /// Ready when a read would not wait, as far as is known without a buffer: lets an idle connection hold none.
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// Whether nothing but the end is left to be read. Costs a system call.
+    fn is_at_end(&self) -> bool {
+        false
+    }
 
     /// A response follows that the client's rate will be judged by: what the client takes is to be seen soon, not only
     /// when a large part of the kernel's buffer has drained.
@@ -52,6 +58,10 @@ impl ClientIo for TcpStream {
 
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.poll_read_ready(cx).map(|_| ())
+    }
+
+    fn is_at_end(&self) -> bool {
+        matches!(SockRef::from(self).peek(&mut [MaybeUninit::uninit()]), Ok(0))
     }
 
     fn end_with_reset(&self) {
@@ -89,6 +99,8 @@ pub(crate) struct Client<S> {
     /// The client has closed, or at least half-closed, its side. As for every proxy that watches for it, a closed
     /// sending side counts as gone: a client that still waits does not close.
     pub(crate) gone: bool,
+    /// Whether the kernel was never asked for the end of what the client sends.
+    unasked: bool,
 }
 
 /// Why a request body could not be read to its end.
@@ -102,7 +114,7 @@ pub(crate) enum BodyError {
 
 impl<S: ClientIo> Client<S> {
     pub(crate) fn new(io: S, peer: Peer) -> Self {
-        Self { io, peer, watchdog: Watchdog::default(), gone: false }
+        Self { io, peer, watchdog: Watchdog::default(), gone: false, unasked: true }
     }
 
     /// Reads once into `inbox`. `Ready(false)` when the client has closed.
@@ -124,6 +136,13 @@ impl<S: ClientIo> Client<S> {
             }
         }
         Poll::Pending
+    }
+
+    /// Whether the client has left already: while we, or the kernel's queue before us, kept it waiting.
+    pub(crate) async fn has_left(&mut self, inbox: &mut Vec<u8>) -> bool {
+        // Of a new socket the runtime has heard nothing but that it may be read.
+        self.gone |= std::mem::take(&mut self.unasked) && self.io.is_at_end();
+        poll_fn(|cx| Poll::Ready(self.poll_gone(cx, inbox).is_ready())).await
     }
 
     /// Moves body bytes from the client to `out`, framed for forwarding. Ready when something was moved or the body

@@ -3,6 +3,8 @@
 use std::sync::mpsc;
 use std::time::Duration;
 
+use rustix::process::Signal;
+
 use crate::support::{Gate, H2, Setup, Upstream, eventually};
 
 #[test]
@@ -153,6 +155,23 @@ fn a_client_that_ends_only_its_sending_side_still_gets_its_answer() {
         assert_eq!(response.status, 200);
     }
     proxy.wait_load(0, 0);
+}
+
+/// They waited before the proxy was there to read them, as they do in the kernel's queue of a busy machine.
+#[test]
+fn whoever_has_left_before_it_was_read_is_not_asked_of_the_application() {
+    let upstream = Upstream::hello();
+    let proxy = Setup::to(&upstream, 8).start();
+    proxy.pause();
+    for _ in 0..4 {
+        drop(proxy.send_get("/left"));
+    }
+    let mut stayed = proxy.send_get("/stayed");
+    proxy.signal(Signal::CONT);
+    assert_eq!(stayed.read().status, 200);
+    proxy.wait_metric("loadline_client_disconnects_total", &["stage=\"connect\""], 4.0);
+    assert_eq!(upstream.only_request().target(), "/stayed");
+    proxy.wait_status("all over", |status| status.counters.aborted == 4 && status.counters.completed == 1);
 }
 
 #[test]

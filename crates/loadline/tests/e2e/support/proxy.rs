@@ -195,6 +195,20 @@ impl Proxy {
         self.stdout()
     }
 
+    /// Stops all its threads, until [`Signal::CONT`].
+    #[track_caller]
+    pub(crate) fn pause(&self) {
+        self.signal(Signal::STOP);
+        let stopped = |task: std::fs::DirEntry| {
+            let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+            stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('T'))
+        };
+        eventually("stopped", || {
+            let tasks = std::fs::read_dir(format!("/proc/{}/task", self.process.id())).unwrap();
+            tasks.flatten().all(stopped)
+        });
+    }
+
     /// Processor time used so far, by the process itself and by the kernel for it.
     pub(crate) fn processor_time(&self) -> Duration {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id())).unwrap();
