@@ -95,6 +95,8 @@ pub(crate) struct Pump<'a, S> {
     pub(crate) out: OutFraming,
     /// Whether the response's head went to the client's buffer.
     pub(crate) answered: bool,
+    /// The response has no end of its own: a stream of events.
+    pub(crate) endless: bool,
     /// Set once the response's framing or the upstream's behaviour forbids another exchange on its connection.
     spoiled: bool,
     /// Bytes of the request that the upstream's socket took.
@@ -164,6 +166,7 @@ impl<'a, S: ClientIo> Pump<'a, S> {
             phase: Phase::Head,
             out: OutFraming::None,
             answered: false,
+            endless: false,
             spoiled: false,
             written: 0,
             whole: true,

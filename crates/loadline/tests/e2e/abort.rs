@@ -78,6 +78,27 @@ fn a_client_that_leaves_in_the_middle_of_the_answer() {
     assert_eq!(upstream.peak(), 1);
 }
 
+/// Nobody would ever read its end: without this, each page that is left holds a slot for `limit.abandon_timeout`.
+#[test]
+fn a_stream_of_events_has_no_end_to_wait_for() {
+    let (closed, told) = mpsc::channel();
+    let upstream = Upstream::start(move |exchange| {
+        exchange.send(
+            "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n",
+        )?;
+        exchange.send("9\r\ndata: 1\n\n\r\n")?;
+        closed.send(exchange.peer_closes()).unwrap();
+        Ok(())
+    });
+    let proxy = Setup::to(&upstream, 1).start();
+    let mut leaving = proxy.connect();
+    leaving.send_get("/events").read_until(b"data: 1").unwrap();
+    drop(leaving);
+    assert!(told.recv().unwrap(), "the application learns of it");
+    proxy.wait_load(0, 0);
+    assert_eq!(proxy.status().counters.aborted, 1);
+}
+
 #[test]
 fn cancel_closes_the_upstream_connection_and_frees_the_slot() {
     let (tell, told) = mpsc::channel();

@@ -178,6 +178,8 @@ impl<S: ClientIo> Pump<'_, S> {
             && self.out != OutFraming::Close
             && !self.worker.shared.is_draining()
             && !switched_alone;
+        self.endless = matches!(response.framing, Framing::Chunked | Framing::Close)
+            && response.field(received, "content-type").is_some_and(is_event_stream);
         // How loaded the application is concerns us alone.
         let reports = self.live.load_report().map(|(header, metric)| {
             if let Some(report) = response.field(received, header) {
@@ -298,6 +300,12 @@ impl<S: ClientIo> Pump<'_, S> {
             permit.complete_at(self.now(), outcome);
         }
     }
+}
+
+/// Server-sent events (the HTML standard's `text/event-stream`), with or without parameters.
+fn is_event_stream(content_type: &[u8]) -> bool {
+    let kind = content_type.split(|byte| *byte == b';').next().unwrap_or_default();
+    kind.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
 }
 
 /// What the answer of a loadline of the endpoint's own means. A tenant that has had its share has had it everywhere.
