@@ -272,11 +272,12 @@ impl RequestBody {
     }
 }
 
-/// One connection as its worker sees it: whether it idles, and how to tell it that the proxy drains.
+/// One connection as its worker sees it: whether it idles, and how to tell it that it is to go.
 #[derive(Debug, Default)]
 pub(crate) struct Slot {
     waiting: RefCell<Option<Waker>>,
     closing: Cell<bool>,
+    idle_since: Cell<Option<Instant>>,
 }
 
 impl Slot {
@@ -290,6 +291,16 @@ impl Slot {
             *waiting = Some(cx.waker().clone());
         }
         Poll::Pending
+    }
+
+    /// Notes since when the connection idles, if it does.
+    pub(crate) fn idles(&self, since: Option<Instant>) {
+        self.idle_since.set(since);
+    }
+
+    /// Since when it has been idle; `None` when it is not, or is to go anyway.
+    pub(crate) fn idle_since(&self) -> Option<Instant> {
+        self.idle_since.get().filter(|_| !self.closing.get())
     }
 
     /// Closes the connection as soon as it idles.

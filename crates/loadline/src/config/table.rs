@@ -85,7 +85,8 @@ fn general() -> Vec<Key> {
             UpstreamField,
         )
         .follows("required; the embedded demo app when nothing at all is given"),
-        key("max_connections", "Open client connections at one time.", whole(1, MOST), at!(max_connections))
+        key("max_connections", "Open client connections at one time. When there are as many, a new one takes the place of the one that was silent for longest \
+             (1s at least).", whole(1, MOST), at!(max_connections))
             .spillway("MAX_CONNECTIONS"),
         key(
             "dry_run",
