@@ -188,10 +188,10 @@ pub(crate) async fn forward<S: ClientIo>(
                 begin_again(scratch, client, live, exchange, rewritable);
                 permit = held;
             }
-            End::Invalid => {
+            End::Invalid(rule) => {
                 drop(connection);
                 fail(pick, held, live);
-                return broken(exchange, LocalError::upstream_invalid());
+                return broken(exchange, LocalError::upstream_invalid(rule));
             }
             End::Truncated => {
                 drop(connection);

@@ -37,8 +37,8 @@ pub(crate) enum End {
     /// The upstream closed or reset the connection before the first byte of a response. `written`: bytes of the
     /// request that went to it; `whole`: the request is still in memory from its first byte to its last.
     Closed { written: usize, whole: bool },
-    /// The upstream's answer is not HTTP, or breaks its rules.
-    Invalid,
+    /// The upstream's answer is not HTTP, or breaks its rules or our limits: this one.
+    Invalid(&'static str),
     /// The response broke off after its head went to the client.
     Truncated,
     /// The endpoint's loadline turned the request away, and it may go elsewhere.

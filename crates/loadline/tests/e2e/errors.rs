@@ -56,6 +56,25 @@ fn a_head_cut_short() {
     assert_eq!(answer_of(&upstream).status, 502);
 }
 
+/// Whoever looks for the cause of such a 502 finds it in the answer, as with refused requests.
+#[test]
+fn an_answer_that_is_refused_is_told_why() {
+    let cookies = "Set-Cookie: a=b\r\n".repeat(101);
+    for (answer, why) in [
+        ("HTTP/1.1 200 OK\r\nContent-Le", "closed within the head"),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok",
+            "more than one Content-Length",
+        ),
+        (&format!("HTTP/1.1 200 OK\r\n{cookies}Content-Length: 0\r\n\r\n"), "too many header fields"),
+    ] {
+        let answer = answer_of(&Upstream::raw(answer, true));
+        assert_eq!((answer.status, answer.reason().as_str()), (502, "upstream_invalid"));
+        let said = answer.header("proxy-status").unwrap_or_default();
+        assert!(said.ends_with(&format!("; details=\"{why}\"")), "{said}");
+    }
+}
+
 #[test]
 fn a_body_cut_short_is_never_passed_off_as_whole() {
     for answer in [
@@ -192,6 +211,16 @@ fn the_limits_of_a_head_are_settings() {
     assert_eq!(refused(&proxy, &format!("GET / HTTP/1.1\r\nHost: x\r\nX-Long: {long}\r\n\r\n")), 431);
     assert_eq!(refused(&proxy, &format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "a".repeat(200))), 414);
     assert_eq!(upstream.seen(), 0);
+}
+
+/// What can be set is what holds.
+#[test]
+fn the_largest_number_of_fields_that_can_be_set() {
+    let upstream = Upstream::hello();
+    let proxy = Setup::to(&upstream, 1).set("http.max_header_count", 256).start();
+    let request = |count: usize| format!("GET / HTTP/1.1\r\nHost: x\r\n{}\r\n", "A: b\r\n".repeat(count - 1));
+    assert_eq!(proxy.connect().send(request(256)).read().status, 200);
+    assert_eq!(refused(&proxy, &request(257)), 431);
 }
 
 #[test]

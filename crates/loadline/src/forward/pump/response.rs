@@ -110,7 +110,7 @@ impl<S: ClientIo> Pump<'_, S> {
                 Phase::Head => {
                     let response = &mut self.scratch.response;
                     let complete = Phase::parse_head(response, rest, self.kind, &self.live.limits);
-                    if !complete.map_err(|_| End::Invalid)? {
+                    if !complete.map_err(|refusal| End::Invalid(refusal.kind.text()))? {
                         return Ok(());
                     }
                     *taken += response.len;
@@ -258,7 +258,7 @@ impl<S: ClientIo> Pump<'_, S> {
             Phase::Head if self.scratch.from_upstream.is_empty() => {
                 Err(End::Closed { written: self.written, whole: self.whole && self.body.done() })
             }
-            Phase::Head => Err(End::Invalid),
+            Phase::Head => Err(End::Invalid("closed within the head")),
             Phase::Body(_) if !cleanly => Err(End::Truncated),
             Phase::Body(decoder) => {
                 decoder.on_eof().map_err(|_| End::Truncated)?;
