@@ -31,6 +31,7 @@ mod reply;
 mod reuse;
 mod routes;
 pub mod run;
+mod say;
 mod shadow;
 #[cfg(feature = "otlp")]
 mod spans;

@@ -188,6 +188,11 @@ impl Proxy {
         self.process.stderr.lines()
     }
 
+    /// Reads no more of what it writes to stderr.
+    pub(crate) fn leave_stderr_alone(&self) {
+        self.process.stderr.leave_alone();
+    }
+
     /// Waits until stdout has this many lines and returns them.
     #[track_caller]
     pub(crate) fn wait_stdout(&self, count: usize) -> Vec<String> {
