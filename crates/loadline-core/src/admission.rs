@@ -232,13 +232,6 @@ impl Admission {
         self.check_after_mutation();
     }
 
-    /// While draining, who waits is still served, and who arrives gets a free slot or [`Reason::Draining`]: open connections
-    /// finish what they ask for, and no new backlog builds up.
-    pub fn set_draining(&mut self, now: Instant, draining: bool) {
-        self.advance(now);
-        self.draining = draining;
-    }
-
     /// Takes note of how overloaded something other than the slots is. In force at the door until the next call; who waits
     /// stays, and bypass is not concerned.
     pub fn set_overload(&mut self, now: Instant, level: OverloadLevel) {

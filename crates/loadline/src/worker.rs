@@ -395,12 +395,7 @@ pub(crate) fn run(
         spawn_local(take_over(Rc::clone(&worker), handovers));
         spawn_local(keep_house(Rc::clone(&worker)));
 
-        let stopping = phase.wait_for(|phase| *phase != Phase::Serving).await;
-        let deadline = match stopping.as_deref() {
-            Ok(Phase::Stopping(deadline)) => *deadline,
-            _ => Instant::now(),
-        };
-        drop(stopping);
+        let mut deadline = ending(phase.wait_for(|phase| *phase != Phase::Serving).await.as_deref());
         for task in accepting {
             task.abort();
             let _ = task.await;
@@ -408,20 +403,24 @@ pub(crate) fn run(
         take_backlog(&worker, listeners);
         tokio::time::sleep_until(deadline.min(Instant::now() + LAST_MOMENT)).await;
         worker.close_idle();
-        let closed = async {
-            while !worker.slots.borrow().is_empty() {
-                worker.all_closed.notified().await;
+        while !worker.slots.borrow().is_empty() {
+            tokio::select! {
+                () = worker.all_closed.notified() => {}
+                () = tokio::time::sleep_until(deadline) => break,
+                // A second signal shortens it.
+                told = phase.changed() => deadline = ending(told.map(|()| *phase.borrow_and_update()).as_ref()),
             }
-        };
-        // A second signal shortens the deadline.
-        let hurried = phase.wait_for(|phase| *phase != Phase::Serving && *phase != Phase::Stopping(deadline));
-        tokio::select! {
-            () = closed => {}
-            () = tokio::time::sleep_until(deadline) => {}
-            _ = hurried => {}
         }
         Ok(())
     })
+}
+
+/// Until when a worker goes on: no longer if there is nobody to tell it.
+fn ending<E>(told: Result<&Phase, E>) -> Instant {
+    match told {
+        Ok(Phase::Stopping(deadline)) => *deadline,
+        _ => Instant::now(),
+    }
 }
 
 async fn accept(worker: Rc<Worker>, listener: TcpListener) {

@@ -162,7 +162,7 @@ pub(super) fn doubts(settings: &Settings) -> Vec<String> {
     {
         let [wait, drain] = [wait, drain].map(units::format_duration);
         warnings.push(format!(
-            "queue.timeout ({wait}) is more than timeouts.drain ({drain}): who still waits when a shutdown ends gets no answer"
+            "queue.timeout ({wait}) is more than timeouts.drain ({drain}): who still waits when a shutdown ends is rejected"
         ));
     }
     let (name, ceiling) = match settings.limit.concurrency {
