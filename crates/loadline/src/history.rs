@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use crate::metrics::{Histogram, Totals};
 use crate::process::WINDOW;
-use crate::worker::Shared;
+use crate::shared::Shared;
 
 /// Samples that are kept, one per second: five minutes in about 30 kB.
 const KEPT: usize = 300;

@@ -10,8 +10,8 @@ use tokio::task::JoinHandle;
 use crate::config::settings::{Settings, Upstreams};
 use crate::config::{self, Loaded, Sources, render};
 use crate::live::{self, Live};
+use crate::shared::Shared;
 use crate::spans::Spans;
-use crate::worker::Shared;
 
 pub(crate) struct Reloader {
     sources: Sources,

@@ -25,11 +25,12 @@ use crate::config::settings::{Upstream as Target, Upstreams};
 use crate::config::{Loaded, Sources, render};
 use crate::live::Live;
 use crate::reload::Reloader;
+use crate::shared::Shared;
 use crate::spans::Spans;
 use crate::state_line::StateLine;
 use crate::stream::Streams;
 use crate::upstream::{Upstream, Watch};
-use crate::worker::{self, Phase, Shared};
+use crate::worker::{self, Phase};
 use crate::{listen, overload, process};
 
 /// How often the state is looked at: rates, the state line, the configuration file.
