@@ -130,8 +130,7 @@ impl Reloader {
     }
 
     fn read_content(&self) -> Option<u64> {
-        let path = self.sources.file.as_deref()?;
-        std::fs::read(path).ok().map(|content| config::fingerprint(&content))
+        config::fingerprint_of(self.sources.file.as_deref()?)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Files, variables, flags and arguments together: precedence, origins, exact error texts, generated documents.
 
 mod admission;
+mod bad_input;
 mod decision;
 mod overload;
 mod shadow;
