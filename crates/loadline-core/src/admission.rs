@@ -190,7 +190,13 @@ impl Admission {
         if let Some((left, reason)) = self.queue.pop_rejected(now, &pace, &self.routes) {
             return self.expire(now, &left, reason);
         }
-        if let Some(next) = self.queue.next(now, &pace, &self.room(now), &self.routes) {
+        if let Some(mut next) = self.queue.next(now, &pace, &self.room(now), &self.routes) {
+            if self.settings.predict
+                && !self.comes_too_late(now, &next.request)
+                && let Some(needed) = self.predictor.hardly_exceeded(next.request.route)
+            {
+                next = self.queue.with_time(now, next, needed, &pace);
+            }
             if self.comes_too_late(now, &next.request) {
                 let left = self.queue.refuse(now, &next, &pace, &self.routes);
                 return self.expire(now, &left, Reason::DeadlineUnreachable);

@@ -1,7 +1,8 @@
 //! The queue: who waits, who is next, who gives way, who expires.
 //!
 //! One line per class, in order of arrival. Who of them is next is a matter of the classes and of the discipline, not of the
-//! lines ([`order`]), so a change of discipline moves nobody. Where a class's waiters are not all alike, they are also kept by
+//! lines ([`order`]), so a change of discipline moves nobody; who may come too late for its deadline gives its turn to one that has
+//! time ([`slack`]). Where a class's waiters are not all alike, they are also kept by
 //! tenant and route ([`groups`]).
 //!
 //! Every operation is O(1) for plain requests, but for the expiry heap's O(log n); O(log n + number of routes that wait) for those with
@@ -24,6 +25,7 @@ mod overload;
 mod patience;
 mod shares;
 mod slab;
+mod slack;
 mod way_in;
 mod way_out;
 
