@@ -15,7 +15,7 @@ use super::load::{self, Pace, Span, Workload};
 use super::measure::{self, CpuOf};
 use super::origin::{HOLD, LARGE, Origin, SMALL};
 use super::process::{self, Scratch};
-use super::proxies::{LIMIT, Loadline, Proxy, Setup};
+use super::proxies::{LIMIT, Loadline, Proxy, Setup, Which};
 use super::report::{CountRow, IdleRow, Report, Sample};
 use super::{LOAD_CORE, Result, idle};
 
@@ -25,12 +25,8 @@ const TOLERATED_ERRORS: f64 = 0.001;
 /// What to measure.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// The loadline to measure; built with the profile `dist` when not given.
-    #[arg(long, value_name = "PATH")]
-    loadline: Option<PathBuf>,
-    /// A setting for loadline on top of those of the benchmark.
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    settings: Vec<String>,
+    #[command(flatten)]
+    loadline: Which,
     /// Rows to measure.
     #[arg(long, value_delimiter = ',', default_values = ["direct", "haproxy", "haproxy-queue", "nginx", "loadline"])]
     only: Vec<Proxy>,
@@ -72,13 +68,12 @@ struct Scenario {
 /// When a proxy could not be measured in a scenario or answered wrongly too often. What could be measured is printed first.
 pub(super) fn run(options: &Options) -> Result<()> {
     let scenarios = scenarios(&options.scenarios)?;
-    let program = options.loadline.as_deref();
     let loadline = if !options.only.contains(&Proxy::Loadline) {
         None
     } else if options.show_configs {
-        Some(Loadline::named(program, &options.settings))
+        Some(options.loadline.named())
     } else {
-        Some(Loadline::find_or_build(program, &options.settings)?)
+        Some(options.loadline.find_or_build()?)
     };
     let scratch = Scratch::new()?;
     measure::pin_to(LOAD_CORE)?;
