@@ -34,6 +34,7 @@ enum Action {
     WaitUntilDue,
     Reconfigure(Settings),
     Drain(bool),
+    ShedWaiting,
     RestartWarmup,
     Overload(OverloadLevel),
     Record(Class, Reason),
@@ -118,6 +119,7 @@ fn action() -> impl Strategy<Value = Action> {
         3 => Just(Action::WaitUntilDue),
         1 => settings().prop_map(Action::Reconfigure),
         1 => any::<bool>().prop_map(Action::Drain),
+        1 => Just(Action::ShedWaiting),
         1 => Just(Action::RestartWarmup),
         1 => prop::sample::select(vec![OverloadLevel::None, OverloadLevel::Moderate, OverloadLevel::Severe])
             .prop_map(Action::Overload),
@@ -168,6 +170,8 @@ struct Model {
     /// When a request that is no retry was last shed for want of capacity, by class.
     fresh_shed: [Option<Instant>; 5],
     draining: bool,
+    /// Everybody who waits is to be told that nobody is served any more.
+    sending_away: bool,
     overload: OverloadLevel,
     offered: u64,
     admitted: u64,
@@ -194,6 +198,7 @@ impl Model {
             warm: false,
             fresh_shed: [None; 5],
             draining: false,
+            sending_away: false,
             overload: OverloadLevel::None,
             offered: 0,
             admitted: 0,
@@ -310,6 +315,10 @@ impl Model {
             Action::Drain(draining) => {
                 self.draining = draining;
                 self.admission.set_draining(self.now, draining);
+            }
+            Action::ShedWaiting => {
+                assert_eq!(self.admission.shed_waiting(self.now), self.waiting.len() as u32);
+                self.sending_away = true;
             }
             Action::RestartWarmup => {
                 self.warm_since = self.now;
@@ -631,6 +640,8 @@ impl Model {
                     let deadline_passed =
                         waiter.request.deadline.is_some_and(|deadline| deadline <= self.now);
                     match rejection.reason {
+                        Reason::Draining => assert!(self.sending_away),
+                        reason if self.sending_away => panic!("{reason}, and not because it is the end"),
                         Reason::QueueTimeout => {
                             assert!(!deadline_passed && waiter.expires.is_some_and(|at| at <= self.now));
                         }
@@ -690,6 +701,9 @@ impl Model {
                     break;
                 }
             }
+        }
+        if std::mem::take(&mut self.sending_away) {
+            assert!(self.waiting.is_empty(), "everybody was told");
         }
         self.check_who_was_spared();
         let snapshot = self.admission.snapshot(self.now);
