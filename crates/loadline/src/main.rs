@@ -33,6 +33,7 @@ mod routes;
 pub mod run;
 mod say;
 mod shadow;
+mod shared;
 #[cfg(feature = "otlp")]
 mod spans;
 #[cfg(not(feature = "otlp"))]

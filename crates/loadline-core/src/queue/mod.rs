@@ -10,7 +10,7 @@
 //! than a thousandth of the time ([`patience`]).
 //!
 //! A waiter gives way when it waits in vain ([`mod@line`]), or to a newcomer in a full queue ([`mod@way_in`]). The latter leaves its
-//! line at once and is answered by the next `poll`. The critical class never gives way.
+//! line at once and is answered by the next `poll`. The critical class gives way only when all do ([`mod@way_out`]).
 
 mod codel;
 mod cohorts;
@@ -27,6 +27,7 @@ mod shares;
 mod slab;
 mod slack;
 mod way_in;
+mod way_out;
 
 use crate::{Class, Discipline, Duration, Instant, QueueSettings, Reason, Request, Ticket, routes::Routes};
 use entry::{Entry, Link};
@@ -291,6 +292,13 @@ impl Queue {
         let row = self.entries[index].request.class.index();
         self.lines[row].unlink(&mut self.entries, index, now, pace, routes, departed);
         self.expiry.remove(index);
+    }
+
+    /// Takes an entry out of its line, to be told this reason.
+    fn give_way(&mut self, now: Instant, index: u32, reason: Reason, pace: &Pace, routes: &Routes) {
+        self.stop_waiting(now, index, pace, routes, false);
+        self.entries[index].gave_way = Some(reason);
+        self.giving_way.push(&mut self.entries, index);
     }
 
     /// Takes an entry out altogether; `departed` if its client left.
