@@ -90,9 +90,21 @@ impl Upstream {
 
     /// Answers 200 when the gate lets the request pass.
     pub(crate) fn gated(gate: &Gate) -> Self {
+        Self::gated_where(gate, |_| true)
+    }
+
+    /// Answers 200 to `/held` when the gate lets the request pass, and to all others at once.
+    pub(crate) fn gated_at_held(gate: &Gate) -> Self {
+        Self::gated_where(gate, |target| target == "/held")
+    }
+
+    /// Answers 200, to those with such a target when the gate lets them pass.
+    pub(crate) fn gated_where(gate: &Gate, held: fn(&str) -> bool) -> Self {
         let gate = gate.clone();
         Self::start(move |exchange| {
-            gate.pass()?;
+            if held(exchange.target()) {
+                gate.pass()?;
+            }
             exchange.respond(200, b"hello")
         })
     }
