@@ -201,6 +201,21 @@ fn an_online_check_connects_to_every_place() {
 }
 
 #[test]
+fn a_scenario_that_is_there_and_cannot_be_read_is_not_called_missing() {
+    let directory = std::env::temp_dir().display().to_string();
+    for (command, file, why) in [
+        (&["sim"][..], directory.as_str(), "it is a directory; name a file in it"),
+        (&["load", "--scenario"], directory.as_str(), "it is a directory; name a file in it"),
+        (&["sim"], "/dev/zero", "it is larger than 1 MiB, the most that is read"),
+        (&["sim"], "nothing", "there is no file and no scenario `nothing` (loadline sim --list)"),
+    ] {
+        let (code, out, err) = loadline(&[command, &[file]].concat());
+        assert_eq!((code, out.as_str()), (2, ""), "{command:?} {file}");
+        assert!(err.starts_with("error: ") && err.trim_end().ends_with(why), "{err}");
+    }
+}
+
+#[test]
 fn version_names_the_target() {
     let (code, out, _) = loadline(&["version"]);
     assert_eq!(code, 0);
