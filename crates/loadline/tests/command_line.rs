@@ -184,7 +184,10 @@ fn an_online_check_connects_to_every_place() {
     assert_eq!(code, 0);
     assert!(out.contains(&format!("{there_at}\n  {there_at}  connected in ")), "{out}");
 
-    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Bound and not listening, so that it is nobody else's.
+    let silent = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    silent.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let gone = silent.local_addr().unwrap().as_socket().unwrap();
     let (code, out, _) =
         loadline(&["check", "--online", &format!("{there_at},{gone},unix:/nobody/here"), "3"]);
     assert_eq!(code, 1, "each has to be reachable: {out}");

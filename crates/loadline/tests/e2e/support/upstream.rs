@@ -67,12 +67,18 @@ impl Upstream {
         Self::listen(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap(), script)
     }
 
-    /// Listens on this port, as an application does that was restarted.
+    /// Listens on this port, as an application does that was restarted. A port that was given up may be somebody's for a moment: a
+    /// connection of another test has it.
     pub(crate) fn start_at(
         addr: SocketAddr,
         script: impl Fn(&mut Exchange<'_>) -> io::Result<()> + Send + Sync + 'static,
     ) -> Self {
-        Self::listen(TcpListener::bind(addr).unwrap(), script)
+        let mut listener = None;
+        eventually("the port is free again", || {
+            listener = TcpListener::bind(addr).ok();
+            listener.is_some()
+        });
+        Self::listen(listener.expect("it was bound just now"), script)
     }
 
     /// Answers everything at once with 200 `hello`.
