@@ -46,6 +46,9 @@ pub(crate) struct Options {
     /// Pairs of runs per trial; their counts are added up.
     #[arg(long, default_value_t = 1)]
     rounds: u64,
+    /// Look for the limit, from the number of workers on, instead of being told it.
+    #[arg(long)]
+    auto: bool,
     /// Fail when a promise is not kept.
     #[arg(long, value_name = "BOOL", action = clap::ArgAction::Set, default_value_t = true)]
     expect: bool,
@@ -125,7 +128,8 @@ fn both(trial: &Trial, options: &Options, loadline: &Loadline, scratch: &Scratch
             let app = SlotOrigin::start(trial.slots, Duration::from_millis(1))?;
             let mut loadline = loadline.clone();
             loadline.settings.extend(settings.iter().map(ToString::to_string));
-            let setup = Setup::plain_loadline(&loadline, app.address(), trial.slots)?;
+            let start = if options.auto { Setup::auto_loadline } else { Setup::plain_loadline };
+            let setup = start(&loadline, app.address(), trial.slots)?;
             let child = setup.start(&[], "/", scratch.path())?;
             let before = app.worked();
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
