@@ -73,10 +73,14 @@ say 'Helm'
 helm lint --strict deploy/helm/loadline
 helm template gateway deploy/helm/loadline --namespace shop >"$work/chart.yaml"
 validate chart
+python3 .ci/manifests.py tested "$work/chart.yaml"
 helm template gateway deploy/helm/loadline --namespace shop --set monitoring.enabled=true,autoscaling.enabled=true,concurrency=auto \
   >"$work/chart-all.yaml"
 python3 .ci/manifests.py core "$work/chart-all.yaml" >"$work/chart-all-core.yaml"
 validate chart-all-core
+helm template gateway deploy/helm/loadline --namespace shop --set networkPolicy.enabled=false >"$work/chart-open.yaml"
+validate chart-open
+python3 .ci/manifests.py tested "$work/chart-open.yaml"
 for wrong in concurency=3 concurrency=0 upstream=; do
   ! helm template gateway deploy/helm/loadline --set "$wrong" >/dev/null 2>&1 || fail "the chart takes $wrong"
 done

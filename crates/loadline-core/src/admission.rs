@@ -3,8 +3,8 @@
 use std::num::NonZeroU32;
 
 use crate::{
-    Class, Counters, Decision, Duration, Event, Instant, Occupancy, Outcome, OverloadLevel, Permit, Reason,
-    Rejection, Request, Rule, Settings, Snapshot, Ticket,
+    Class, Counters, Decision, Event, Instant, Outcome, OverloadLevel, Permit, Reason, Rejection, Request,
+    Rule, Settings, Ticket,
     door::Verdict,
     drain::Drain,
     limiter::{self, Limiter},
@@ -14,7 +14,6 @@ use crate::{
     retry_after::{Load, RetryAfter},
     routes::Routes,
     service_time::ServiceTime,
-    snapshot::ClassSnapshot,
 };
 
 /// Decides who gets in, when, and why; see the [crate's head](crate) for the contract.
@@ -44,7 +43,7 @@ pub struct Admission {
     pub(crate) counters: Counters,
     /// Calls since the queue's structure was last checked; debug builds only.
     pub(crate) unchecked: u32,
-    peak_in_flight: u32,
+    pub(crate) peak_in_flight: u32,
     pub(crate) draining: bool,
     /// When the warm-up began.
     pub(crate) warm_since: Instant,
@@ -52,12 +51,12 @@ pub struct Admission {
     pub(crate) is_warm: bool,
     pub(crate) overload: OverloadLevel,
     /// The latest `now` so far.
-    clock: Instant,
+    pub(crate) clock: Instant,
     pub(crate) service_time: ServiceTime,
     pub(crate) predictor: Predictor,
-    doomed_started: u64,
-    probes_started: u64,
-    drain: Drain,
+    pub(crate) doomed_started: u64,
+    pub(crate) probes_started: u64,
+    pub(crate) drain: Drain,
     retry_after: RetryAfter,
 }
 
@@ -190,7 +189,13 @@ impl Admission {
         if let Some((left, reason)) = self.queue.pop_rejected(now, &pace, &self.routes) {
             return self.expire(now, &left, reason);
         }
-        if let Some(next) = self.queue.next(now, &pace, &self.room(now), &self.routes) {
+        if let Some(mut next) = self.queue.next(now, &pace, &self.room(now), &self.routes) {
+            if self.settings.predict
+                && !self.comes_too_late(now, &next.request)
+                && let Some(needed) = self.predictor.hardly_exceeded(next.request.route)
+            {
+                next = self.queue.with_time(now, next, needed, &pace);
+            }
             if self.comes_too_late(now, &next.request) {
                 let left = self.queue.refuse(now, &next, &pace, &self.routes);
                 return self.expire(now, &left, Reason::DeadlineUnreachable);
@@ -232,13 +237,6 @@ impl Admission {
         self.check_after_mutation();
     }
 
-    /// While draining, who waits is still served, and who arrives gets a free slot or [`Reason::Draining`]: open connections
-    /// finish what they ask for, and no new backlog builds up.
-    pub fn set_draining(&mut self, now: Instant, draining: bool) {
-        self.advance(now);
-        self.draining = draining;
-    }
-
     /// Takes note of how overloaded something other than the slots is. In force at the door until the next call; who waits
     /// stays, and bypass is not concerned.
     pub fn set_overload(&mut self, now: Instant, level: OverloadLevel) {
@@ -272,68 +270,6 @@ impl Admission {
     #[must_use]
     pub const fn settings(&self) -> &Settings {
         &self.settings
-    }
-
-    /// How full it is. O(1); a [`snapshot`](Self::snapshot) may look at everybody who waits.
-    #[must_use]
-    pub fn occupancy(&self) -> Occupancy {
-        Occupancy {
-            limit: self.limiter.settled().get(),
-            effective_limit: self.limit(self.clock).get(),
-            in_flight: self.in_flight,
-            queued: self.queue.all_unanswered(),
-            queue_depth: self.settings.queue.depth,
-            bypass_limit: self.settings.bypass_limit.get(),
-            bypass_in_flight: self.bypass_in_flight,
-        }
-    }
-
-    /// The state at this moment.
-    #[must_use]
-    pub fn snapshot(&self, now: Instant) -> Snapshot {
-        let now = self.at_least(now);
-        let mut drain = self.drain;
-        drain.advance(now, self.in_flight);
-        let pace = self.pace(now);
-        let classes = Class::ALL.map(|class| ClassSnapshot {
-            queued: self.queue.unanswered(class),
-            oldest_wait: self.queue.oldest(class).map(|arrived| now.saturating_since(arrived)),
-            overloaded: self.queue.is_overloaded(now, class, &pace),
-            tenants: self.queue.tenants(class),
-            median_patience: self.queue.median_patience(now, class),
-            predicted_wait: match class {
-                Class::Bypass => Duration::ZERO,
-                _ => self.predicted_wait(now, &Request::new(class)),
-            },
-        });
-        let limit = self.limiter.settled().get();
-        Snapshot {
-            limit,
-            effective_limit: self.limit(now).get(),
-            limiter: self.limiter.snapshot(self.settings.limit),
-            reserve: self.reserve(),
-            in_flight: self.in_flight,
-            peak_in_flight: self.peak_in_flight,
-            in_flight_by_route: self.routes.in_flight().to_vec(),
-            held_bytes: self.queue.held_bytes(),
-            retries_in_flight: self.retries_in_flight,
-            retry_share: self.retry_share(now),
-            bypass_limit: self.settings.bypass_limit.get(),
-            bypass_in_flight: self.bypass_in_flight,
-            queued: classes.iter().map(|class| class.queued).sum(),
-            queue_depth: self.settings.queue.depth,
-            oldest_wait: classes.iter().filter_map(|class| class.oldest_wait).max(),
-            mean_service: self.service_time.mean(),
-            drain_rate: drain.rate(),
-            utilization: drain.mean_in_flight() / f64::from(limit),
-            predicted_service: self.predictor.all(),
-            doomed_started: self.doomed_started,
-            probes_started: self.probes_started,
-            draining: self.draining,
-            overload: self.overload,
-            classes,
-            counters: self.counters.clone(),
-        }
     }
 
     #[inline]

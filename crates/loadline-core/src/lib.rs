@@ -88,6 +88,7 @@ mod rule;
 mod service_time;
 mod settings;
 mod shadow;
+mod shutdown;
 mod snapshot;
 mod thresholds;
 mod ticket;

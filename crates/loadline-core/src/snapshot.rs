@@ -1,6 +1,6 @@
-//! The state at one moment as plain data, for status pages, metrics and tests.
+//! The state at one moment as plain data, for status pages, metrics and tests. Looking changes nothing.
 
-use crate::{Class, Counters, Duration, LimiterSnapshot, OverloadLevel};
+use crate::{Admission, Class, Counters, Duration, Instant, LimiterSnapshot, OverloadLevel, Request};
 
 /// How full an [`Admission`](crate::Admission) is: of its [`Snapshot`] what costs nothing to look at, for whoever looks at each
 /// request.
@@ -82,6 +82,70 @@ pub struct Snapshot {
     pub classes: [ClassSnapshot; Class::ALL.len()],
     /// What became of everything offered since the start.
     pub counters: Counters,
+}
+
+impl Admission {
+    /// How full it is. O(1); a [`snapshot`](Self::snapshot) may look at everybody who waits.
+    #[must_use]
+    pub fn occupancy(&self) -> Occupancy {
+        Occupancy {
+            limit: self.limiter.settled().get(),
+            effective_limit: self.limit(self.clock).get(),
+            in_flight: self.in_flight,
+            queued: self.queue.all_unanswered(),
+            queue_depth: self.settings.queue.depth,
+            bypass_limit: self.settings.bypass_limit.get(),
+            bypass_in_flight: self.bypass_in_flight,
+        }
+    }
+
+    /// The state at this moment.
+    #[must_use]
+    pub fn snapshot(&self, now: Instant) -> Snapshot {
+        let now = self.at_least(now);
+        let mut drain = self.drain;
+        drain.advance(now, self.in_flight);
+        let pace = self.pace(now);
+        let classes = Class::ALL.map(|class| ClassSnapshot {
+            queued: self.queue.unanswered(class),
+            oldest_wait: self.queue.oldest(class).map(|arrived| now.saturating_since(arrived)),
+            overloaded: self.queue.is_overloaded(now, class, &pace),
+            tenants: self.queue.tenants(class),
+            median_patience: self.queue.median_patience(now, class),
+            predicted_wait: match class {
+                Class::Bypass => Duration::ZERO,
+                _ => self.predicted_wait(now, &Request::new(class)),
+            },
+        });
+        let limit = self.limiter.settled().get();
+        Snapshot {
+            limit,
+            effective_limit: self.limit(now).get(),
+            limiter: self.limiter.snapshot(self.settings.limit),
+            reserve: self.reserve(),
+            in_flight: self.in_flight,
+            peak_in_flight: self.peak_in_flight,
+            in_flight_by_route: self.routes.in_flight().to_vec(),
+            held_bytes: self.queue.held_bytes(),
+            retries_in_flight: self.retries_in_flight,
+            retry_share: self.retry_share(now),
+            bypass_limit: self.settings.bypass_limit.get(),
+            bypass_in_flight: self.bypass_in_flight,
+            queued: classes.iter().map(|class| class.queued).sum(),
+            queue_depth: self.settings.queue.depth,
+            oldest_wait: classes.iter().filter_map(|class| class.oldest_wait).max(),
+            mean_service: self.service_time.mean(),
+            drain_rate: drain.rate(),
+            utilization: drain.mean_in_flight() / f64::from(limit),
+            predicted_service: self.predictor.all(),
+            doomed_started: self.doomed_started,
+            probes_started: self.probes_started,
+            draining: self.draining,
+            overload: self.overload,
+            classes,
+            counters: self.counters.clone(),
+        }
+    }
 }
 
 impl Snapshot {

@@ -3,8 +3,9 @@
 //! The model knows nothing of slabs, heaps and intrusive lists. It checks for each event that the one who was named is the one
 //! that the rules name, that everybody is answered exactly once, and that nobody was overtaken.
 //!
-//! It does not predict service times, and so knows neither what a tenant has had nor what is cheap. Where that decides, it knows a
-//! set of those who may be next (the head of each tenant and route), and that one of them is.
+//! It does not predict service times, and so knows neither what a tenant has had, nor what is cheap, nor who may come too late. Where
+//! that decides, it knows a set of those who may be next (the head of each tenant and route, or those of its kind who have more time),
+//! and that one of them is.
 
 use std::{cmp::Ordering, num::NonZeroU32};
 
@@ -33,6 +34,7 @@ enum Action {
     WaitUntilDue,
     Reconfigure(Settings),
     Drain(bool),
+    ShedWaiting,
     RestartWarmup,
     Overload(OverloadLevel),
     Record(Class, Reason),
@@ -117,6 +119,7 @@ fn action() -> impl Strategy<Value = Action> {
         3 => Just(Action::WaitUntilDue),
         1 => settings().prop_map(Action::Reconfigure),
         1 => any::<bool>().prop_map(Action::Drain),
+        1 => Just(Action::ShedWaiting),
         1 => Just(Action::RestartWarmup),
         1 => prop::sample::select(vec![OverloadLevel::None, OverloadLevel::Moderate, OverloadLevel::Severe])
             .prop_map(Action::Overload),
@@ -133,6 +136,8 @@ struct Waiter {
     arrived: Instant,
     expires: Option<Instant>,
     dispatched_before: u32,
+    /// Whether it may have been spared from giving way though it is not the oldest, and is served after all others since.
+    spared: bool,
 }
 
 impl Waiter {
@@ -165,6 +170,8 @@ struct Model {
     /// When a request that is no retry was last shed for want of capacity, by class.
     fresh_shed: [Option<Instant>; 5],
     draining: bool,
+    /// Everybody who waits is to be told that nobody is served any more.
+    sending_away: bool,
     overload: OverloadLevel,
     offered: u64,
     admitted: u64,
@@ -191,6 +198,7 @@ impl Model {
             warm: false,
             fresh_shed: [None; 5],
             draining: false,
+            sending_away: false,
             overload: OverloadLevel::None,
             offered: 0,
             admitted: 0,
@@ -308,6 +316,10 @@ impl Model {
                 self.draining = draining;
                 self.admission.set_draining(self.now, draining);
             }
+            Action::ShedWaiting => {
+                assert_eq!(self.admission.shed_waiting(self.now), self.waiting.len() as u32);
+                self.sending_away = true;
+            }
             Action::RestartWarmup => {
                 self.warm_since = self.now;
                 self.warm = false;
@@ -328,6 +340,7 @@ impl Model {
     }
 
     fn arrive(&mut self, request: Request) {
+        self.mark_who_may_be_spared();
         let asked = request;
         let mut request = request;
         let lately = |at: &Instant| self.now.saturating_since(*at) < Duration::from_secs(1);
@@ -387,6 +400,7 @@ impl Model {
                     arrived: self.now,
                     expires,
                     dispatched_before: self.dispatched,
+                    spared: false,
                 });
             }
             Decision::Shed(rejection) => {
@@ -585,6 +599,7 @@ impl Model {
     fn drain(&mut self) {
         let mut dispatching = false;
         loop {
+            self.mark_who_may_be_spared();
             let before = self.admission.snapshot(self.now);
             match self.admission.poll(self.now) {
                 Event::Dispatch(ticket, permit) => {
@@ -625,6 +640,8 @@ impl Model {
                     let deadline_passed =
                         waiter.request.deadline.is_some_and(|deadline| deadline <= self.now);
                     match rejection.reason {
+                        Reason::Draining => assert!(self.sending_away),
+                        reason if self.sending_away => panic!("{reason}, and not because it is the end"),
                         Reason::QueueTimeout => {
                             assert!(!deadline_passed && waiter.expires.is_some_and(|at| at <= self.now));
                         }
@@ -685,6 +702,9 @@ impl Model {
                 }
             }
         }
+        if std::mem::take(&mut self.sending_away) {
+            assert!(self.waiting.is_empty(), "everybody was told");
+        }
         self.check_who_was_spared();
         let snapshot = self.admission.snapshot(self.now);
         assert!(self.next(&snapshot).1, "there is room for who is next");
@@ -727,12 +747,10 @@ impl Model {
     /// Nobody waits in vain but the witnesses, and those behind one who was promised more time, before a reload.
     fn check_who_was_spared(&self) {
         let snapshot = self.admission.snapshot(self.now);
-        // One, and another one every 100 ms.
-        let witnesses = 1 + self.now.as_nanos() / 100_000_000;
         for class in Class::QUEUED.into_iter().filter(|class| self.is_plain(*class)) {
             let oldest_first = self.waiting.iter().filter(|waiter| waiter.class == class);
             let spared = oldest_first.take_while(|waiter| self.waits_in_vain(waiter, &snapshot)).count();
-            assert!(spared as u64 <= witnesses, "{spared} of class {class} wait in vain");
+            assert!(spared as u64 <= self.witnesses(), "{spared} of class {class} wait in vain");
         }
     }
 
@@ -748,7 +766,10 @@ impl Model {
             (self.now.saturating_since(oldest.arrived) >= aging).then_some(oldest.class)
         };
         let heads = |class: Class, overtaken: u32| {
-            let heads = self.heads(class, snapshot).into_iter();
+            let heads = self.heads(class, snapshot);
+            let instead =
+                heads.iter().flat_map(|head| self.who_has_more_time(head, snapshot)).collect::<Vec<_>>();
+            let heads = heads.into_iter().chain(instead);
             let (fit, unfit): (Vec<_>, Vec<_>) = heads.partition(|head| self.has_slots(&head.request));
             let fit = fit.into_iter().map(|head| (head.ticket, overtaken)).collect::<Vec<_>>();
             (fit, !unfit.is_empty())
@@ -778,7 +799,8 @@ impl Model {
     fn heads(&self, class: Class, snapshot: &Snapshot) -> Vec<&Waiter> {
         let mut ready = self.ready(class);
         let newest_first = self.newest_first(class, snapshot);
-        if self.is_plain(class) || !newest_first && !self.settings.fairness {
+        let spared = ready.clone().any(|waiter| waiter.spared);
+        if self.is_plain(class) && !spared || !newest_first && !self.settings.fairness {
             return if newest_first { ready.next_back() } else { ready.next() }.into_iter().collect();
         }
         let goes_before = |other: &Waiter, waiter: &Waiter| {
@@ -789,7 +811,44 @@ impl Model {
             alike && settled && other.is_newer_than(waiter) == newest_first && other.ticket != waiter.ticket
         };
         let all = ready.clone();
-        ready.filter(|waiter| !all.clone().any(|other| goes_before(other, waiter))).collect()
+        let may_be_next = |waiter: &&Waiter| {
+            let before = all.clone().filter(|other| goes_before(other, waiter));
+            before.clone().all(|other| other.spared) && before.count() as u64 <= self.witnesses()
+        };
+        ready.filter(may_be_next).collect()
+    }
+
+    /// Where waiters are not all alike, the oldest of the dearest is spared too, not only the oldest of all.
+    fn mark_who_may_be_spared(&mut self) {
+        for class in Class::QUEUED.into_iter().filter(|class| !self.is_plain(*class)).collect::<Vec<_>>() {
+            let of_class = self.waiting.iter_mut().filter(|waiter| waiter.class == class);
+            let of_class = of_class.collect::<Vec<_>>();
+            if of_class.len() > 16 {
+                of_class.into_iter().for_each(|waiter| waiter.spared = true);
+            }
+        }
+    }
+
+    /// How many were spared so far, at most: one, and another one every 100 ms.
+    fn witnesses(&self) -> u64 {
+        1 + self.now.as_nanos() / 100_000_000
+    }
+
+    /// Who may be served in place of this one, under overload, because there is more time for it.
+    fn who_has_more_time(&self, head: &Waiter, snapshot: &Snapshot) -> Vec<&Waiter> {
+        let adaptive = self.settings.queue.discipline == Discipline::Adaptive;
+        let Some(deadline) = head.request.deadline else { return Vec::new() };
+        if !adaptive || !self.settings.predict || !self.newest_first(head.class, snapshot) {
+            return Vec::new();
+        }
+        let may_go_first = |other: &&Waiter| {
+            head.is_newer_than(other)
+                && other.request.deadline.is_none_or(|other| other > deadline)
+                && other.request.route == head.request.route
+                && (!self.settings.fairness || other.request.tenant == head.request.tenant)
+                && other.request.cost <= head.request.cost
+        };
+        self.ready(head.class).filter(may_go_first).collect()
     }
 
     fn newest_first(&self, class: Class, snapshot: &Snapshot) -> bool {

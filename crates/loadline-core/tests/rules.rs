@@ -961,6 +961,41 @@ fn while_draining_waiters_are_served_and_arrivals_get_a_free_slot_or_nothing() {
 }
 
 #[test]
+fn at_the_end_everybody_who_waits_is_told_and_nobody_is_served_in_their_stead() {
+    let mut m = Machine::new(queueing(1, 4, 5_000, Discipline::Lifo));
+    let permit = m.admit(0, NORMAL);
+    let gave_way = m.queue(0, NORMAL);
+    let normal = [m.queue(1, NORMAL), m.queue(2, NORMAL)];
+    let (critical, high) = (m.queue(3, Class::Critical), m.queue(3, Class::High));
+    m.0.set_draining(at(4), true);
+    m.complete(5, permit);
+    assert_eq!(m.0.shed_waiting(at(5)), 4);
+    assert_eq!(m.expired(5, gave_way).reason, Reason::QueueFull, "it had given way before");
+    for (ticket, waited) in [(critical, 2), (high, 2), (normal[0], 4), (normal[1], 3)] {
+        let rejection = m.expired(5, ticket);
+        assert_eq!((rejection.reason, rejection.waited, rejection.depth), (Reason::Draining, ms(waited), 1));
+    }
+    m.idle(5);
+    assert_eq!(m.0.shed_waiting(at(6)), 0);
+    let permit = m.admit(6, NORMAL);
+    assert_eq!(m.shed(6, NORMAL).reason, Reason::Draining);
+    m.end(7, [permit]);
+}
+
+#[test]
+fn who_is_sent_away_may_leave_before_it_is_told() {
+    let mut m = Machine::new(settings(1));
+    let permit = m.admit(0, NORMAL);
+    let (first, second) = (m.queue(0, NORMAL), m.queue(0, NORMAL));
+    assert_eq!(m.0.shed_waiting(at(1)), 2);
+    assert!(m.0.on_cancel(at(1), second));
+    assert_eq!(m.expired(1, first).reason, Reason::Draining);
+    let counters = m.0.snapshot(at(1)).counters.total();
+    assert_eq!((counters.shed_total(), counters.abandoned), (1, 1));
+    m.end(2, [permit]);
+}
+
+#[test]
 fn one_ledger_counts_every_outcome_and_what_others_shed() {
     let mut m = Machine::new(settings(4));
     for outcome in [Outcome::Completed, Outcome::Failed, Outcome::TimedOut, Outcome::Aborted] {

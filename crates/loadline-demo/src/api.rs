@@ -72,11 +72,7 @@ impl Drop for Slot<'_> {
 
 impl App for Api {
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
-        let begun = Instant::now();
-        let _in_flight = self.metrics.begin();
-        let (path, response) = self.route(&request).await;
-        self.metrics.answered(request.method(), path, response.status().as_u16(), begun.elapsed());
-        response
+        self.metrics.measured(request.method(), self.route(&request)).await
     }
 }
 

@@ -7,9 +7,11 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use hyper::Method;
+use hyper::{Method, Response};
+
+use crate::reply::Body;
 
 /// Upper bounds of the buckets, in seconds.
 const BUCKETS: [f64; 10] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0];
@@ -45,7 +47,7 @@ struct Histogram {
 
 /// One more request in flight, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct InFlight<'a>(&'a AtomicUsize);
+struct InFlight<'a>(&'a AtomicUsize);
 
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
@@ -65,14 +67,22 @@ pub(crate) struct Gauges {
 }
 
 impl Metrics {
-    /// A request has come.
-    pub(crate) fn begin(&self) -> InFlight<'_> {
+    /// Counts a request while it is answered, and what became of it under the route's name that comes with the answer.
+    pub(crate) async fn measured(
+        &self,
+        method: &Method,
+        answer: impl Future<Output = (&'static str, Response<Body>)>,
+    ) -> Response<Body> {
+        let begun = Instant::now();
         self.in_flight.fetch_add(1, Relaxed);
-        InFlight(&self.in_flight)
+        let _in_flight = InFlight(&self.in_flight);
+        let (path, response) = answer.await;
+        self.answered(method, path, response.status().as_u16(), begun.elapsed());
+        response
     }
 
     /// A request was answered. `path` is a route's name.
-    pub(crate) fn answered(&self, method: &Method, path: &'static str, status: u16, took: Duration) {
+    fn answered(&self, method: &Method, path: &'static str, status: u16, took: Duration) {
         let method = method_label(method);
         let mut counts = self.counts();
         *counts.requests.entry((method, path, status)).or_default() += 1;

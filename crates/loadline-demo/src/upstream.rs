@@ -6,7 +6,7 @@
 //! | `/<seconds>` | waits so long: the sample app that comes with Spillway has it, as well as the greeting at `/` and `/healthcheck` |
 //! | `/healthz`, `/metrics` | well; in numbers |
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::{Request, Response, StatusCode};
@@ -31,11 +31,7 @@ pub(crate) struct UpstreamApp {
 
 impl App for UpstreamApp {
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
-        let begun = Instant::now();
-        let _in_flight = self.metrics.begin();
-        let (path, response) = self.route(&request).await;
-        self.metrics.answered(request.method(), path, response.status().as_u16(), begun.elapsed());
-        response
+        self.metrics.measured(request.method(), self.route(&request)).await
     }
 }
 

@@ -68,14 +68,15 @@ impl Gate {
 }
 
 impl GateBuilder<DefaultQueue> {
-    /// How many may wait over all classes, and how long each of them.
+    /// How many may wait over all classes, and how long each of them. A depth of 0, which may come from a configuration, means
+    /// what it means everywhere: nobody waits, as with [`Self::no_queue`].
     ///
     /// # Panics
-    /// If one of them is zero: nobody could wait in such a queue. That is [`Self::no_queue`].
+    /// If so many may wait for no time at all. It would be unclear what is meant: in configuration files a timeout of 0 is none.
     pub fn queue(mut self, depth: u32, timeout: Duration) -> GateBuilder<OwnQueue> {
         assert!(
-            depth > 0 && !timeout.is_zero(),
-            "nobody can wait in a queue of {depth} for {timeout:?}: say `no_queue()`"
+            depth == 0 || !timeout.is_zero(),
+            "{depth} cannot wait for {timeout:?}: say `no_queue()` if nobody is to wait"
         );
         self.settings.queue.depth = depth;
         self.settings.queue.timeout = Some(timeout);

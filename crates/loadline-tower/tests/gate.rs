@@ -308,6 +308,24 @@ async fn shed_at_once_by_depth_zero_bypass_cap_and_draining() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn at_the_end_who_waits_is_woken_and_rejected() {
+    let gate = Gate::new(settings(1));
+    let permit = admitted(&gate);
+    // More than are woken in one round.
+    let mut waiting: Vec<_> = (0..10).map(|_| queued(&gate)).collect();
+    let count = Arc::<Count>::default();
+    assert!(waiting.iter_mut().all(|waiting| poll_once(waiting, &count).is_pending()));
+    gate.set_draining(true);
+    assert_eq!(gate.shed_waiting(), 10);
+    assert_eq!(count.0.load(Ordering::SeqCst), 10);
+    for waiting in waiting {
+        assert_eq!(waiting.await.unwrap_err().reason, Reason::Draining);
+    }
+    permit.complete(Outcome::Completed);
+    assert_empty(&gate);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_gates_clock_is_tokios() {
     let gate = Gate::new(settings(1));
     assert_eq!(gate.now().as_nanos(), 0);

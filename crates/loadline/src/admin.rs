@@ -30,9 +30,9 @@ use crate::history;
 use crate::metrics::{Format, render};
 use crate::page;
 use crate::recent;
+use crate::shared::Shared;
 use crate::status;
 use crate::stream::{Events, READERS, Streams};
-use crate::worker::Shared;
 
 /// Connections served at once: scrapers, probes and a few people.
 const CONNECTIONS: usize = 64;

@@ -36,15 +36,18 @@ pub enum Style {
 }
 
 impl Style {
-    /// Text on a terminal, coloured unless `NO_COLOR` is set and not empty (no-color.org) or the terminal is `dumb`; else JSON.
+    /// Text on a terminal, coloured where that is welcome; else JSON.
     pub fn of_stderr() -> Self {
-        if !std::io::stderr().is_terminal() {
-            return Self::Json;
-        }
-        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        Self::Text { colour: !refused && !dumb }
+        if std::io::stderr().is_terminal() { Self::Text { colour: colour_is_welcome() } } else { Self::Json }
     }
+}
+
+/// Whether stderr is a terminal that shows colours, and nobody says that there should be none: `NO_COLOR` set and not empty
+/// (no-color.org).
+pub(crate) fn colour_is_welcome() -> bool {
+    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    std::io::stderr().is_terminal() && !refused && !dumb
 }
 
 /// The banner. `settings` are those of `loaded`, with the addresses that were really bound where a port was 0; JSON lines carry

@@ -21,6 +21,10 @@ use crate::worker::Worker;
 /// What an HTTP/2 client with prior knowledge says first (RFC 9113, 3.4).
 pub(crate) const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// The preface and the header of the SETTINGS frame, which a client sends with it unasked (RFC 9113, section 3.4). Who has come so far
+/// speaks HTTP/2, and may be silent until it has something to ask; who has not is as slow as one whose head does not end.
+const HTTP2_OPENING: usize = HTTP2_PREFACE.len() + 9;
+
 /// How long a connection beyond the limit may stay silent: the reserve is small, and a health check speaks at once.
 pub(crate) const RESERVE_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -229,7 +233,7 @@ async fn read_head<S: ClientIo>(
                 seen = inbox.len();
                 reads += 1;
                 if http2 && speaks_http2(inbox) {
-                    if seen >= HTTP2_PREFACE.len() {
+                    if seen >= HTTP2_OPENING {
                         return Poll::Ready(Head::Http2);
                     }
                 } else {

@@ -23,8 +23,8 @@ use crate::asked::{Asked, DecidedBy};
 use crate::budget::Deadline;
 use crate::config;
 use crate::live::Live;
+use crate::shared::Shared;
 use crate::status;
-use crate::worker::Shared;
 
 use self::door::Rule;
 use self::question::Question;

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use crate::metrics::{Histogram, Totals};
 use crate::process::WINDOW;
-use crate::worker::Shared;
+use crate::shared::Shared;
 
 /// Samples that are kept, one per second: five minutes in about 30 kB.
 const KEPT: usize = 300;
@@ -40,7 +40,8 @@ struct Kept {
 /// One second.
 #[derive(Clone, Copy, Debug)]
 struct Sample {
-    /// Milliseconds since 1970 at its end; strictly rising, also when the clock is set back.
+    /// Milliseconds since 1970 at its end. When the clock is set back, it goes on with the time that passes until the clock is
+    /// there again: readers ask for what is new by the time of what they have, and draw samples at their distances.
     time_ms: u64,
     /// Per second, all classes but bypass.
     offered: f64,
@@ -151,8 +152,10 @@ impl Kept {
     fn add(&mut self, gate: &Snapshot, counted: Counted, wall_ms: u64) {
         // The first one has nothing to be compared with.
         if let Some(before) = self.counted.back() {
+            let passed = u64::try_from((counted.at - before.at).as_millis()).unwrap_or(u64::MAX).max(1);
             let sample = Sample {
-                time_ms: wall_ms.max(self.samples.back().map_or(0, |last| last.time_ms + 1)),
+                time_ms: wall_ms
+                    .max(self.samples.back().map_or(0, |last| last.time_ms.saturating_add(passed))),
                 wait_p95: self
                     .counted
                     .front()
@@ -282,14 +285,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_clock_that_is_set_back_repeats_no_time() {
+    async fn a_clock_that_is_set_back_repeats_no_time_and_keeps_seconds_apart() {
         let (mut kept, mut admission, mut totals) = (Kept::default(), admission(), Totals::default());
-        for wall_ms in [1000, 2000, 500, 600] {
+        for wall_ms in [1000, 2000, 500, 1500, 2500, 7000, 8000] {
             second(&mut kept, &mut admission, &mut totals, 0, 0, wall_ms);
             tokio::time::advance(Duration::from_secs(1)).await;
         }
         let times: Vec<_> = kept.samples.iter().map(|sample| sample.time_ms).collect();
-        assert_eq!(times, [2000, 2001, 2002]);
+        assert_eq!(times, [2000, 3000, 4000, 5000, 7000, 8000]);
     }
 
     #[tokio::test(start_paused = true)]

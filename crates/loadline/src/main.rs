@@ -31,6 +31,7 @@ mod reuse;
 mod routes;
 pub mod run;
 mod shadow;
+mod shared;
 #[cfg(feature = "otlp")]
 mod spans;
 #[cfg(not(feature = "otlp"))]

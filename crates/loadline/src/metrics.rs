@@ -7,6 +7,7 @@
 mod endpoints;
 mod exposition;
 mod histogram;
+mod text;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,12 +15,13 @@ use std::time::Duration;
 
 use loadline_core::{Class, RouteId};
 
-pub(crate) use self::exposition::{Format, render};
+pub(crate) use self::exposition::render;
 pub(crate) use self::histogram::Histogram;
+pub(crate) use self::text::Format;
 use crate::exchange::{Exchange, Gone, Repeat, UpstreamResult, Waste};
 use crate::process;
 use crate::routes::Routes;
-use crate::worker::Shared;
+use crate::shared::Shared;
 
 /// Bounds of `http_queue_latency_seconds`, in seconds: the ones existing dashboards expect.
 pub(crate) const QUEUE_BOUNDS: &[f64] = &[0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];

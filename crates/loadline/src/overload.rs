@@ -31,7 +31,7 @@ use self::judge::Judge;
 use crate::banner::{self, Style};
 use crate::config::settings::{self, Levels};
 use crate::run::say;
-use crate::worker::Shared;
+use crate::shared::Shared;
 
 /// Between two looks at the signals: a runtime blocked for 300 ms is to be noticed within 500 ms.
 const EVERY: Duration = Duration::from_millis(100);

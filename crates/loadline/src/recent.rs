@@ -17,7 +17,7 @@ use crate::asked::DecidedBy;
 use crate::exchange::{Exchange, Gone};
 use crate::metrics::{self, Method};
 use crate::observe;
-use crate::worker::Shared;
+use crate::shared::Shared;
 
 /// Entries of one ring.
 const KEPT: usize = 100;

@@ -10,8 +10,8 @@ use tokio::task::JoinHandle;
 use crate::config::settings::{Settings, Upstreams};
 use crate::config::{self, Loaded, Sources, render};
 use crate::live::{self, Live};
+use crate::shared::Shared;
 use crate::spans::Spans;
-use crate::worker::Shared;
 
 pub(crate) struct Reloader {
     sources: Sources,
@@ -130,8 +130,7 @@ impl Reloader {
     }
 
     fn read_content(&self) -> Option<u64> {
-        let path = self.sources.file.as_deref()?;
-        std::fs::read(path).ok().map(|content| config::fingerprint(&content))
+        config::fingerprint_of(self.sources.file.as_deref()?)
     }
 }
 

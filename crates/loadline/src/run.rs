@@ -25,15 +25,20 @@ use crate::config::settings::{Upstream as Target, Upstreams};
 use crate::config::{Loaded, Sources, render};
 use crate::live::Live;
 use crate::reload::Reloader;
+use crate::shared::Shared;
 use crate::spans::Spans;
 use crate::state_line::StateLine;
 use crate::stream::Streams;
 use crate::upstream::{Upstream, Watch};
-use crate::worker::{self, Phase, Shared};
+use crate::worker::{self, Phase};
 use crate::{listen, overload, process};
 
 /// How often the state is looked at: rates, the state line, the configuration file.
 const TICK: Duration = Duration::from_secs(1);
+
+/// Time before the end of a drain at which who still waits is rejected: enough to write a queue full of answers. No more than a
+/// quarter of the drain.
+const LAST_WORD: Duration = Duration::from_millis(500);
 
 /// How long the log's writer may take for what it still holds when the process ends.
 const LOG_FLUSH: Duration = Duration::from_secs(2);
@@ -152,6 +157,7 @@ impl Proxy {
             phase,
             style,
             log_trouble: false,
+            last_word: None,
         };
         let ended = runtime.block_on(control.serve(admin, workers, signals));
         // Lines of the last requests are worth a moment; a dead target is not worth more.
@@ -171,6 +177,8 @@ struct Control {
     style: Style,
     /// Whether the log's target was in trouble when last looked at.
     log_trouble: bool,
+    /// When who still waits is to be rejected; `None` unless the process ends.
+    last_word: Option<Instant>,
 }
 
 impl Control {
@@ -199,7 +207,6 @@ impl Control {
         let mut done = tokio::task::spawn_blocking(move || join(workers));
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut stopping = false;
         loop {
             tokio::select! {
                 ended = &mut done => {
@@ -210,15 +217,16 @@ impl Control {
                 () = upstream.changed.notified() => self.shared.fit_limit(),
                 signal = signals.next() => match signal {
                     Asked::Reload => { let _ = self.reload(); }
-                    Asked::Stop if stopping => {
-                        self.note("ending now");
-                        self.phase.send_replace(Phase::Stopping(Instant::now()));
-                    }
+                    Asked::Stop if *self.phase.borrow() == Phase::Serving => self.stop(),
                     Asked::Stop => {
-                        stopping = true;
-                        self.stop();
+                        self.note("ending now");
+                        self.end_now();
                     }
                 },
+                () = until(self.last_word) => {
+                    self.last_word = None;
+                    self.shed_waiting();
+                }
                 Some(command) = asked.recv() => self.obey(command),
             }
         }
@@ -282,11 +290,32 @@ impl Control {
         result
     }
 
-    fn stop(&self) {
+    fn stop(&mut self) {
         let drain = self.shared.live().settings.timeouts.drain;
         self.note("draining: no new connections, requests in flight finish; a second signal ends at once");
         self.shared.set_draining(true);
-        self.phase.send_replace(Phase::Stopping(Instant::now() + drain));
+        if drain.is_zero() {
+            return self.end_now();
+        }
+        let deadline = Instant::now() + drain;
+        self.last_word = Some(deadline - LAST_WORD.min(drain / 4));
+        self.phase.send_replace(Phase::Stopping(deadline));
+    }
+
+    /// Leaves in service what is in service, and no more time than it takes to answer who waits.
+    fn end_now(&mut self) {
+        self.last_word = None;
+        let time = if self.shed_waiting() > 0 { LAST_WORD } else { Duration::ZERO };
+        self.phase.send_replace(Phase::Stopping(Instant::now() + time));
+    }
+
+    /// Rejects who still waits, and says how many.
+    fn shed_waiting(&self) -> u32 {
+        let shed = self.shared.gate.shed_waiting();
+        if shed > 0 {
+            self.note(&format!("the drain ends: rejected the {shed} who still waited"));
+        }
+        shed
     }
 
     fn note(&self, text: &str) {
@@ -303,6 +332,14 @@ fn join(workers: Vec<JoinHandle<std::io::Result<()>>>) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// At that moment, if there is one.
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
 }
 
 enum Asked {

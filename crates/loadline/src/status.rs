@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 
 use crate::process::Rates;
 use crate::shadow::{Comparison, ShadowRun};
+use crate::shared::Shared;
 use crate::upstream::{Sight, Standing, Upstream};
-use crate::worker::Shared;
 
 /// What the proxy is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -20,8 +20,8 @@ use serde_json::Value;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::{MissedTickBehavior, timeout};
 
+use crate::shared::Shared;
 use crate::status;
-use crate::worker::Shared;
 
 /// Readers at once; half of the admin address's connections stay for scrapes, probes and commands.
 pub(crate) const READERS: u32 = 32;

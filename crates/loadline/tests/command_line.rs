@@ -184,9 +184,12 @@ fn an_online_check_connects_to_every_place() {
     assert_eq!(code, 0);
     assert!(out.contains(&format!("{there_at}\n  {there_at}  connected in ")), "{out}");
 
-    let (code, out, _) = loadline(&["check", "--online", &format!("{there_at},unix:/nobody/here"), "3"]);
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (code, out, _) =
+        loadline(&["check", "--online", &format!("{there_at},{gone},unix:/nobody/here"), "3"]);
     assert_eq!(code, 1, "each has to be reachable: {out}");
-    assert!(out.contains("unix:/nobody/here\n  unix:/nobody/here  refused\n"), "{out}");
+    assert!(out.contains(&format!("{gone}\n  {gone}  refused: nobody listens there\n")), "{out}");
+    assert!(out.contains("unix:/nobody/here\n  unix:/nobody/here  there is no such socket\n"), "{out}");
 
     // A server that is not there answers at once that it is not.
     let server = "dns.server=127.0.0.1:9";

@@ -12,7 +12,6 @@
 mod trials;
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -23,7 +22,7 @@ use tokio::time::{Instant, sleep_until};
 use super::client::{self, Outcome};
 use super::histogram::Histogram;
 use super::process::Scratch;
-use super::proxies::{Loadline, Setup};
+use super::proxies::{Loadline, Setup, Which};
 use super::slot_origin::SlotOrigin;
 use super::{LOAD_CORE, Result, measure};
 use trials::{Crowd, Trial};
@@ -36,12 +35,8 @@ const COOL_DOWN: Duration = Duration::from_secs(2);
 /// How to run it.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// The loadline to try; built with the profile `dist` when not given.
-    #[arg(long, value_name = "PATH")]
-    loadline: Option<PathBuf>,
-    /// A setting for loadline, in both runs.
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    settings: Vec<String>,
+    #[command(flatten)]
+    loadline: Which,
     /// Trials to run.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
@@ -61,7 +56,7 @@ pub(crate) struct Options {
 /// # Errors
 /// When a proxy does not start, or a promise is not kept.
 pub(super) fn run(options: &Options) -> Result<()> {
-    let loadline = Loadline::find_or_build(options.loadline.as_deref(), &options.settings)?;
+    let loadline = options.loadline.find_or_build()?;
     let scratch = Scratch::new()?;
     measure::pin_to(LOAD_CORE)?;
     let known = trials::all();

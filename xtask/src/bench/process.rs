@@ -1,7 +1,8 @@
 //! Child processes that never outlive the benchmark.
 //!
 //! Each child gets a process group of its own, named by its pid: the group is what is measured (a master with its
-//! workers) and what is ended. Dropping a [`Child`] ends the group; so do Ctrl-C and SIGTERM to the benchmark.
+//! workers) and what is ended. Dropping a [`Child`] ends the group; so do Ctrl-C and SIGTERM to the benchmark, after which it may say
+//! what it has found so far.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -18,6 +19,12 @@ use super::{PROXY_CORE, Result, measure};
 
 /// Groups to end when the benchmark is told to end.
 static RUNNING: Mutex<Vec<u32>> = Mutex::new(Vec::new());
+
+/// What is left to say when the benchmark is told to end.
+static LAST_WORDS: Mutex<Option<LastWords>> = Mutex::new(None);
+
+/// Makes the text.
+type LastWords = Box<dyn FnOnce() -> String + Send>;
 
 /// How often a wait for another process looks again.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
@@ -192,17 +199,34 @@ pub(super) fn end_children_on_signals() -> Result<()> {
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
             }
+            // Before what is being measured fails for want of its child.
+            let words = last_words().take().map(|words| words());
             for group in running().iter() {
                 signal_group(*group, Signal::KILL);
             }
             // As when it is dropped.
             let _ = fs::remove_dir_all(Scratch::location());
             eprintln!("interrupted");
+            print!("{}", words.unwrap_or_default());
             #[expect(clippy::exit, reason = "the measuring thread may be anywhere; its children are ended")]
             std::process::exit(INTERRUPTED);
         });
     })?;
     Ok(())
+}
+
+/// Has this said when a signal ends the benchmark; [`say_nothing_on_signals`] takes it back.
+pub(super) fn say_on_signals(last: impl FnOnce() -> String + Send + 'static) {
+    *last_words() = Some(Box::new(last));
+}
+
+/// All is said already.
+pub(super) fn say_nothing_on_signals() {
+    *last_words() = None;
+}
+
+fn last_words() -> MutexGuard<'static, Option<LastWords>> {
+    LAST_WORDS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn running() -> MutexGuard<'static, Vec<u32>> {

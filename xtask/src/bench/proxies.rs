@@ -58,6 +58,29 @@ impl Proxy {
     }
 }
 
+/// Which loadline to try, on the command line.
+#[derive(clap::Args)]
+pub(super) struct Which {
+    /// The loadline to try; built with the profile `dist` when not given.
+    #[arg(long, value_name = "PATH")]
+    loadline: Option<PathBuf>,
+    /// A setting for loadline, on top of those of the benchmark.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+}
+
+impl Which {
+    /// It need not be there.
+    pub(super) fn named(&self) -> Loadline {
+        Loadline::named(self.loadline.as_deref(), &self.settings)
+    }
+
+    /// It is there, and is built now if none was given.
+    pub(super) fn find_or_build(&self) -> Result<Loadline> {
+        Loadline::find_or_build(self.loadline.as_deref(), &self.settings)
+    }
+}
+
 /// The loadline under test.
 #[derive(Clone)]
 pub(super) struct Loadline {

@@ -3,19 +3,19 @@
 //! Every proxy runs in every scenario in every round, each time in a fresh process; the order rotates from round to
 //! round, so that neither a slow minute of the machine nor a neighbour in the order favours anyone. The gate figures are
 //! CPU time per request, instructions and system calls. Latency beyond the median is shown, not judged: on a shared
-//! machine even the origin alone has milliseconds there.
+//! machine even the origin alone has milliseconds there. A run takes minutes: one that is interrupted prints what it has measured.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use super::counts::{self, Counter};
+use super::findings::{Findings, write};
 use super::load::{self, Pace, Span, Workload};
 use super::measure::{self, CpuOf};
 use super::origin::{HOLD, LARGE, Origin, SMALL};
-use super::process::Scratch;
-use super::proxies::{LIMIT, Loadline, Proxy, Setup};
+use super::process::{self, Scratch};
+use super::proxies::{LIMIT, Loadline, Proxy, Setup, Which};
 use super::report::{CountRow, IdleRow, Report, Sample};
 use super::{LOAD_CORE, Result, idle};
 
@@ -25,12 +25,8 @@ const TOLERATED_ERRORS: f64 = 0.001;
 /// What to measure.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// The loadline to measure; built with the profile `dist` when not given.
-    #[arg(long, value_name = "PATH")]
-    loadline: Option<PathBuf>,
-    /// A setting for loadline on top of those of the benchmark.
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    settings: Vec<String>,
+    #[command(flatten)]
+    loadline: Which,
     /// Rows to measure.
     #[arg(long, value_delimiter = ',', default_values = ["direct", "haproxy", "haproxy-queue", "nginx", "loadline"])]
     only: Vec<Proxy>,
@@ -72,13 +68,12 @@ struct Scenario {
 /// When a proxy could not be measured in a scenario or answered wrongly too often. What could be measured is printed first.
 pub(super) fn run(options: &Options) -> Result<()> {
     let scenarios = scenarios(&options.scenarios)?;
-    let program = options.loadline.as_deref();
     let loadline = if !options.only.contains(&Proxy::Loadline) {
         None
     } else if options.show_configs {
-        Some(Loadline::named(program, &options.settings))
+        Some(options.loadline.named())
     } else {
-        Some(Loadline::find_or_build(program, &options.settings)?)
+        Some(options.loadline.find_or_build()?)
     };
     let scratch = Scratch::new()?;
     measure::pin_to(LOAD_CORE)?;
@@ -87,22 +82,24 @@ pub(super) fn run(options: &Options) -> Result<()> {
     if options.show_configs {
         return bench.show_configs();
     }
-    let mut report = Report { about: bench.about(), ..Report::default() };
-    bench.rounds(&scenarios, &mut report);
+    let report = Findings::new(Report { about: bench.about(), ..Report::default() });
+    let (found, json) = (report.clone(), options.json.clone());
+    process::say_on_signals(move || found.so_far(json.as_deref()));
+    bench.rounds(&scenarios, &report);
     if options.scenarios.iter().any(|name| name == IDLE) {
-        bench.idle(&mut report);
+        bench.idle(&report);
     }
     for (counter, wanted) in
         [(Counter::Instructions, options.instructions), (Counter::Syscalls, options.syscalls)]
     {
         if wanted {
-            bench.counts(counter, &scenarios, &mut report);
+            bench.counts(counter, &scenarios, &report);
         }
     }
+    process::say_nothing_on_signals();
+    let report = report.now();
     print!("{}", report.markdown());
-    if let Some(path) = &options.json {
-        fs::write(path, serde_json::to_string_pretty(&report)?)?;
-    }
+    write(&report, options.json.as_deref())?;
     match report.failures.len() {
         0 => Ok(()),
         count => Err(format!("{count} measurements failed, see above").into()),
@@ -164,7 +161,7 @@ impl Bench<'_> {
         lines
     }
 
-    fn rounds(&self, scenarios: &[Scenario], report: &mut Report) {
+    fn rounds(&self, scenarios: &[Scenario], report: &Findings) {
         let (rounds, warmup, measured) = self.length();
         for round in 0..rounds {
             for scenario in scenarios {
@@ -175,7 +172,7 @@ impl Bench<'_> {
                     let span = Span::Timed { warmup, measured };
                     eprintln!("round {} of {rounds}: {} {}", round + 1, scenario.name, proxy.name());
                     match self.sample(scenario, proxy, round, span) {
-                        Ok(sample) => report.samples.push(sample),
+                        Ok(sample) => report.now().samples.push(sample),
                         Err(error) => report.fail(scenario.name, proxy, &error.to_string()),
                     }
                 }
@@ -242,7 +239,7 @@ impl Bench<'_> {
         Ok(outcome)
     }
 
-    fn idle(&self, report: &mut Report) {
+    fn idle(&self, report: &Findings) {
         let watch = if self.options.quick { Duration::from_secs(1) } else { Duration::from_secs(3) };
         let proxies = [Proxy::Haproxy, Proxy::Nginx, Proxy::Loadline];
         for proxy in proxies.into_iter().filter(|proxy| self.options.only.contains(proxy)) {
@@ -252,7 +249,7 @@ impl Bench<'_> {
                 .and_then(|setup| setup.ok_or_else(|| "nothing to start".into()))
                 .and_then(|setup| idle::measure(&setup, &get(SMALL, ""), SMALL, watch, self.directory));
             match measured {
-                Ok(idle) => report.idle.push(IdleRow {
+                Ok(idle) => report.now().idle.push(IdleRow {
                     proxy,
                     connections: idle.connections,
                     rss_before: idle.before.rss,
@@ -266,13 +263,13 @@ impl Bench<'_> {
         }
     }
 
-    fn counts(&self, counter: Counter, scenarios: &[Scenario], report: &mut Report) {
+    fn counts(&self, counter: Counter, scenarios: &[Scenario], report: &Findings) {
         let name = match counter {
             Counter::Instructions => "instructions",
             Counter::Syscalls => "syscalls",
         };
         if !counter.installed() {
-            report.failures.push(format!("{name}: the tool that counts them is not installed"));
+            report.now().failures.push(format!("{name}: the tool that counts them is not installed"));
             return;
         }
         // Closed loops alone: under a tool that slows the proxy, an open loop measures its backlog.
@@ -284,7 +281,7 @@ impl Bench<'_> {
                 let runs = [Counter::SHORT, Counter::LONG]
                     .map(|answers| self.count(counter, scenario, *proxy, answers));
                 match runs {
-                    [Ok(short), Ok(long)] => report.counts.push(CountRow {
+                    [Ok(short), Ok(long)] => report.now().counts.push(CountRow {
                         counter: name,
                         scenario: scenario.name,
                         proxy: *proxy,
@@ -310,13 +307,6 @@ impl Bench<'_> {
             );
         }
         Ok((counter.collect(self.directory)?, outcome.answers))
-    }
-}
-
-impl Report {
-    fn fail(&mut self, what: &str, proxy: Proxy, why: &str) {
-        eprintln!("  failed: {why}");
-        self.failures.push(format!("`{what}` {}: {why}", proxy.name()));
     }
 }
 

@@ -7,7 +7,6 @@
 //! HAProxy runs as Spillway configures it, loadline with its defaults; each case has a fresh proxy and a fresh app.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
@@ -19,7 +18,7 @@ use super::client::{self, Outcome};
 use super::flash_crowd::Contender;
 use super::histogram::Histogram;
 use super::process::Scratch;
-use super::proxies::Loadline;
+use super::proxies::Which;
 use super::slot_origin::{DOWNLOAD, SlotOrigin};
 use super::{LOAD_CORE, Result, measure};
 
@@ -44,12 +43,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// How to run it.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// The loadline to try; built with the profile `dist` when not given.
-    #[arg(long, value_name = "PATH")]
-    loadline: Option<PathBuf>,
-    /// A setting for loadline.
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    settings: Vec<String>,
+    #[command(flatten)]
+    loadline: Which,
     /// Proxies to try.
     #[arg(long, value_delimiter = ',', default_values = ["haproxy", "loadline"])]
     only: Vec<Contender>,
@@ -64,7 +59,7 @@ pub(crate) struct Options {
 /// When a proxy does not start, or loadline does not serve every ordinary request.
 pub(super) fn run(options: &Options) -> Result<()> {
     let loadline = if options.only.contains(&Contender::Loadline) {
-        Some(Loadline::find_or_build(options.loadline.as_deref(), &options.settings)?)
+        Some(options.loadline.find_or_build()?)
     } else {
         None
     };

@@ -1,7 +1,8 @@
 //! The queue: who waits, who is next, who gives way, who expires.
 //!
 //! One line per class, in order of arrival. Who of them is next is a matter of the classes and of the discipline, not of the
-//! lines ([`order`]), so a change of discipline moves nobody. Where a class's waiters are not all alike, they are also kept by
+//! lines ([`order`]), so a change of discipline moves nobody; who may come too late for its deadline gives its turn to one that has
+//! time ([`slack`]). Where a class's waiters are not all alike, they are also kept by
 //! tenant and route ([`groups`]).
 //!
 //! Every operation is O(1) for plain requests, but for the expiry heap's O(log n); O(log n + number of routes that wait) for those with
@@ -9,7 +10,7 @@
 //! than a thousandth of the time ([`patience`]).
 //!
 //! A waiter gives way when it waits in vain ([`mod@line`]), or to a newcomer in a full queue ([`mod@way_in`]). The latter leaves its
-//! line at once and is answered by the next `poll`. The critical class never gives way.
+//! line at once and is answered by the next `poll`. The critical class gives way only when all do ([`mod@way_out`]).
 
 mod codel;
 mod cohorts;
@@ -24,7 +25,9 @@ mod overload;
 mod patience;
 mod shares;
 mod slab;
+mod slack;
 mod way_in;
+mod way_out;
 
 use crate::{Class, Discipline, Duration, Instant, QueueSettings, Reason, Request, Ticket, routes::Routes};
 use entry::{Entry, Link};
@@ -289,6 +292,13 @@ impl Queue {
         let row = self.entries[index].request.class.index();
         self.lines[row].unlink(&mut self.entries, index, now, pace, routes, departed);
         self.expiry.remove(index);
+    }
+
+    /// Takes an entry out of its line, to be told this reason.
+    fn give_way(&mut self, now: Instant, index: u32, reason: Reason, pace: &Pace, routes: &Routes) {
+        self.stop_waiting(now, index, pace, routes, false);
+        self.entries[index].gave_way = Some(reason);
+        self.giving_way.push(&mut self.entries, index);
     }
 
     /// Takes an entry out altogether; `departed` if its client left.

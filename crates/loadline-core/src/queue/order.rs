@@ -22,7 +22,7 @@ const AGED_TURN: u32 = 8;
 
 /// Why somebody is next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Turn {
+pub(super) enum Turn {
     /// By the order of the classes.
     Order,
     /// Its class has waited too long.
@@ -32,8 +32,8 @@ enum Turn {
 /// Who is the next to be served.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Next {
-    index: u32,
-    turn: Turn,
+    pub(super) index: u32,
+    pub(super) turn: Turn,
     pub(crate) request: Request,
 }
 

@@ -228,9 +228,7 @@ impl Queue {
             }
         };
         let index = index.expect("somebody was found who gives way");
-        self.stop_waiting(now, index, pace, routes, false);
-        self.entries[index].gave_way = Some(reason);
-        self.giving_way.push(&mut self.entries, index);
+        self.give_way(now, index, reason, pace, routes);
     }
 
     /// Who of this tenant gives way first: whoever would be served last.

@@ -127,6 +127,13 @@ impl Gate {
         self.shared.update(now, |state| state.admission.set_draining(now, draining));
     }
 
+    /// Rejects everybody who waits, with [`Reason::Draining`], and says how many: for the end of a drain, a moment before the
+    /// process goes. See [`Admission::shed_waiting`].
+    pub fn shed_waiting(&self) -> u32 {
+        let now = self.now();
+        self.shared.update(now, |state| state.admission.shed_waiting(now))
+    }
+
     /// Says how overloaded something other than the slots is; see [`Admission::set_overload`].
     pub fn set_overload(&self, level: OverloadLevel) {
         let now = self.now();

@@ -142,10 +142,19 @@ fn a_rejection_cannot_look_like_an_answer() {
     assert_eq!(error, "200 OK is no 4xx or 5xx, and a rejection must not look like an answer");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_queue_of_nobody_is_no_queue() {
+    let gate = limit(1).queue(0, ms(1_000)).build();
+    let permit = gate.admit(loadline_core::Request::new(Class::Normal)).await.unwrap();
+    let rejection = gate.admit(loadline_core::Request::new(Class::Normal)).await.unwrap_err();
+    assert_eq!((rejection.reason, rejection.waited), (Reason::Concurrency, Duration::ZERO));
+    drop(permit);
+}
+
 #[test]
-#[should_panic(expected = "nobody can wait in a queue of 0 for 1s: say `no_queue()`")]
-fn a_queue_of_nobody_is_refused_with_a_reason() {
-    let _gate = limit(1).queue(0, ms(1_000));
+#[should_panic(expected = "100 cannot wait for 0ns: say `no_queue()` if nobody is to wait")]
+fn a_queue_for_no_time_is_refused_with_a_reason() {
+    let _gate = limit(1).queue(100, Duration::ZERO);
 }
 
 /// What a path does: how a response can end.

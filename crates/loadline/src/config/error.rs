@@ -41,6 +41,21 @@ impl fmt::Display for Origin {
     }
 }
 
+/// The longest message, in bytes. Messages repeat the value, and a value may be whatever somebody has pasted.
+const LONGEST: usize = 2_000;
+
+/// A text of at most [`LONGEST`] bytes: its beginning tells the place, its end what was expected.
+fn cut(text: String) -> String {
+    if text.len() <= LONGEST {
+        return text;
+    }
+    let half = LONGEST / 2;
+    let is_boundary = |at: &usize| text.is_char_boundary(*at);
+    let begin = (0..=half).rev().find(is_boundary).unwrap_or(0);
+    let end = (text.len() - half..text.len()).find(is_boundary).unwrap_or(text.len());
+    format!("{} … {}", &text[..begin], &text[end..])
+}
+
 /// What is wrong with one value, before anything is known about where the value came from; never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Mistakes(pub(super) Vec<Mistake>);
@@ -88,12 +103,12 @@ impl ConfigError {
 
     /// A mistake at a place in a file, in the form that editors and terminals make clickable.
     pub fn in_file(path: &str, (line, column): (usize, usize), message: &str) -> Self {
-        Self { place: Some((line, column)), text: format!("{path}:{line}:{column}: {message}") }
+        Self { place: Some((line, column)), text: cut(format!("{path}:{line}:{column}: {message}")) }
     }
 
     /// A mistake that has no place in a file.
     pub fn elsewhere(message: impl fmt::Display) -> Self {
-        Self { place: None, text: format!("error: {message}") }
+        Self { place: None, text: cut(format!("error: {message}")) }
     }
 }
 
@@ -105,24 +120,31 @@ impl fmt::Display for ConfigError {
 
 /// Every mistake of a configuration; never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConfigErrors(Vec<ConfigError>);
+pub struct ConfigErrors {
+    errors: Vec<ConfigError>,
+    /// What is odd, and may be why something is missing: a misspelt variable.
+    warnings: Vec<String>,
+}
 
 impl ConfigErrors {
     /// Collects mistakes: those in the file first, from top to bottom.
-    pub fn new(mut errors: Vec<ConfigError>) -> Self {
+    pub fn new(mut errors: Vec<ConfigError>, warnings: Vec<String>) -> Self {
         errors.sort_by_key(|error| error.place.unwrap_or((usize::MAX, 0)));
-        Self(errors)
+        Self { errors, warnings }
     }
 }
 
 impl fmt::Display for ConfigErrors {
-    /// One mistake per line; more than one are counted at the end.
+    /// One warning or mistake per line; more than one mistake are counted at the end.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, error) in self.0.iter().enumerate() {
+        for warning in &self.warnings {
+            writeln!(f, "warning: {warning}")?;
+        }
+        for (index, error) in self.errors.iter().enumerate() {
             let separator = if index == 0 { "" } else { "\n" };
             write!(f, "{separator}{error}")?;
         }
-        if self.0.len() > 1 { write!(f, "\n{} errors", self.0.len()) } else { Ok(()) }
+        if self.errors.len() > 1 { write!(f, "\n{} errors", self.errors.len()) } else { Ok(()) }
     }
 }
 
@@ -154,7 +176,16 @@ mod tests {
     #[test]
     fn several_mistakes_are_counted() {
         let one = ConfigError::elsewhere("a");
-        assert_eq!(ConfigErrors::new(vec![one.clone()]).to_string(), "error: a");
-        assert_eq!(ConfigErrors::new(vec![one.clone(), one]).to_string(), "error: a\nerror: a\n2 errors");
+        let shown = |errors, warnings| ConfigErrors::new(errors, warnings).to_string();
+        assert_eq!(shown(vec![one.clone()], vec![]), "error: a");
+        assert_eq!(shown(vec![one.clone()], vec!["b".to_owned()]), "warning: b\nerror: a");
+        assert_eq!(shown(vec![one.clone(), one], vec![]), "error: a\nerror: a\n2 errors");
+    }
+
+    #[test]
+    fn a_value_without_end_is_not_repeated_to_its_end() {
+        let error = ConfigError::elsewhere(format!("{} is too long", "é".repeat(100_000))).to_string();
+        assert!(error.len() <= LONGEST + 10 && error.starts_with("error: éé"), "{}", error.len());
+        assert!(error.ends_with("é is too long") && error.contains(" … "), "{error}");
     }
 }

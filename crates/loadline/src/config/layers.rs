@@ -59,9 +59,13 @@ impl Layers {
                 && !KEYS.iter().any(|key| key.variable() == name)
                 && !is_service_link(&name)
             {
+                // Without what all have in common, for that is close to everything.
                 let known: Vec<_> = KEYS.iter().map(Key::variable).collect();
-                let hint =
-                    closest(&name, known.iter().map(String::as_str)).map(did_you_mean).unwrap_or_default();
+                let own = |name: &str| name.trim_start_matches("LOADLINE_").to_owned();
+                let known: Vec<_> = known.iter().map(|known| own(known)).collect();
+                let hint = closest(&own(&name), known.iter().map(String::as_str))
+                    .map(|close| did_you_mean(&format!("LOADLINE_{close}")))
+                    .unwrap_or_default();
                 self.warnings.push(format!("unknown variable {} is ignored{hint}", name.escape_debug()));
             }
         }
@@ -70,7 +74,7 @@ impl Layers {
     /// Adds a `--set key=value`.
     pub(super) fn flag(&mut self, text: &str) {
         let shown = text.escape_debug();
-        let Some((name, value)) = text.split_once('=') else {
+        let Some((name, value)) = text.split_once('=').filter(|(name, _)| !name.trim().is_empty()) else {
             let message = format!("--set {shown}: expected key=value (try --set queue.timeout=2s)");
             self.errors.push(ConfigError::elsewhere(message));
             return;
@@ -78,8 +82,15 @@ impl Layers {
         match find(name.trim()) {
             Some(key) => self.add(key, Raw::Untyped(value.trim().to_owned()), Origin::Flag),
             None => {
-                let hint = suggestion(name).unwrap_or_default();
-                let message = format!("--set {shown}: unknown key `{}`{hint}", name.escape_debug());
+                let name = name.trim();
+                let what = match KEYS.iter().find(|key| key.split().0 == name) {
+                    Some(key) => format!("`{name}` is a table: name a key of it (such as {})", key.name),
+                    None => {
+                        let hint = suggestion(name).unwrap_or_default();
+                        format!("unknown key `{}`{hint}", name.escape_debug())
+                    }
+                };
+                let message = format!("--set {shown}: {what}");
                 self.errors.push(ConfigError::elsewhere(message));
             }
         }

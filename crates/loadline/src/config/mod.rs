@@ -16,6 +16,7 @@ mod document;
 mod endpoints;
 mod error;
 mod fairness;
+mod file;
 mod key;
 mod layers;
 mod logging;
@@ -103,11 +104,15 @@ impl Origins {
 /// # Errors
 /// Every mistake that was found, never an empty list.
 pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
-    let mut loaded = resolve(sources, read(sources.file.as_deref()), Need::Everything)?;
+    let mut loaded = resolve(sources, sources.file.as_deref().map(file::read), Need::Everything)?;
     if let Some(path) = &loaded.settings.shadow {
-        let text = std::fs::read_to_string(path);
-        let over =
-            resolve_over(sources, read(sources.file.as_deref()), Some((path, text)), Need::Everything)?;
+        let text = file::read(path);
+        let over = resolve_over(
+            sources,
+            sources.file.as_deref().map(file::read),
+            Some((path, text)),
+            Need::Everything,
+        )?;
         loaded.shadow = Some(over.settings);
     }
     Ok(loaded)
@@ -118,7 +123,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
 /// # Errors
 /// Every mistake that was found, never an empty list.
 pub fn load_partial(sources: &Sources) -> Result<Loaded, ConfigErrors> {
-    resolve(sources, read(sources.file.as_deref()), Need::Anything)
+    resolve(sources, sources.file.as_deref().map(file::read), Need::Anything)
 }
 
 /// Settings that differ and cannot change in a running process, by dotted name.
@@ -132,8 +137,15 @@ pub fn rule_text(rule: &loadline_http::classify::Rule) -> String {
     class_rules::rule_literal(rule)
 }
 
+/// [`Loaded::fingerprint`] of what the file holds now; `None` if it cannot be read, or is none that can be read twice.
+pub fn fingerprint_of(path: &Path) -> Option<u64> {
+    // A pipe would be emptied, or waited for.
+    let can_change = std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
+    can_change.then(|| file::read(path).ok()).flatten().map(|text| fingerprint(text.as_bytes()))
+}
+
 /// A number that tells one file content from another, to notice later that it has changed.
-pub fn fingerprint(content: &[u8]) -> u64 {
+fn fingerprint(content: &[u8]) -> u64 {
     let mut hasher = std::hash::DefaultHasher::new();
     std::hash::Hasher::write(&mut hasher, content);
     std::hash::Hasher::finish(&hasher)
@@ -141,10 +153,6 @@ pub fn fingerprint(content: &[u8]) -> u64 {
 
 /// What became of reading the file, if there is one.
 type FileText = Option<io::Result<String>>;
-
-fn read(file: Option<&Path>) -> FileText {
-    file.map(std::fs::read_to_string)
-}
 
 /// What a command cannot do without.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -170,7 +178,7 @@ fn resolve_over(
     let fingerprint = content.map(|content| fingerprint(content.as_bytes()));
     let mut layers = Layers::default();
     let file_is_sound = match (&sources.file, &text) {
-        (Some(path), Some(text)) => add_file(&mut layers, path, text),
+        (Some(path), Some(text)) => file::add(&mut layers, path, text),
         _ => true,
     };
     layers.environment(&sources.environment);
@@ -182,7 +190,7 @@ fn resolve_over(
         layers.argument("limit.concurrency", text);
     }
     if let Some((path, text)) = &over {
-        add_file(&mut layers, path, text);
+        file::add(&mut layers, path, text);
     }
     let texts: Vec<_> = [
         sources.file.as_deref().zip(content),
@@ -194,6 +202,8 @@ fn resolve_over(
     .collect();
 
     let Layers { assignments, mut errors, mut warnings } = layers;
+    // What was ignored may be what is missing; the other warnings can wait.
+    let ignored = warnings.clone();
     let (mut settings, mut origins) = apply(&assignments, &texts, &mut errors);
     if is_lone_log_format(&assignments) {
         settings.log.access = None;
@@ -212,7 +222,7 @@ fn resolve_over(
     if errors.is_empty() {
         Ok(Loaded { settings, shadow: None, origins, warnings, fingerprint })
     } else {
-        Err(ConfigErrors::new(errors))
+        Err(ConfigErrors::new(errors, ignored))
     }
 }
 
@@ -262,32 +272,6 @@ fn located(mistake: &Mistake, origin: &Origin, key: &str, text: &str) -> ConfigE
             ConfigError::in_value(&Origin::File { path: Arc::clone(path), line, column }, key, message)
         }
         _ => ConfigError::in_value(origin, key, &format!("at character {column}: {message}")),
-    }
-}
-
-/// Adds the file's values; false when there are none because the file cannot be read or parsed.
-fn add_file(layers: &mut Layers, path: &Path, text: &io::Result<String>) -> bool {
-    let shown = path.display().to_string();
-    let text = match text {
-        Ok(text) => text,
-        Err(error) => {
-            layers.errors.push(ConfigError::elsewhere(format_args!("cannot read {shown}: {error}")));
-            return false;
-        }
-    };
-    let is_json = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
-    let parsed = if is_json { document::parse_json(text) } else { document::parse_toml(text) };
-    match parsed {
-        Ok(nodes) => {
-            layers.file(&shown, text, &nodes);
-            true
-        }
-        Err(errors) => {
-            layers.errors.extend(errors.iter().map(|error| {
-                ConfigError::in_file(&shown, document::line_and_column(text, error.at), &error.message)
-            }));
-            false
-        }
     }
 }
 

@@ -136,12 +136,17 @@ pub(super) fn contradictions(settings: &Settings, origins: &Origins) -> Vec<Conf
             "is one shadow too many: dry_run watches the settings of this configuration".to_owned(),
         );
     }
-    if let Some(target) = settings.upstream.targets().iter().find(|target| points_at_itself(settings, target))
-    {
-        refuse(
-            "upstream",
-            format!("{target} is where loadline itself listens; requests would go round in circles"),
-        );
+    for (listeners, what) in [
+        (settings.listen.as_slice(), "where loadline itself listens; requests would go round in circles"),
+        (
+            settings.admin.listen.as_slice(),
+            "loadline's own admin address, which takes orders from this machine; clients would give them",
+        ),
+    ] {
+        let mut targets = settings.upstream.targets().iter();
+        if let Some(target) = targets.find(|target| points_at(listeners, target)) {
+            refuse("upstream", format!("{target} is {what}"));
+        }
     }
     errors
 }
@@ -162,7 +167,7 @@ pub(super) fn doubts(settings: &Settings) -> Vec<String> {
     {
         let [wait, drain] = [wait, drain].map(units::format_duration);
         warnings.push(format!(
-            "queue.timeout ({wait}) is more than timeouts.drain ({drain}): who still waits when a shutdown ends gets no answer"
+            "queue.timeout ({wait}) is more than timeouts.drain ({drain}): who still waits when a shutdown ends is rejected"
         ));
     }
     let (name, ceiling) = match settings.limit.concurrency {
@@ -230,13 +235,13 @@ fn collide(one: SocketAddr, other: SocketAddr) -> bool {
     one.port() == other.port() && one.port() != 0 && overlap
 }
 
-/// Whether `target` is one of our own listeners, as far as it can be told without resolving names.
-fn points_at_itself(settings: &Settings, target: &Upstream) -> bool {
+/// Whether a connection to `target` would arrive at one of these, as far as it can be told without resolving names.
+fn points_at(listeners: &[SocketAddr], target: &Upstream) -> bool {
     let Upstream::Tcp { host, port } = target else { return false };
     let address: Option<IpAddr> =
         if host == "localhost" { "127.0.0.1".parse().ok() } else { host.parse().ok() };
     let Some(address) = address else { return false };
-    settings.listen.iter().any(|listen| {
+    listeners.iter().any(|listen| {
         let all_of_this_machine =
             listen.ip().is_unspecified() && listen.is_ipv4() == address.is_ipv4() && address.is_loopback();
         listen.port() == *port && (listen.ip() == address || all_of_this_machine)

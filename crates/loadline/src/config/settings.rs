@@ -9,14 +9,16 @@
 
 mod admission;
 mod deadline;
+mod network;
 mod overload;
 mod priority;
 mod route;
+mod secret;
 mod trace;
 mod upstream;
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -25,9 +27,11 @@ use loadline_http::syslog::{Facility, HeaderFormat, HeaderWord};
 
 pub use admission::{Codel, Fairness, FairnessKey, Retry, Warmup};
 pub use deadline::Deadline;
+pub use network::Cidr;
 pub use overload::{Levels, Overload, UpstreamLoad};
 pub use priority::{Priority, Reserve, ShedAt};
 pub use route::{Cost, Route, is_route_name};
+pub use secret::Secret;
 pub use trace::Trace;
 pub use upstream::{Balance, Breaker, Dns, Health, Policy, Upstreams};
 
@@ -347,34 +351,6 @@ pub struct Admin {
     pub token: Option<Secret>,
 }
 
-/// A value that is compared, never printed: `Debug` and `Display` hide it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Keeps `text` secret.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The text itself, for comparison or for a request's header.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(hidden)")
-    }
-}
-
-impl fmt::Display for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(hidden)")
-    }
-}
-
 /// `[log]`: the request log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
@@ -403,52 +379,9 @@ pub struct Trust {
     pub proxies: Vec<Cidr>,
 }
 
-/// A network: all addresses that share its first `prefix` bits. Host bits are zero.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cidr {
-    network: IpAddr,
-    prefix: u8,
-}
-
-impl Cidr {
-    /// The network of `address`, its host bits cleared; `None` when `prefix` is too long for the address family.
-    pub fn new(address: IpAddr, prefix: u8) -> Option<Self> {
-        let network = match address {
-            IpAddr::V4(v4) if prefix <= 32 => {
-                IpAddr::V4((u32::from(v4) & u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0)).into())
-            }
-            IpAddr::V6(v6) if prefix <= 128 => IpAddr::V6(
-                (u128::from(v6) & u128::MAX.checked_shl(128 - u32::from(prefix)).unwrap_or(0)).into(),
-            ),
-            IpAddr::V4(_) | IpAddr::V6(_) => return None,
-        };
-        Some(Self { network, prefix })
-    }
-
-    /// The network's first address.
-    pub fn network(&self) -> IpAddr {
-        self.network
-    }
-
-    /// Whether `address` lies in the network. An IPv4 address written as IPv6 (`::ffff:10.0.0.1`) counts as IPv4.
-    pub fn contains(&self, address: IpAddr) -> bool {
-        Self::new(address.to_canonical(), self.prefix).is_some_and(|other| other.network == self.network)
-    }
-}
-
-impl fmt::Display for Cidr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.network, self.prefix)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn ip(text: &str) -> IpAddr {
-        text.parse().unwrap()
-    }
 
     #[test]
     fn an_upstream_prints_as_it_is_written() {
@@ -456,22 +389,5 @@ mod tests {
         assert_eq!(tcp("app").to_string(), "app:8080");
         assert_eq!(tcp("::1").to_string(), "[::1]:8080");
         assert_eq!(Upstream::Unix("/run/app.sock".into()).to_string(), "unix:/run/app.sock");
-    }
-
-    #[test]
-    fn a_network_contains_its_addresses_only() {
-        let ten = Cidr::new(ip("10.1.2.3"), 8).unwrap();
-        assert_eq!(ten.to_string(), "10.0.0.0/8");
-        assert!(ten.contains(ip("10.255.0.1")) && ten.contains(ip("::ffff:10.0.0.1")));
-        assert!(!ten.contains(ip("11.0.0.1")) && !ten.contains(ip("::1")));
-        let all = Cidr::new(ip("::"), 0).unwrap();
-        assert!(all.contains(ip("fe80::1")) && !all.contains(ip("10.0.0.1")));
-        assert_eq!(Cidr::new(ip("10.0.0.0"), 33), None);
-    }
-
-    #[test]
-    fn a_secret_is_never_printed() {
-        let secret = Secret::new("hunter2");
-        assert!(!format!("{secret:?} {secret}").contains("hunter2"));
     }
 }

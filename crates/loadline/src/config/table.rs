@@ -244,7 +244,7 @@ fn timeouts() -> Vec<Key> {
         ),
         key(
             "timeouts.drain",
-            "Longest time in which requests in flight may finish at shutdown; 0 ends at once.",
+            "Longest time in which requests in flight may finish at shutdown; 0 ends at once. Who still waits shortly before its end is rejected.",
             Span { min: Duration::ZERO, max: DAY },
             at!(timeouts.drain),
         ),

@@ -1,6 +1,7 @@
 //! Files, variables, flags and arguments together: precedence, origins, exact error texts, generated documents.
 
 mod admission;
+mod bad_input;
 mod decision;
 mod overload;
 mod shadow;
@@ -586,7 +587,7 @@ fn what_is_doubtful_is_warned_about() {
     assert_eq!(
         warnings(Given::app().set("queue.timeout=1m")),
         [
-            "queue.timeout (1m) is more than timeouts.drain (30s): who still waits when a shutdown ends gets no answer"
+            "queue.timeout (1m) is more than timeouts.drain (30s): who still waits when a shutdown ends is rejected"
         ]
     );
     for fine in ["timeouts.drain=1m", "timeouts.drain=0", "queue.depth=0"] {

@@ -7,8 +7,8 @@ use loadline_core::{Class, Explanation, Reason, Verdict};
 
 use crate::asked::Asked;
 use crate::live::Live;
+use crate::shared::Shared;
 use crate::upstream::Refusal;
-use crate::worker::Shared;
 
 /// What decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -139,7 +139,7 @@ impl Reach {
                         }
                         Err(error) => {
                             // With less time than it may take, its silence says nothing.
-                            if error == ConnectError::Refused || until == patience {
+                            if matches!(error, ConnectError::Refused(_)) || until == patience {
                                 pick.failed(upstream);
                             }
                             upstream.look_again();
@@ -181,7 +181,7 @@ impl Reach {
         }
         exchange.upstream_result = Some(UpstreamResult::Transport);
         let error = match (last, refusal) {
-            (Some(ConnectError::Refused), _) => LocalError::upstream_refused(),
+            (Some(ConnectError::Refused(_)), _) => LocalError::upstream_refused(),
             (Some(ConnectError::TimedOut), _) => LocalError::connect_timeout(),
             (None, Refusal::Unresolved) => LocalError::upstream_unresolved(),
             (None, Refusal::Open(rest)) => {

@@ -3,7 +3,7 @@
 //! Endpoints come from configuration and DNS, never from a request. Their series are those of the endpoints that are there at the
 //! moment of the scrape, up to a bound: names that lead elsewhere every minute add up to nothing.
 
-use super::exposition::Page;
+use super::text::Page;
 use crate::upstream::{Sight, Standing, Upstream};
 
 /// Endpoints with series of their own.

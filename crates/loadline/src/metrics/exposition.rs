@@ -1,41 +1,16 @@
-//! `/metrics`: every family, in Prometheus' text format or in OpenMetrics.
-//!
-//! Both are written here because the formats differ in one point that a library for either gets wrong for the other:
-//! OpenMetrics names a counter's family without `_total`, Prometheus' own format with it.
+//! `/metrics`: every family, its help and its samples. Those of endpoints are in [`endpoints`]; how they are written down, in
+//! [`super::text`].
 
-use std::borrow::Cow;
-use std::fmt::{Display, Write as _};
 use std::sync::atomic::Ordering;
 
 use loadline_core::{Class, LimiterSnapshot, Reason, RouteId};
 
-use super::histogram::{Exemplar, Histogram};
+use super::text::{Format, Page};
 use super::{Gone, METHODS, Repeat, UpstreamResult, Waste, WorkerMetrics, endpoints};
 use crate::live::Live;
 use crate::process::{self, Process};
 use crate::routes::Routes;
-use crate::worker::Shared;
-
-/// Which of the two text formats.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Format {
-    Prometheus,
-    OpenMetrics,
-}
-
-impl Format {
-    /// The best one that `accept` allows.
-    pub(crate) fn from_accept(accept: &str) -> Self {
-        if accept.contains("application/openmetrics-text") { Self::OpenMetrics } else { Self::Prometheus }
-    }
-
-    pub(crate) fn content_type(self) -> &'static str {
-        match self {
-            Self::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
-            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
-        }
-    }
-}
+use crate::shared::Shared;
 
 /// All metrics of the process.
 pub(crate) fn render(shared: &Shared, format: Format) -> String {
@@ -44,17 +19,14 @@ pub(crate) fn render(shared: &Shared, format: Format) -> String {
     for worker in 0..shared.metrics.len() {
         total.add(&shared.metrics_of(worker));
     }
-    let mut page = Page { text: String::with_capacity(16 * 1024), format, family: "" };
+    let mut page = Page::new(format);
     requests(&mut page, &total, &live.routes);
     admission(&mut page, shared, &live, process, &total);
     endpoints::write(&mut page, &live.upstream);
     shadow(&mut page, &live);
     connections(&mut page, shared, &live);
     own(&mut page, process, &live);
-    if format == Format::OpenMetrics {
-        page.text.push_str("# EOF\n");
-    }
-    page.text
+    page.end()
 }
 
 fn requests(page: &mut Page, total: &WorkerMetrics, routes: &Routes) {
@@ -391,89 +363,4 @@ fn own(page: &mut Page, process: &Process, live: &Live) {
     page.sample(&[], usage.max_descriptors);
     page.gauge("process_start_time_seconds", "When the process started, in seconds since the Unix epoch.");
     page.sample(&[], process.started_unix_seconds());
-}
-
-/// The text being written.
-pub(super) struct Page {
-    text: String,
-    format: Format,
-    family: &'static str,
-}
-
-impl Page {
-    pub(super) fn counter(&mut self, name: &'static str, help: &str) {
-        let family = match self.format {
-            Format::Prometheus => name,
-            Format::OpenMetrics => name.trim_end_matches("_total"),
-        };
-        self.describe(family, help, "counter");
-        self.family = name;
-    }
-
-    pub(super) fn gauge(&mut self, name: &'static str, help: &str) {
-        self.describe(name, help, "gauge");
-        self.family = name;
-    }
-
-    fn histogram(&mut self, name: &'static str, help: &str) {
-        self.describe(name, help, "histogram");
-        self.family = name;
-    }
-
-    fn describe(&mut self, family: &str, help: &str, kind: &str) {
-        let _ = writeln!(self.text, "# HELP {family} {help}\n# TYPE {family} {kind}");
-    }
-
-    pub(super) fn sample(&mut self, labels: &[(&str, &str)], value: impl Display) {
-        self.line("", labels, None, value);
-    }
-
-    fn buckets(&mut self, labels: &[(&str, &str)], histogram: &Histogram) {
-        let mut last = 0;
-        for (bucket, (bound, count)) in histogram.cumulative().enumerate() {
-            // Both formats' canonical numbers: a bound of one is "1.0".
-            self.line("_bucket", labels, Some(&format!("{bound:?}")), count);
-            self.exemplar(histogram, bucket);
-            last = bucket + 1;
-        }
-        self.line("_bucket", labels, Some("+Inf"), histogram.count());
-        self.exemplar(histogram, last);
-        self.line("_sum", labels, None, histogram.sum());
-        self.line("_count", labels, None, histogram.count());
-    }
-
-    /// Appends to the line just written which trace fell into its bucket last. 40 characters of labels, of the 128 that
-    /// OpenMetrics allows; the classic format has no exemplars.
-    fn exemplar(&mut self, histogram: &Histogram, bucket: usize) {
-        if let Some(Exemplar { trace, value, at }) =
-            histogram.exemplar(bucket).filter(|_| self.format == Format::OpenMetrics)
-        {
-            self.text.pop();
-            let _ = writeln!(self.text, " # {{trace_id=\"{trace}\"}} {value} {at:.3}");
-        }
-    }
-
-    fn line(&mut self, suffix: &str, labels: &[(&str, &str)], bound: Option<&str>, value: impl Display) {
-        self.text.push_str(self.family);
-        self.text.push_str(suffix);
-        let all = labels.iter().copied().chain(bound.map(|bound| ("le", bound)));
-        let mut open = '{';
-        for (name, value) in all {
-            let _ = write!(self.text, "{open}{name}=\"{}\"", escaped(value));
-            open = ',';
-        }
-        if open == ',' {
-            self.text.push('}');
-        }
-        let _ = writeln!(self.text, " {value}");
-    }
-}
-
-/// A label's value. Names of ours have nothing to escape; the path of a unix socket may.
-fn escaped(value: &str) -> Cow<'_, str> {
-    if value.contains(['\\', '"', '\n']) {
-        value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n").into()
-    } else {
-        value.into()
-    }
 }

@@ -11,7 +11,7 @@ use crate::buffers::Scratch;
 use crate::config::settings::Trace;
 use crate::exchange::Exchange;
 use crate::live::Live;
-use crate::worker::Shared;
+use crate::shared::Shared;
 
 /// Sends nothing.
 #[derive(Debug)]

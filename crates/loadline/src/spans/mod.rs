@@ -31,7 +31,7 @@ use crate::exchange::{Exchange, Gone};
 use crate::live::Live;
 use crate::metrics;
 use crate::observe;
-use crate::worker::Shared;
+use crate::shared::Shared;
 
 /// Spans on their way to the collector. At some 500 bytes each this bounds what a dead one costs to 2 MB.
 const QUEUE: usize = 4096;

@@ -1,5 +1,6 @@
 //! Opening a connection to an endpoint.
 
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -16,10 +17,10 @@ use super::pool::{Connection, Room};
 pub(super) const RETRY_AFTER: Duration = Duration::from_millis(25);
 
 /// Why no connection could be had.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum ConnectError {
-    /// Nobody listens, or the network says no.
-    Refused,
+    /// Nobody listens, or the network says no; in the system's words.
+    Refused(io::Error),
     /// No answer in time.
     TimedOut,
 }
@@ -33,7 +34,7 @@ pub(crate) async fn connect(
 ) -> Result<Connection, ConnectError> {
     let attempt = async {
         match once(endpoint, deadline).await {
-            Err(ConnectError::Refused) if insist => {
+            Err(ConnectError::Refused(_)) if insist => {
                 tokio::time::sleep(RETRY_AFTER).await;
                 once(endpoint, deadline).await
             }
@@ -52,13 +53,13 @@ pub(super) async fn once(
 ) -> Result<(UpstreamIo, Option<SocketAddr>), ConnectError> {
     let first = match &endpoint.place {
         Place::Unix(path) => {
-            let io = UnixStream::connect(path).await.map_err(|_| ConnectError::Refused)?;
+            let io = UnixStream::connect(path).await.map_err(ConnectError::Refused)?;
             return Ok((UpstreamIo::Unix(io), None));
         }
         Place::Tcp(address) => *address,
     };
     let spare = endpoint.spare.load_full();
-    let mut last = ConnectError::Refused;
+    let mut last = ConnectError::TimedOut;
     for (address, left) in std::iter::once(&first).chain(spare.iter()).zip((1..=spare.len() + 1).rev()) {
         // One that swallows packets leaves the others their chance.
         let share = deadline.saturating_duration_since(Instant::now()).div_f64(left as f64);
@@ -68,7 +69,7 @@ pub(super) async fn once(
                 let _ = io.set_nodelay(true);
                 return Ok((UpstreamIo::Tcp(io), Some(*address)));
             }
-            Ok(Err(_)) => last = ConnectError::Refused,
+            Ok(Err(error)) => last = ConnectError::Refused(error),
             Err(_) => last = ConnectError::TimedOut,
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! It connects and closes again; nothing is sent.
 
+use std::io;
 use std::time::Duration;
 
 use loadline_core::BreakerSettings;
@@ -37,7 +38,7 @@ pub(crate) async fn survey(settings: &Settings) -> (String, bool) {
                     reached |= connected.is_ok();
                     let said = match connected {
                         Ok(_) => format!("connected in {}", micros(begun.elapsed())),
-                        Err(ConnectError::Refused) => "refused".to_owned(),
+                        Err(ConnectError::Refused(error)) => words(&error),
                         Err(ConnectError::TimedOut) => {
                             format!("no answer within {}", format_duration(settings.timeouts.connect))
                         }
@@ -55,7 +56,39 @@ pub(crate) async fn survey(settings: &Settings) -> (String, bool) {
     (report, all)
 }
 
+/// What failed, and what that means most often.
+fn words(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "refused: nobody listens there".to_owned(),
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => "no route to there".to_owned(),
+        io::ErrorKind::TimedOut => "no answer, the system says".to_owned(),
+        io::ErrorKind::NotFound => "there is no such socket".to_owned(),
+        io::ErrorKind::PermissionDenied => "not permitted".to_owned(),
+        _ => format!("cannot connect: {error}"),
+    }
+}
+
 /// Whole microseconds: more digits would be noise.
 fn micros(span: Duration) -> String {
     format!("{} us", span.as_micros())
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::io::Errno;
+
+    use super::*;
+
+    #[test]
+    fn what_no_test_can_bring_about_is_told_apart_too() {
+        for (errno, said) in [
+            (Errno::NETUNREACH, "no route to there"),
+            (Errno::HOSTUNREACH, "no route to there"),
+            (Errno::TIMEDOUT, "no answer, the system says"),
+            (Errno::ACCESS, "not permitted"),
+            (Errno::MFILE, "cannot connect: Too many open files (os error 24)"),
+        ] {
+            assert_eq!(words(&errno.into()), said);
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! HTTP/2 in clear text with prior knowledge, to an HTTP/1.1 application.
 
+use std::time::{Duration, Instant};
+
 use crate::support::{Gate, H2, Setup, Upstream, parallel};
 
 #[test]
@@ -161,6 +163,21 @@ fn many_streams_on_many_connections() {
     assert_eq!(upstream.seen(), 200);
     assert!(upstream.peak() <= 4);
     proxy.wait_load(0, 0);
+}
+
+#[test]
+fn the_preface_alone_does_not_buy_more_time_than_half_a_head() {
+    let upstream = Upstream::hello();
+    let proxy = Setup::to(&upstream, 1).set("timeouts.header", "300ms").start();
+    // Its SETTINGS are there: it may be silent for timeouts.idle.
+    let silent = H2::connect(proxy.addr());
+    let mut began = proxy.connect();
+    let begin = Instant::now();
+    began.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    assert_eq!(began.read().status, 408);
+    began.expect_close();
+    assert!(begin.elapsed() >= Duration::from_millis(290), "took {:?}", begin.elapsed());
+    assert_eq!(silent.get("/").status, 200);
 }
 
 #[test]

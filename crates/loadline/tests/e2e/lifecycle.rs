@@ -155,6 +155,55 @@ fn the_drain_ends_at_its_bound() {
 }
 
 #[test]
+fn who_still_waits_when_the_drain_ends_is_answered() {
+    let gate = Gate::new();
+    let upstream = Upstream::gated(&gate);
+    let setup = Setup::to(&upstream, 1).drain("2s").set("workers", 2);
+    let mut proxy =
+        setup.env("LOG_ADDRESS", "stdout").env("LOG_FORMAT", "%ST %ts %[loadline.reason]").start();
+    let _busy = proxy.send_get("/never");
+    proxy.wait_load(1, 0);
+    let h2 = H2::connect(proxy.addr());
+    let stream = h2.start("GET", "/", &[], b"");
+    let mut clients: Vec<_> = (0..20).map(|index| proxy.send_get(&format!("/{index}"))).collect();
+    proxy.wait_load(1, 21);
+    let begin = Instant::now();
+    proxy.signal(Signal::TERM);
+    for client in &mut clients {
+        let response = client.read();
+        assert_eq!((response.status, response.reason()), (503, "draining".to_owned()));
+        assert_eq!(response.header("content-type"), Some("application/problem+json"));
+        client.expect_close();
+    }
+    assert_eq!(h2.finish(stream).status, 503);
+    assert!(begin.elapsed() >= Duration::from_millis(1400), "it had time: {:?}", begin.elapsed());
+    proxy.wait_exit();
+    let logged = proxy.stdout();
+    assert_eq!(logged.iter().filter(|line| *line == "503 sQ draining").count(), 21, "{logged:?}");
+    let told = |line: &String| line.contains("the drain ends: rejected the 21 who still waited");
+    assert!(proxy.stderr().iter().any(told), "{:?}", proxy.stderr());
+}
+
+#[test]
+fn who_waits_when_a_second_signal_comes_is_answered_too() {
+    let gate = Gate::new();
+    let upstream = Upstream::gated(&gate);
+    let mut proxy = Setup::to(&upstream, 1).start();
+    let mut busy = proxy.send_get("/never");
+    proxy.wait_load(1, 0);
+    let mut waiting = proxy.send_get("/waiting");
+    proxy.wait_load(1, 1);
+    proxy.signal(Signal::TERM);
+    eventually("draining", || proxy.admin("/readyz").status == 503);
+    let begin = Instant::now();
+    proxy.signal(Signal::TERM);
+    assert_eq!(waiting.read().reason(), "draining");
+    assert!(busy.try_read().is_err(), "what was in service is given up");
+    proxy.wait_exit();
+    assert!(begin.elapsed() < AT_ONCE, "took {:?}", begin.elapsed());
+}
+
+#[test]
 fn a_response_that_streams_while_draining_arrives_whole() {
     let gate = Gate::new();
     let held = gate.clone();

@@ -7,7 +7,7 @@
 //! The server sleeps for its 50 to 200 ms, so that what it can do is not a matter of what else this machine does. What is left
 //! of that, threads that are woken late, is measured: where it is more than the figures bear, nothing is promised.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
@@ -19,6 +19,7 @@ use super::Walked;
 use super::children::Part;
 use super::figures::{Figure, Unit};
 use super::punctual::Punctuality;
+use crate::banner::colour_is_welcome;
 
 /// How long a client waits.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -126,8 +127,7 @@ struct Screen {
 
 impl Screen {
     fn new() -> Self {
-        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Self { colour: std::io::stderr().is_terminal() && !refused, lock: Mutex::new(()) }
+        Self { colour: colour_is_welcome(), lock: Mutex::new(()) }
     }
 
     fn dot(&self, good: bool) {

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use loadline_load::{Outcome, TICK, Tick};
 
+use crate::banner::colour_is_welcome;
+
 /// Columns that everything fits into.
 pub(super) const WIDTH: usize = 80;
 /// Columns of one side, and between the two.
@@ -221,9 +223,8 @@ impl Terminal {
         let stderr = std::io::stderr();
         let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
         let wide = rustix::termios::tcgetwinsize(&stderr).is_ok_and(|size| usize::from(size.ws_col) >= WIDTH);
-        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let live = stderr.is_terminal() && !dumb && wide;
-        Self { live, colour: live && !refused, drawn: 0 }
+        Self { live, colour: live && colour_is_welcome(), drawn: 0 }
     }
 
     pub(super) fn is_live(&self) -> bool {
