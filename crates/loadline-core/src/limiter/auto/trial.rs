@@ -98,7 +98,7 @@ impl Auto {
                 Some(Why::NoLoss)
             }
             (Verdict::Flat, true) => {
-                self.learn_slope(now, &compared, trial.asked);
+                self.learn_slope(now, &compared);
                 self.reject(now, false);
                 Some(Why::Law)
             }
@@ -242,7 +242,7 @@ impl Auto {
     }
 
     /// A higher limit did not give more: perhaps because throughput falls there.
-    fn learn_slope(&mut self, now: Instant, compared: &Comparison, asked: Question) {
+    fn learn_slope(&mut self, now: Instant, compared: &Comparison) {
         if self.base.count() >= FALLS_ANSWERS {
             self.slope.learn(compared.elasticity, compared.standard_error);
         }
@@ -251,10 +251,6 @@ impl Auto {
             let knee = self.alone.knee(self.base.rate()).unwrap_or(1.0);
             let width = (f64::from(self.limit) / knee - 1.0).clamp(STEP, WIDEST);
             self.down = Direction { width, next: now, vain: 0 };
-        } else if asked == Question::Room {
-            self.thrashes = true;
-            self.up.width = STEP;
-            self.down = Direction { width: STEP, next: now, vain: 0 };
         }
         self.thrashes &= self.slope.may_fall();
     }
