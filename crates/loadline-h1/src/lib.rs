@@ -53,7 +53,7 @@ pub use body::{BodyDecoder, Decoded};
 pub use chunk::{encode_chunk_header, encode_last_chunk};
 pub use forward::{ForwardRequest, ForwardResponse, OutFraming};
 pub use framing::{Framing, Version};
-pub use limits::Limits;
+pub use limits::{Limits, MAX_FIELDS};
 pub use names::NameSet;
 pub use refusal::{Refusal, RefusalKind};
 pub use request::RequestHead;

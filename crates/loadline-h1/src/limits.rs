@@ -1,7 +1,7 @@
 //! What a peer may make us hold. Every limit is a bound on memory or on work per message.
 
 /// Most fields that a head may hold, whatever [`Limits::fields`] says: the token parser's table lives on the stack.
-pub(crate) const MAX_FIELDS: usize = 256;
+pub const MAX_FIELDS: usize = 256;
 
 /// Bounds on one message. The defaults are what common servers use: larger ones mostly serve attackers.
 #[derive(Clone, Debug, PartialEq, Eq)]

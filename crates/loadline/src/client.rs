@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
@@ -10,12 +11,14 @@ use std::time::Duration;
 use loadline_h1::{
     BodyDecoder, Framing, Limits, Refusal, RequestHead, encode_chunk_header, encode_last_chunk,
 };
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::buffers::{BUFFER, Outbox, Scratch, poll_read_into};
 use crate::connection::Active;
+use crate::keepalive;
 use crate::watchdog::Watchdog;
 use crate::worker::Worker;
 
@@ -24,9 +27,20 @@ pub(crate) trait ClientIo: AsyncRead + AsyncWrite + Unpin + Sized {
     /// Ready when a read would not wait, as far as is known without a buffer: lets an idle connection hold none.
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()>;
 
+    /// Whether nothing but the end is left to be read. Costs a system call.
+    fn is_at_end(&self) -> bool {
+        false
+    }
+
     /// A response follows that the client's rate will be judged by: what the client takes is to be seen soon, not only
     /// when a large part of the kernel's buffer has drained.
     fn show_progress(&self) {}
+
+    /// The answer ends with the connection and is not complete: closing it in the usual way would say that it is.
+    fn end_with_reset(&self) {}
+
+    /// From now on silence means nothing: see [`keepalive`].
+    fn probe(&self) {}
 
     /// Where a worker keeps what such connections need while they are active; `None` for those that are so only once.
     fn active(worker: &Worker) -> Option<&RefCell<Vec<Active<Self>>>>;
@@ -46,10 +60,23 @@ impl ClientIo for TcpStream {
         self.poll_read_ready(cx).map(|_| ())
     }
 
+    fn is_at_end(&self) -> bool {
+        matches!(SockRef::from(self).peek(&mut [MaybeUninit::uninit()]), Ok(0))
+    }
+
+    fn end_with_reset(&self) {
+        // Where it fails, the client takes a part for the whole, as before.
+        let _ = self.set_zero_linger();
+    }
+
+    fn probe(&self) {
+        keepalive::probe(self);
+    }
+
     #[cfg(target_os = "linux")]
     fn show_progress(&self) {
         // Without it progress is only seen in larger steps.
-        let _ = socket2::SockRef::from(self).set_tcp_notsent_lowat(UNSENT);
+        let _ = SockRef::from(self).set_tcp_notsent_lowat(UNSENT);
     }
 }
 
@@ -72,6 +99,8 @@ pub(crate) struct Client<S> {
     /// The client has closed, or at least half-closed, its side. As for every proxy that watches for it, a closed
     /// sending side counts as gone: a client that still waits does not close.
     pub(crate) gone: bool,
+    /// Whether the kernel was never asked for the end of what the client sends.
+    unasked: bool,
 }
 
 /// Why a request body could not be read to its end.
@@ -85,7 +114,7 @@ pub(crate) enum BodyError {
 
 impl<S: ClientIo> Client<S> {
     pub(crate) fn new(io: S, peer: Peer) -> Self {
-        Self { io, peer, watchdog: Watchdog::default(), gone: false }
+        Self { io, peer, watchdog: Watchdog::default(), gone: false, unasked: true }
     }
 
     /// Reads once into `inbox`. `Ready(false)` when the client has closed.
@@ -107,6 +136,13 @@ impl<S: ClientIo> Client<S> {
             }
         }
         Poll::Pending
+    }
+
+    /// Whether the client has left already: while we, or the kernel's queue before us, kept it waiting.
+    pub(crate) async fn has_left(&mut self, inbox: &mut Vec<u8>) -> bool {
+        // Of a new socket the runtime has heard nothing but that it may be read.
+        self.gone |= std::mem::take(&mut self.unasked) && self.io.is_at_end();
+        poll_fn(|cx| Poll::Ready(self.poll_gone(cx, inbox).is_ready())).await
     }
 
     /// Moves body bytes from the client to `out`, framed for forwarding. Ready when something was moved or the body
@@ -236,11 +272,12 @@ impl RequestBody {
     }
 }
 
-/// One connection as its worker sees it: whether it idles, and how to tell it that the proxy drains.
+/// One connection as its worker sees it: whether it idles, and how to tell it that it is to go.
 #[derive(Debug, Default)]
 pub(crate) struct Slot {
     waiting: RefCell<Option<Waker>>,
     closing: Cell<bool>,
+    idle_since: Cell<Option<Instant>>,
 }
 
 impl Slot {
@@ -254,6 +291,16 @@ impl Slot {
             *waiting = Some(cx.waker().clone());
         }
         Poll::Pending
+    }
+
+    /// Notes since when the connection idles, if it does.
+    pub(crate) fn idles(&self, since: Option<Instant>) {
+        self.idle_since.set(since);
+    }
+
+    /// Since when it has been idle; `None` when it is not, or is to go anyway.
+    pub(crate) fn idle_since(&self) -> Option<Instant> {
+        self.idle_since.get().filter(|_| !self.closing.get())
     }
 
     /// Closes the connection as soon as it idles.

@@ -192,7 +192,8 @@ async fn wait_readable<S: ClientIo>(connection: &mut Connection<S>, now: Instant
     let Connection { client, place, worker, history } = connection;
     let due = patience(&worker.live(), place, history);
     let mut now = Some(now);
-    poll_fn(|cx| {
+    place.slot.idles(Some(history.idle_since));
+    let readable = poll_fn(|cx| {
         // What has arrived is served even when the proxy drains: its client cannot know that yet.
         if client.io.poll_readable(cx).is_ready() {
             return Poll::Ready(true);
@@ -204,7 +205,9 @@ async fn wait_readable<S: ClientIo>(connection: &mut Connection<S>, now: Instant
         ready!(client.watchdog.poll(cx, now, due));
         Poll::Ready(false)
     })
-    .await
+    .await;
+    place.slot.idles(None);
+    readable
 }
 
 enum Head {

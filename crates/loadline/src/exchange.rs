@@ -82,6 +82,8 @@ pub(crate) struct Exchange {
     pub(crate) began: Instant,
     /// End of the request's head.
     pub(crate) head_done: Instant,
+    /// When it came to the question of a slot: the same, or later where a body was waited for.
+    pub(crate) asked_at: Instant,
     pub(crate) trace: Trace,
     /// Under which it is judged: a retry's may be below the one that it asked for.
     pub(crate) class: Class,
@@ -142,6 +144,7 @@ impl Exchange {
             idle_since,
             began,
             head_done,
+            asked_at: head_done,
             trace: Trace::default(),
             class: Class::Normal,
             decided_by: DecidedBy::Default,
@@ -217,10 +220,15 @@ impl Exchange {
         self.termination = error.termination;
     }
 
+    /// When it got its slot, or was told that it gets none.
+    pub(crate) fn decided_at(&self) -> Instant {
+        self.asked_at + self.queued.unwrap_or_default()
+    }
+
     /// `fresh`: the connection was opened for this request, at `now`.
     pub(crate) fn connected(&mut self, now: Instant, fresh: bool, connection: &Connection) {
-        let since = || self.head_done + self.queued.unwrap_or_default();
-        self.connect = Some(if fresh { now.saturating_duration_since(since()) } else { Duration::ZERO });
+        let took = || now.saturating_duration_since(self.decided_at());
+        self.connect = Some(if fresh { took() } else { Duration::ZERO });
         self.sent = Some(now);
         if fresh || self.upstream.1.is_none() {
             self.upstream = connection.addresses;

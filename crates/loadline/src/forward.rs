@@ -138,7 +138,10 @@ pub(crate) async fn forward<S: ClientIo>(
         let end = poll_fn(|cx| pump.poll(cx)).await;
 
         // What the pump still holds tells whether the upstream's part is over.
-        let Pump { connection, permit: held, pick, phase, kind, answered, .. } = pump;
+        let Pump { connection, permit: held, pick, phase, kind, answered, out, endless, .. } = pump;
+        if answered && out == OutFraming::Close && !matches!(end, End::Done { .. } | End::Tunnel) {
+            client.io.end_with_reset();
+        }
         match end {
             End::Done { keep } => return Forwarded::Done { keep },
             End::Tunnel => {
@@ -185,10 +188,10 @@ pub(crate) async fn forward<S: ClientIo>(
                 begin_again(scratch, client, live, exchange, rewritable);
                 permit = held;
             }
-            End::Invalid => {
+            End::Invalid(rule) => {
                 drop(connection);
                 fail(pick, held, live);
-                return broken(exchange, LocalError::upstream_invalid());
+                return broken(exchange, LocalError::upstream_invalid(rule));
             }
             End::Truncated => {
                 drop(connection);
@@ -216,7 +219,7 @@ pub(crate) async fn forward<S: ClientIo>(
                         pick.failed(&live.upstream);
                     }
                     pick.abandoned();
-                    let unseen = Abandoned { connection, pick, permit: held, phase, kind, outcome };
+                    let unseen = Abandoned { connection, pick, permit: held, phase, kind, endless, outcome };
                     abandon(unseen, scratch, worker, live, exchange, body);
                 }
                 let passed = exchange
@@ -272,6 +275,7 @@ struct Abandoned {
     permit: Option<Permit>,
     phase: response::Phase,
     kind: loadline_h1::RequestKind,
+    endless: bool,
     outcome: Outcome,
 }
 
@@ -284,10 +288,10 @@ fn abandon(
     exchange: &mut Exchange,
     body: &RequestBody,
 ) {
-    let Abandoned { connection, pick, permit, phase, kind, outcome } = unseen;
+    let Abandoned { connection, pick, permit, phase, kind, endless, outcome } = unseen;
     let limit = &live.settings.limit;
-    // A request that is not complete cannot be finished: the app waits for bytes that will not come.
-    if limit.on_abort == OnAbort::Cancel || !body.done() {
+    // A request that is not complete cannot be finished: the app waits for bytes that will not come. Nor can a stream of events.
+    if limit.on_abort == OnAbort::Cancel || !body.done() || endless {
         drop(connection);
         drop(pick);
         if let Some(permit) = permit {

@@ -79,6 +79,7 @@ pub(crate) async fn serve(upgraded: Http2<TcpStream>, worker: Rc<Worker>) {
             return Poll::Ready(ended);
         }
         let now = Instant::now();
+        slot.idles(streams.idle_since());
         if told.is_none() {
             let due = streams.idle_since().map(|since| since + patience);
             let idle = due.is_some_and(|due| watchdog.poll(cx, now, due).is_ready());

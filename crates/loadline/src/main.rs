@@ -16,6 +16,7 @@ mod forward;
 mod history;
 mod hold;
 mod http2;
+mod keepalive;
 mod listen;
 mod live;
 mod metrics;
@@ -30,6 +31,7 @@ mod reply;
 mod reuse;
 mod routes;
 pub mod run;
+mod say;
 mod shadow;
 mod shared;
 #[cfg(feature = "otlp")]

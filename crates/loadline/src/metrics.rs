@@ -229,7 +229,7 @@ impl WorkerMetrics {
             self.fine_queue.observe(queued.as_secs_f64(), None);
         }
         if let Some(deadline) = exchange.deadline.filter(|_| exchange.was_admitted) {
-            let admitted = exchange.head_done + exchange.queued.unwrap_or_default();
+            let admitted = exchange.decided_at();
             self.budgets.observe(deadline.left(admitted).as_secs_f64(), None);
         }
         if let Some(gone) = exchange.gone {

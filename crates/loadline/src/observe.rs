@@ -150,7 +150,7 @@ pub(crate) fn reason(exchange: &Exchange) -> Option<&'static str> {
 /// Milliseconds that were left at the decision; negative if the deadline had passed by then.
 pub(crate) fn deadline_left(exchange: &Exchange) -> Option<i64> {
     let at = exchange.deadline?.at;
-    let decided = exchange.head_done + exchange.queued.unwrap_or_default();
+    let decided = exchange.decided_at();
     let millis = |span: Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
     Some(millis(at.saturating_duration_since(decided)) - millis(decided.saturating_duration_since(at)))
 }

@@ -30,7 +30,7 @@ use self::host::Host;
 use self::judge::Judge;
 use crate::banner::{self, Style};
 use crate::config::settings::{self, Levels};
-use crate::run::say;
+use crate::say::say;
 use crate::shared::Shared;
 
 /// Between two looks at the signals: a runtime blocked for 300 ms is to be noticed within 500 ms.

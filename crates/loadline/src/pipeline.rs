@@ -90,6 +90,7 @@ async fn stages<S: ClientIo>(
     }
 
     // 4. Hold: the body is read before a slot is taken, so that a slow upload ties none.
+    let at_once = body.done();
     let _charge = match hold::body(client, scratch, worker, live, body).await {
         Held::Ready(charge) => charge,
         Held::Gone => {
@@ -101,8 +102,11 @@ async fn stages<S: ClientIo>(
 
     // 5. Admit: at once, after waiting, or not at all. Nothing has been asked of the upstream yet.
     let gate = &worker.shared.gate;
-    // Where no body had to be waited for, its head has only just come.
-    let now = gate.at(if body.bytes == 0 { exchange.head_done } else { Instant::now() });
+    // Where there was no body to wait for, be it an empty one, the head has only just come.
+    if !at_once {
+        exchange.asked_at = Instant::now();
+    }
+    let now = gate.at(exchange.asked_at);
     let mut followed = shadow::follow(live, scratch, &client.peer, exchange, &asked, now);
     let request = asked.request(now, scratch.held.len());
     let mut permit = match gate.try_admit_at(now, live.ask_gate(request)) {

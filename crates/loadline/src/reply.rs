@@ -61,8 +61,9 @@ impl LocalError {
         Self::new(Failure::UpstreamClosed, *b"SH")
     }
 
-    pub(crate) fn upstream_invalid() -> Self {
-        Self::new(Failure::UpstreamInvalid, *b"PH")
+    /// `rule`: what of the response is not as it must be.
+    pub(crate) fn upstream_invalid(rule: &'static str) -> Self {
+        Self { details: rule, ..Self::new(Failure::UpstreamInvalid, *b"PH") }
     }
 
     pub(crate) fn upstream_timeout() -> Self {

@@ -3,7 +3,6 @@
 //! The main thread owns what is not a request: signals, reloads, the admin address, name resolution and the state
 //! lines on stderr. The workers own the rest.
 
-use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -25,6 +24,7 @@ use crate::config::settings::{Upstream as Target, Upstreams};
 use crate::config::{Loaded, Sources, render};
 use crate::live::Live;
 use crate::reload::Reloader;
+use crate::say::{self, say};
 use crate::shared::Shared;
 use crate::spans::Spans;
 use crate::state_line::StateLine;
@@ -42,6 +42,9 @@ const LAST_WORD: Duration = Duration::from_millis(500);
 
 /// How long the log's writer may take for what it still holds when the process ends.
 const LOG_FLUSH: Duration = Duration::from_secs(2);
+
+/// The same for lines on stderr.
+const STDERR_FLUSH: Duration = Duration::from_secs(1);
 
 /// The same for spans that are not yet with their collector.
 const SPANS_FLUSH: Duration = Duration::from_secs(1);
@@ -69,6 +72,7 @@ fn try_run(sources: Sources, loaded: Loaded) -> Result<(), String> {
         Signals::new().map_err(|error| format!("cannot listen for signals: {error}"))?
     };
     let ended = Proxy::start(loaded, style)?.run(sources, style, &runtime, signals);
+    say::flush(STDERR_FLUSH);
     runtime.shutdown_background();
     ended
 }
@@ -380,9 +384,4 @@ impl Signals {
 fn at(address: SocketAddr) -> Upstreams {
     let target = Target::Tcp { host: address.ip().to_string(), port: address.port() };
     Upstreams::new(vec![target]).expect("one target is a list of targets")
-}
-
-/// Writes to stderr; a closed one is no reason to stop serving.
-pub(crate) fn say(text: &str) {
-    let _ = std::io::stderr().write_all(text.as_bytes());
 }

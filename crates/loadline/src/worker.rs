@@ -34,6 +34,10 @@ use crate::shared::{Accepted, Shared};
 /// instead of silence.
 const RESERVE: usize = 128;
 
+/// After so much silence a connection may have to make room for a new one. One that was answered a moment ago is about to ask
+/// again, and would be closed under its client's hands.
+const IDLE_ENOUGH: Duration = Duration::from_secs(1);
+
 /// Pause after a failed accept: out of descriptors, say. Long enough not to spin, short enough to recover at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
@@ -140,7 +144,8 @@ impl Worker {
         let live = self.live();
         let most = live.settings.max_connections as usize;
         let leave = Leaving { worker: Rc::clone(self), id: self.next_slot.get() };
-        if open > most + RESERVE {
+        let over_limit = open > most && !self.make_room();
+        if over_limit && open > most + RESERVE {
             self.refuse(stream, &live);
             return;
         }
@@ -155,7 +160,7 @@ impl Worker {
         }
         self.slots.borrow_mut().insert(leave.id, Rc::clone(&slot));
         let worker = Rc::clone(self);
-        let place = Place { slot, over_limit: open > most };
+        let place = Place { slot, over_limit };
         let connection = Connection::new(stream, peer, place, Rc::clone(self));
         spawn_local(async move {
             let leave = leave;
@@ -165,6 +170,16 @@ impl Worker {
             }
             drop(leave);
         });
+    }
+
+    /// Closes the connection that has idled for longest, in favour of one that comes to ask. `false`: none has for
+    /// [`IDLE_ENOUGH`].
+    fn make_room(&self) -> bool {
+        let slots = self.slots.borrow();
+        let idle = slots.values().filter_map(|slot| Some((slot.idle_since()?, slot)));
+        let longest =
+            idle.min_by_key(|(since, _)| *since).filter(|(since, _)| since.elapsed() >= IDLE_ENOUGH);
+        longest.inspect(|(_, slot)| slot.close()).is_some()
     }
 
     /// Tells a connection for which there is not even a place in the reserve, without a task of its own.

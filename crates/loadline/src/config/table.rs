@@ -7,6 +7,8 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use loadline_h1::MAX_FIELDS;
+
 use super::address::{Networks, Paths, Token};
 use super::codecs::{
     Concurrency, FilePath, Optional, Seconds, Size, Span, Status, Switch, Wait, Words, Workers, positive,
@@ -85,7 +87,8 @@ fn general() -> Vec<Key> {
             UpstreamField,
         )
         .follows("required; the embedded demo app when nothing at all is given"),
-        key("max_connections", "Open client connections at one time.", whole(1, MOST), at!(max_connections))
+        key("max_connections", "Open client connections at one time. When there are as many, a new one takes the place of the one that was silent for longest \
+             (1s at least).", whole(1, MOST), at!(max_connections))
             .spillway("MAX_CONNECTIONS"),
         key(
             "dry_run",
@@ -296,14 +299,14 @@ fn http() -> Vec<Key> {
     vec![
         key(
             "http.max_header_bytes",
-            "Largest request head, request line included; beyond it 431.",
+            "Largest head, first line included; a larger one of a request gets 431, one of a response 502.",
             Size { min: KIB, max: MIB },
             at!(http.max_header_bytes),
         ),
         key(
             "http.max_header_count",
-            "Most header fields of a request; beyond it 431.",
-            whole(1, 1_000),
+            "Most header fields of a message; more of them in a request get 431, in a response 502.",
+            whole(1, MAX_FIELDS as u32),
             at!(http.max_header_count),
         ),
         key(

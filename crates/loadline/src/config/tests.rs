@@ -309,6 +309,7 @@ const WRONG_VALUES: &[(&str, &str)] = &[
     ),
     ("limit.release=Body", "\"Body\" is not body or headers; did you mean `body`?"),
     ("limit.on_abort=", "\"\" is not finish or cancel"),
+    ("http.max_header_count=257", "257 is not a whole number from 1 to 256"),
     ("limit.abandon_timeout=0", "0 is out of range: 1ms to 1d"),
     ("queue.timeout=5 sec", "\"5 sec\" is not a duration (try \"5s\", \"500ms\", 5000)"),
     ("queue.timeout=-1", "-1 is not a duration (try \"5s\", \"500ms\", 5000)"),

@@ -37,8 +37,8 @@ pub(crate) enum End {
     /// The upstream closed or reset the connection before the first byte of a response. `written`: bytes of the
     /// request that went to it; `whole`: the request is still in memory from its first byte to its last.
     Closed { written: usize, whole: bool },
-    /// The upstream's answer is not HTTP, or breaks its rules.
-    Invalid,
+    /// The upstream's answer is not HTTP, or breaks its rules or our limits: this one.
+    Invalid(&'static str),
     /// The response broke off after its head went to the client.
     Truncated,
     /// The endpoint's loadline turned the request away, and it may go elsewhere.
@@ -92,9 +92,11 @@ pub(crate) struct Pump<'a, S> {
     began: Instant,
     pub(crate) phase: Phase,
     /// How the body goes to the client.
-    out: OutFraming,
+    pub(crate) out: OutFraming,
     /// Whether the response's head went to the client's buffer.
     pub(crate) answered: bool,
+    /// The response has no end of its own: a stream of events.
+    pub(crate) endless: bool,
     /// Set once the response's framing or the upstream's behaviour forbids another exchange on its connection.
     spoiled: bool,
     /// Bytes of the request that the upstream's socket took.
@@ -164,6 +166,7 @@ impl<'a, S: ClientIo> Pump<'a, S> {
             phase: Phase::Head,
             out: OutFraming::None,
             answered: false,
+            endless: false,
             spoiled: false,
             written: 0,
             whole: true,

@@ -73,6 +73,9 @@ impl Reach {
         live: &Live,
         exchange: &mut Exchange,
     ) -> Reached {
+        if client.has_left(&mut scratch.inbox).await {
+            return Reached::ClientGone;
+        }
         let next = match self.next(worker, live) {
             Next::Use(pick, connection) => return Reached::Connection(pick, connection, false),
             next => next,

@@ -1,6 +1,7 @@
 //! After `101 Switching Protocols`: bytes both ways until one side closes.
 //!
-//! No timeout applies: an idle WebSocket is a healthy one. The tunnel holds its slot, for the app holds the work.
+//! No timeout applies: an idle WebSocket is a healthy one. The tunnel holds its slot, for the app holds the work; a peer that is
+//! gone without a word is noticed by the kernel ([`keepalive`](crate::keepalive)).
 
 use std::cell::Cell;
 use std::pin::pin;
@@ -30,6 +31,8 @@ pub(crate) async fn run<S: ClientIo>(
     // What came early on either side belongs to the new protocol; the 101 itself has been sent.
     let early = scratch.inbox.split_off(scratch.head.len.min(scratch.inbox.len()));
     let first = std::mem::take(&mut scratch.from_upstream);
+    client.io.probe();
+    connection.io.probe();
     let (mut from_client, mut to_client) = split(&mut client.io);
     let (mut from_upstream, mut to_upstream) = split(&mut connection.io);
     let (sent, received) = (Cell::new(0), Cell::new(0));

@@ -7,6 +7,8 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
+use crate::keepalive;
+
 pub(crate) enum UpstreamIo {
     Tcp(TcpStream),
     Unix(UnixStream),
@@ -30,6 +32,13 @@ impl UpstreamIo {
             Self::Tcp(io) => Self::Tcp(TcpStream::from_std(io.into_std()?)?),
             Self::Unix(io) => Self::Unix(UnixStream::from_std(io.into_std()?)?),
         })
+    }
+
+    /// From now on silence means nothing: see [`keepalive`].
+    pub(crate) fn probe(&self) {
+        if let Self::Tcp(io) = self {
+            keepalive::probe(io);
+        }
     }
 
     /// The proxy's own address and the upstream's, where there are any.

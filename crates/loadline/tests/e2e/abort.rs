@@ -3,6 +3,8 @@
 use std::sync::mpsc;
 use std::time::Duration;
 
+use rustix::process::Signal;
+
 use crate::support::{Gate, H2, Setup, Upstream, eventually};
 
 #[test]
@@ -74,6 +76,27 @@ fn a_client_that_leaves_in_the_middle_of_the_answer() {
     assert_eq!(waiting.read().body.len(), 2_000_000);
     assert!(upstream.requests()[0].finished);
     assert_eq!(upstream.peak(), 1);
+}
+
+/// Nobody would ever read its end: without this, each page that is left holds a slot for `limit.abandon_timeout`.
+#[test]
+fn a_stream_of_events_has_no_end_to_wait_for() {
+    let (closed, told) = mpsc::channel();
+    let upstream = Upstream::start(move |exchange| {
+        exchange.send(
+            "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n",
+        )?;
+        exchange.send("9\r\ndata: 1\n\n\r\n")?;
+        closed.send(exchange.peer_closes()).unwrap();
+        Ok(())
+    });
+    let proxy = Setup::to(&upstream, 1).start();
+    let mut leaving = proxy.connect();
+    leaving.send_get("/events").read_until(b"data: 1").unwrap();
+    drop(leaving);
+    assert!(told.recv().unwrap(), "the application learns of it");
+    proxy.wait_load(0, 0);
+    assert_eq!(proxy.status().counters.aborted, 1);
 }
 
 #[test]
@@ -153,6 +176,23 @@ fn a_client_that_ends_only_its_sending_side_still_gets_its_answer() {
         assert_eq!(response.status, 200);
     }
     proxy.wait_load(0, 0);
+}
+
+/// They waited before the proxy was there to read them, as they do in the kernel's queue of a busy machine.
+#[test]
+fn whoever_has_left_before_it_was_read_is_not_asked_of_the_application() {
+    let upstream = Upstream::hello();
+    let proxy = Setup::to(&upstream, 8).start();
+    proxy.pause();
+    for _ in 0..4 {
+        drop(proxy.send_get("/left"));
+    }
+    let mut stayed = proxy.send_get("/stayed");
+    proxy.signal(Signal::CONT);
+    assert_eq!(stayed.read().status, 200);
+    proxy.wait_metric("loadline_client_disconnects_total", &["stage=\"connect\""], 4.0);
+    assert_eq!(upstream.only_request().target(), "/stayed");
+    proxy.wait_status("all over", |status| status.counters.aborted == 4 && status.counters.completed == 1);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! More clients than connections: the established are served, newcomers are told, health checks have a reserve.
 
-use crate::support::{Gate, Setup, Upstream};
+use crate::support::{Gate, H2, Setup, Upstream, eventually};
 
 fn application(gate: &Gate) -> Upstream {
     let gate = gate.clone();
@@ -35,6 +35,37 @@ fn beyond_the_maximum_newcomers_get_503_and_a_close() {
     drop(held);
     proxy.wait_status("room again", |status| status.connections.client == 0);
     assert_eq!(proxy.get("/").status, 200);
+}
+
+/// Who only keeps a connection open keeps nobody out while slots are free; who is served, or waits, keeps it.
+#[test]
+fn the_longest_idle_connection_makes_room() {
+    let gate = Gate::new();
+    let upstream = application(&gate);
+    let proxy = Setup::to(&upstream, 8).set("max_connections", 4).set("workers", 1).start();
+    let mut held = proxy.send_get("/held");
+    let mut idle = proxy.connect();
+    assert_eq!(idle.get("/").status, 200);
+    let h2 = H2::connect(proxy.addr());
+    assert_eq!(h2.get("/").status, 200);
+    let mut silent = proxy.connect();
+    proxy.wait_status("all are there", |status| status.connections.client == 4);
+    // Each newcomer is told, or takes the place of one that was silent for long enough.
+    let mut served = Vec::new();
+    eventually("three have made room", || {
+        let mut newcomer = proxy.connect();
+        if newcomer.get("/").status == 200 {
+            served.push(newcomer);
+        }
+        served.len() == 3
+    });
+    idle.expect_close();
+    silent.expect_close();
+    for client in &mut served {
+        assert_eq!(client.get("/").status, 200, "nobody who was served lately had to go");
+    }
+    gate.open();
+    assert_eq!(held.read().status, 200);
 }
 
 #[test]

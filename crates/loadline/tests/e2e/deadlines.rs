@@ -1,6 +1,6 @@
 //! Never start doomed work: deadlines from headers, at the door, in the queue and in service.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::support::{Client, Gate, Proxy, Response, Setup, Upstream, eventually};
 
@@ -45,6 +45,26 @@ fn the_original_clients_header_works_unchanged() {
     let late = ask(&proxy, &at(-30));
     assert_eq!((late.status, late.reason().as_str()), (419, "deadline_expired"));
     assert_eq!(upstream.seen(), 1);
+}
+
+/// It is asked for a slot when its body has ended, also if that body turns out to be empty.
+#[test]
+fn an_empty_body_that_ends_late_leaves_the_time_that_is_left() {
+    const TIME: Duration = Duration::from_secs(6);
+    let upstream = Upstream::hello();
+    let proxy = Setup::to(&upstream, 4).start();
+    let begun = Instant::now();
+    let mut client = proxy.connect();
+    client.send(format!(
+        "POST / HTTP/1.1\r\nHost: x\r\nX-Request-Timeout-Ms: {}\r\nTransfer-Encoding: chunked\r\n\r\n",
+        TIME.as_millis()
+    ));
+    // The others move the gate's clock past the time that will be left.
+    eventually("most of the time is over", || {
+        assert_eq!(proxy.get("/other").status, 200);
+        begun.elapsed() > TIME * 11 / 20
+    });
+    assert_eq!(client.send("0\r\n\r\n").read().status, 200);
 }
 
 #[test]

@@ -56,6 +56,25 @@ fn a_head_cut_short() {
     assert_eq!(answer_of(&upstream).status, 502);
 }
 
+/// Whoever looks for the cause of such a 502 finds it in the answer, as with refused requests.
+#[test]
+fn an_answer_that_is_refused_is_told_why() {
+    let cookies = "Set-Cookie: a=b\r\n".repeat(101);
+    for (answer, why) in [
+        ("HTTP/1.1 200 OK\r\nContent-Le", "closed within the head"),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok",
+            "more than one Content-Length",
+        ),
+        (&format!("HTTP/1.1 200 OK\r\n{cookies}Content-Length: 0\r\n\r\n"), "too many header fields"),
+    ] {
+        let answer = answer_of(&Upstream::raw(answer, true));
+        assert_eq!((answer.status, answer.reason().as_str()), (502, "upstream_invalid"));
+        let said = answer.header("proxy-status").unwrap_or_default();
+        assert!(said.ends_with(&format!("; details=\"{why}\"")), "{said}");
+    }
+}
+
 #[test]
 fn a_body_cut_short_is_never_passed_off_as_whole() {
     for answer in [
@@ -74,6 +93,45 @@ fn a_body_cut_short_is_never_passed_off_as_whole() {
         }
         proxy.wait_load(0, 0);
     }
+}
+
+/// Only the close tells where such a body ends, so it must not look like one: a reset is no end (RFC 9112, 8).
+#[test]
+fn a_body_until_the_close_is_not_whole_when_the_upstream_resets() {
+    let read = Gate::new();
+    let upstream = {
+        let read = read.clone();
+        Upstream::start(move |exchange| {
+            exchange.send("HTTP/1.1 200 OK\r\n\r\nhello")?;
+            read.pass()?;
+            exchange.reset();
+            Ok(())
+        })
+    };
+    let proxy = Setup::to(&upstream, 1).start();
+    for version in ["HTTP/1.1", "HTTP/1.0"] {
+        let mut client = proxy.connect();
+        client.send(format!("GET / {version}\r\nHost: x\r\n\r\n"));
+        client.read_until(b"hello").unwrap();
+        read.let_through(1);
+        let (rest, error) = client.read_to_end();
+        assert!(!rest.ends_with(b"0\r\n\r\n"), "{version}: passed off as whole");
+        // An HTTP/1.0 client has nothing but the close to go by.
+        let reset = error.is_some_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset);
+        assert_eq!(reset, version == "HTTP/1.0", "{version}");
+        proxy.wait_load(0, 0);
+    }
+    proxy.wait_metric("upstream_requests_total", &["result=\"transport\""], 2.0);
+}
+
+#[test]
+fn an_http10_client_is_told_of_a_body_cut_short() {
+    let upstream = Upstream::raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", true);
+    let proxy = Setup::to(&upstream, 1).start();
+    let mut client = proxy.connect();
+    client.send("GET / HTTP/1.0\r\n\r\n");
+    let (_, error) = client.read_to_end();
+    assert_eq!(error.map(|error| error.kind()), Some(std::io::ErrorKind::ConnectionReset));
 }
 
 #[test]
@@ -153,6 +211,16 @@ fn the_limits_of_a_head_are_settings() {
     assert_eq!(refused(&proxy, &format!("GET / HTTP/1.1\r\nHost: x\r\nX-Long: {long}\r\n\r\n")), 431);
     assert_eq!(refused(&proxy, &format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "a".repeat(200))), 414);
     assert_eq!(upstream.seen(), 0);
+}
+
+/// What can be set is what holds.
+#[test]
+fn the_largest_number_of_fields_that_can_be_set() {
+    let upstream = Upstream::hello();
+    let proxy = Setup::to(&upstream, 1).set("http.max_header_count", 256).start();
+    let request = |count: usize| format!("GET / HTTP/1.1\r\nHost: x\r\n{}\r\n", "A: b\r\n".repeat(count - 1));
+    assert_eq!(proxy.connect().send(request(256)).read().status, 200);
+    assert_eq!(refused(&proxy, &request(257)), 431);
 }
 
 #[test]

@@ -125,6 +125,23 @@ fn signals_are_heard_from_the_first_line_on() {
     }
 }
 
+/// A log shipper that stands still stops neither the probes nor the end.
+#[test]
+fn a_full_stderr_stops_nothing() {
+    // A pipe holds 64 KiB, and each of these lines has more than 64 bytes.
+    const LINES: usize = 1_100;
+    let upstream = Upstream::hello();
+    let mut proxy = Setup::to(&upstream, 1).start();
+    proxy.leave_stderr_alone();
+    for _ in 0..LINES {
+        assert_eq!(proxy.admin_post("/-/reload").status, 200);
+    }
+    assert_eq!(proxy.admin("/healthz").status, 200);
+    assert_eq!(proxy.get("/").status, 200);
+    proxy.signal(Signal::TERM);
+    assert_eq!(proxy.wait_exit().code(), Some(0));
+}
+
 #[test]
 fn a_second_signal_ends_it() {
     let gate = Gate::new();

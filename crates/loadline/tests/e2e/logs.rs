@@ -1,8 +1,9 @@
 //! The access log: Spillway's line to the letter, HAProxy's language, and no line that a client could forge.
 
 use std::net::UdpSocket;
+use std::time::{Duration, Instant};
 
-use crate::support::{Gate, PATIENCE, Proxy, RefusedPort, Setup, Upstream};
+use crate::support::{Gate, PATIENCE, Proxy, RefusedPort, Setup, Upstream, eventually};
 
 fn hello_logged_as(format: &str) -> (Upstream, Proxy) {
     let upstream = Upstream::hello();
@@ -200,6 +201,40 @@ fn json_by_keyword() {
     let value: serde_json::Value =
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line}: {error}"));
     assert!(value.to_string().contains("200"), "{line}");
+}
+
+/// A body that comes late is the client's time: nobody is to look for a slow connect, and the deadline has come nearer.
+#[test]
+fn waiting_for_a_body_is_not_connecting() {
+    const BODY_TAKES: Duration = Duration::from_secs(2);
+    let (_upstream, proxy) = hello_logged_as("%HU %Tw %Tc");
+    let begun = Instant::now();
+    let mut client = proxy.connect();
+    client.send(
+        "POST /late HTTP/1.1\r\nHost: x\r\nX-Request-Timeout-Ms: 60000\r\nContent-Length: 5\r\n\r\nhell",
+    );
+    eventually("the body is late", || begun.elapsed() > BODY_TAKES);
+    assert_eq!(client.send("o").read().status, 200);
+    let line = &proxy.wait_stdout(1)[0];
+    let mut words = line.split(' ');
+    assert_eq!((words.next(), words.next()), (Some("/late"), Some("0")), "{line}");
+    let connect: u128 = words.next().and_then(|word| word.parse().ok()).unwrap_or(u128::MAX);
+    assert!(connect < BODY_TAKES.as_millis() / 2, "{line}");
+    let recent: serde_json::Value = serde_json::from_slice(&proxy.admin("/api/v1/recent").body).unwrap();
+    let left = find_integer(&recent, "deadline_left_ms").expect("the decision is there");
+    assert!(left < 59_000, "{left}");
+}
+
+/// The first number of this name anywhere in `document`.
+fn find_integer(document: &serde_json::Value, name: &str) -> Option<i64> {
+    match document {
+        serde_json::Value::Object(members) => members
+            .get(name)
+            .and_then(serde_json::Value::as_i64)
+            .or_else(|| members.values().find_map(|value| find_integer(value, name))),
+        serde_json::Value::Array(values) => values.iter().find_map(|value| find_integer(value, name)),
+        _ => None,
+    }
 }
 
 #[test]

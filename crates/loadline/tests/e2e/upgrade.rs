@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use crate::support::{Client, Setup, Upstream, find};
+use crate::support::{Client, Setup, Upstream, eventually, find};
 
 const REQUEST: &str = "GET /socket HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
                        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
@@ -96,6 +96,26 @@ fn an_idle_tunnel_survives_the_server_timeout() {
     client.send("abcd");
     assert_eq!(client.read_exact(4).unwrap(), b"dcba");
     assert_eq!(proxy.status().in_flight, 1);
+}
+
+/// Nobody owes anything in a tunnel: without the kernel's questions, a client without power would hold its slot for ever.
+#[test]
+#[cfg(target_os = "linux")]
+fn both_ends_of_a_tunnel_are_asked_whether_they_are_there() {
+    let upstream = application();
+    let proxy = Setup::to(&upstream, 1).start();
+    let _client = tunnel(&proxy);
+    let [client_side, upstream_side] = [(1, proxy.addr()), (2, upstream.addr())]
+        .map(|(end, address)| (end, format!("0100007F:{:04X}", address.port())));
+    let asked = |(end, address): &(usize, String)| {
+        // Columns: number, local and remote address, state (01: established), queues, timer (02: keepalive).
+        std::fs::read_to_string("/proc/net/tcp").unwrap().lines().any(|line| {
+            let columns: Vec<_> = line.split_whitespace().collect();
+            columns[*end] == *address && columns[3] == "01" && columns[5].starts_with("02:")
+        })
+    };
+    eventually("the client is asked", || asked(&client_side));
+    eventually("the application is asked", || asked(&upstream_side));
 }
 
 #[test]

@@ -31,14 +31,11 @@ impl<S: ClientIo> Pump<'_, S> {
         let into = if straight { &mut self.scratch.to_client.bytes } else { &mut self.scratch.from_upstream };
         let at = into.len();
         let room = if straight { BUFFER } else { BUFFER / 4 };
-        let n = match poll_read_into(&mut connection.io, cx, into, room) {
-            Poll::Pending => return Ok(false),
-            Poll::Ready(read) => read.unwrap_or(0),
-        };
+        let Poll::Ready(read) = poll_read_into(&mut connection.io, cx, into, room) else { return Ok(false) };
         // Time has passed until this came.
         self.now = None;
-        if n == 0 {
-            return self.upstream_closed();
+        if !matches!(read, Ok(n) if n > 0) {
+            return self.upstream_closed(read.is_ok());
         }
         if straight {
             self.count_straight(at)?;
@@ -113,7 +110,7 @@ impl<S: ClientIo> Pump<'_, S> {
                 Phase::Head => {
                     let response = &mut self.scratch.response;
                     let complete = Phase::parse_head(response, rest, self.kind, &self.live.limits);
-                    if !complete.map_err(|_| End::Invalid)? {
+                    if !complete.map_err(|refusal| End::Invalid(refusal.kind.text()))? {
                         return Ok(());
                     }
                     *taken += response.len;
@@ -181,6 +178,8 @@ impl<S: ClientIo> Pump<'_, S> {
             && self.out != OutFraming::Close
             && !self.worker.shared.is_draining()
             && !switched_alone;
+        self.endless = matches!(response.framing, Framing::Chunked | Framing::Close)
+            && response.field(received, "content-type").is_some_and(is_event_stream);
         // How loaded the application is concerns us alone.
         let reports = self.live.load_report().map(|(header, metric)| {
             if let Some(report) = response.field(received, header) {
@@ -251,13 +250,16 @@ impl<S: ClientIo> Pump<'_, S> {
         Err(End::TurnedAway)
     }
 
-    fn upstream_closed(&mut self) -> Result<bool, End> {
+    /// `cleanly`: it was no reset, which ends a message before its end, also one that lasts until the connection is closed
+    /// (RFC 9112, 8).
+    fn upstream_closed(&mut self, cleanly: bool) -> Result<bool, End> {
         self.spoiled = true;
         match &mut self.phase {
             Phase::Head if self.scratch.from_upstream.is_empty() => {
                 Err(End::Closed { written: self.written, whole: self.whole && self.body.done() })
             }
-            Phase::Head => Err(End::Invalid),
+            Phase::Head => Err(End::Invalid("closed within the head")),
+            Phase::Body(_) if !cleanly => Err(End::Truncated),
             Phase::Body(decoder) => {
                 decoder.on_eof().map_err(|_| End::Truncated)?;
                 if matches!(self.out, OutFraming::Chunked) {
@@ -298,6 +300,12 @@ impl<S: ClientIo> Pump<'_, S> {
             permit.complete_at(self.now(), outcome);
         }
     }
+}
+
+/// Server-sent events (the HTML standard's `text/event-stream`), with or without parameters.
+fn is_event_stream(content_type: &[u8]) -> bool {
+    let kind = content_type.split(|byte| *byte == b';').next().unwrap_or_default();
+    kind.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
 }
 
 /// What the answer of a loadline of the endpoint's own means. A tenant that has had its share has had it everywhere.

@@ -206,6 +206,19 @@ impl Client {
         }
     }
 
+    /// Everything until the connection ends, and the error with which it does, if it is not a usual close.
+    pub(crate) fn read_to_end(&mut self) -> (Vec<u8>, Option<io::Error>) {
+        loop {
+            match self.fill() {
+                Ok(()) => {}
+                Err(error) => {
+                    let usual = error.kind() == io::ErrorKind::UnexpectedEof;
+                    return (std::mem::take(&mut self.unread), (!usual).then_some(error));
+                }
+            }
+        }
+    }
+
     /// Asserts that the peer closes without sending anything more.
     #[track_caller]
     pub(crate) fn expect_close(&mut self) {

@@ -108,6 +108,8 @@ pub(super) struct Lines {
 struct Collected {
     lines: Vec<String>,
     ended: bool,
+    /// Nobody reads any more, and the pipe stays open.
+    left_alone: bool,
 }
 
 impl Lines {
@@ -116,12 +118,19 @@ impl Lines {
         let inner = Arc::clone(&lines.inner);
         thread::spawn(move || {
             for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
-                inner.0.lock().unwrap().lines.push(String::from_utf8_lossy(&line).into_owned());
+                let mut collected = inner.0.lock().unwrap();
+                collected.lines.push(String::from_utf8_lossy(&line).into_owned());
+                drop(inner.1.wait_while(collected, |collected| collected.left_alone));
             }
             inner.0.lock().unwrap().ended = true;
             inner.1.notify_all();
         });
         lines
+    }
+
+    /// Reads one more line at most.
+    pub(super) fn leave_alone(&self) {
+        self.inner.0.lock().unwrap().left_alone = true;
     }
 
     /// Those so far.

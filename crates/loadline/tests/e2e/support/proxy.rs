@@ -188,11 +188,30 @@ impl Proxy {
         self.process.stderr.lines()
     }
 
+    /// Reads no more of what it writes to stderr.
+    pub(crate) fn leave_stderr_alone(&self) {
+        self.process.stderr.leave_alone();
+    }
+
     /// Waits until stdout has this many lines and returns them.
     #[track_caller]
     pub(crate) fn wait_stdout(&self, count: usize) -> Vec<String> {
         eventually(&format!("{count} lines on stdout"), || self.stdout().len() >= count);
         self.stdout()
+    }
+
+    /// Stops all its threads, until [`Signal::CONT`].
+    #[track_caller]
+    pub(crate) fn pause(&self) {
+        self.signal(Signal::STOP);
+        let stopped = |task: std::fs::DirEntry| {
+            let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+            stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('T'))
+        };
+        eventually("stopped", || {
+            let tasks = std::fs::read_dir(format!("/proc/{}/task", self.process.id())).unwrap();
+            tasks.flatten().all(stopped)
+        });
     }
 
     /// Processor time used so far, by the process itself and by the kernel for it.
