@@ -98,6 +98,8 @@ struct Tally {
     worked: Duration,
     /// How much of that was in answers that somebody still waited for.
     useful: Duration,
+    /// Whether the limit was looked for, not given.
+    auto: bool,
     /// Requests begun against their deadline, by the proxy's own count.
     doomed_started: u64,
 }
@@ -117,7 +119,7 @@ struct Fate {
 
 /// Both kinds of runs, taking turns.
 fn both(trial: &Trial, options: &Options, loadline: &Loadline, scratch: &Scratch) -> Result<[Tally; 2]> {
-    let mut tallies = [Tally::new(trial), Tally::new(trial)];
+    let mut tallies = [Tally::new(trial, options.auto), Tally::new(trial, options.auto)];
     for round in 0..options.rounds {
         for (tally, settings) in tallies.iter_mut().zip([&trial.with, &trial.without]) {
             eprintln!(
@@ -212,7 +214,7 @@ async fn play(setup: &Setup, arrivals: Vec<Arrival>) -> Vec<Ended> {
 }
 
 impl Tally {
-    fn new(trial: &Trial) -> Self {
+    fn new(trial: &Trial, auto: bool) -> Self {
         let nothing = Fate {
             offered: 0,
             served: 0,
@@ -227,6 +229,7 @@ impl Tally {
             capacity: Duration::ZERO,
             worked: Duration::ZERO,
             useful: Duration::ZERO,
+            auto,
             doomed_started: 0,
         }
     }
