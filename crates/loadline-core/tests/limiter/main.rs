@@ -87,6 +87,24 @@ fn auto_lowers_the_limit_of_what_lost_parallelism_and_is_back_soon_after_it() {
     assert!(limits[2] < 16.0, "{limits:?}");
 }
 
+/// A first version noticed a fall only where the limit had been in the way before it. It followed the lost workers down, forgot what had
+/// been right, and turned a healthy load away for ten seconds after they were back.
+#[test]
+fn auto_is_back_soon_after_a_fall_that_a_healthy_service_had() {
+    let few = Service { slots: 6.0, ..workers() };
+    let service = vec![(0.0, workers()), (30.0, few), (70.0, workers())];
+    for seed in 0..4 {
+        let outcomes = run(&Run {
+            seed,
+            limiter: auto(10),
+            service: service.clone(),
+            ..Run::new(workers(), 384.0, 90.0)
+        });
+        let lost = outcomes.lost(74.0, 90.0);
+        assert!(lost < 0.02, "seed {seed}: {lost}");
+    }
+}
+
 #[test]
 fn auto_stays_on_the_good_side_of_a_service_that_thrashes() {
     let service = Service { knee: 24.0, slope: 0.54, ..workers() };

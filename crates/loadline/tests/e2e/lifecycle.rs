@@ -26,13 +26,7 @@ fn sigusr1_does_too_as_in_spillway() {
 
 fn drains_on(signal: Signal) {
     let gate = Gate::new();
-    let held = gate.clone();
-    let upstream = Upstream::start(move |exchange| {
-        if exchange.target() != "/healthcheck" {
-            held.pass()?;
-        }
-        exchange.respond(200, b"hello")
-    });
+    let upstream = Upstream::gated_where(&gate, |target| target != "/healthcheck");
     let mut proxy = Setup::to(&upstream, 2).start();
     let mut idle = proxy.connect();
     idle.get("/healthcheck");

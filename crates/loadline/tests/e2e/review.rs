@@ -73,13 +73,7 @@ fn a_rejection_while_draining_ends_the_connection() {
 #[test]
 fn http2_does_not_lift_the_maximum_of_connections() {
     let gate = Gate::new();
-    let held = gate.clone();
-    let upstream = Upstream::start(move |exchange| {
-        if exchange.target() == "/held" {
-            held.pass()?;
-        }
-        exchange.respond(200, b"hello")
-    });
+    let upstream = Upstream::gated_at_held(&gate);
     let proxy = Setup::to(&upstream, 8).set("max_connections", 2).set("workers", 1).start();
     let _held: Vec<_> = (0..2).map(|_| proxy.send_get("/held")).collect();
     proxy.wait_load(2, 0);

@@ -48,23 +48,19 @@ impl Auto {
         self.bound_since.is_some_and(|since| now.nanos_since(since) >= nanos(OVERLOADED).max(answers))
     }
 
-    /// Whether the question is if what was lost has come back, which is a coarse one, and asked often.
-    pub(super) fn is_coarse(&self) -> bool {
-        self.former.is_some_and(|former| !self.thrashes || former * 2 > self.limit * 3)
-    }
-
     /// The next higher limit to try, the present one if there is none, and what is asked of it.
     fn higher(&self) -> (u32, Question) {
         let width = if self.is_coarse() { self.up.width.max(COARSE) } else { self.up.width };
         let wider = ((f64::from(self.limit) * (1.0 + width)).round() as u32).max(self.limit + 1);
-        let (level, asked) = match self.former.filter(|former| *former > self.limit && self.up.vain > 0) {
+        let former = self.former.filter(|former| former.limit > self.limit && self.up.vain > 0);
+        let (level, asked) = match former {
             // In turn, the one that was right before throughput fell.
-            Some(former) if self.up.vain % 2 == 1 && !self.former_is_dear => (former, Question::Return),
+            Some(former) if self.up.vain % 2 == 1 && !former.is_dear => (former.limit, Question::Return),
             Some(_) => (wider, Question::Return),
             None if self.up.vain == 0 => (wider, Question::Growth),
             None => (wider, Question::Gain),
         };
-        (level.min(self.max), asked)
+        (level.min(self.highest()), asked)
     }
 
     /// The next lower limit to try; the present one if there is none.

@@ -12,6 +12,8 @@ pub(super) struct Meter {
     work: f64,
     /// Sum of their squares: unequal weights make fewer of them.
     squares: f64,
+    /// Sum of the time that they held their slots, in slots × nanoseconds.
+    held: f64,
     /// How many were answered.
     pub(super) answered: u32,
     /// How many timed out or were given up.
@@ -34,8 +36,9 @@ impl Meter {
         }
     }
 
-    pub(super) fn answer(&mut self, weight: f64) {
+    pub(super) fn answer(&mut self, weight: f64, held: f64) {
         self.answered += 1;
+        self.held += held;
         self.work += weight;
         self.squares += weight * weight;
     }
@@ -46,18 +49,25 @@ impl Meter {
 
     /// Makes what was measured count for less.
     pub(super) fn fade(&mut self) {
-        self.work *= KEPT;
-        self.squares *= KEPT;
-        self.answered = (f64::from(self.answered) * KEPT) as u32;
-        self.wasted = (f64::from(self.wasted) * KEPT) as u32;
-        self.nanos = (self.nanos as f64 * KEPT) as u64;
-        self.area *= KEPT;
-        self.bound = (self.bound as f64 * KEPT) as u64;
+        self.keep(KEPT);
+    }
+
+    /// The same, for this share of what it counts.
+    pub(super) fn keep(&mut self, share: f64) {
+        self.work *= share;
+        self.squares *= share;
+        self.held *= share;
+        self.answered = (f64::from(self.answered) * share) as u32;
+        self.wasted = (f64::from(self.wasted) * share) as u32;
+        self.nanos = (self.nanos as f64 * share) as u64;
+        self.area *= share;
+        self.bound = (self.bound as f64 * share) as u64;
     }
 
     pub(super) fn add(&mut self, other: &Self) {
         self.work += other.work;
         self.squares += other.squares;
+        self.held += other.held;
         self.answered += other.answered;
         self.wasted += other.wasted;
         self.nanos += other.nanos;
@@ -75,6 +85,11 @@ impl Meter {
         self.work
     }
 
+    /// How long a slot is held per work.
+    pub(super) fn held(&self) -> f64 {
+        self.held / self.work.max(1e-9)
+    }
+
     /// Mean slots in use.
     pub(super) fn level(&self) -> f64 {
         self.area / self.nanos.max(1) as f64
@@ -83,6 +98,11 @@ impl Meter {
     /// As many equal requests would say as much; at least a little, so that nothing is certain that never happened.
     pub(super) fn count(&self) -> f64 {
         if self.squares > 0.0 { self.work * self.work / self.squares } else { 0.5 }
+    }
+
+    /// How alike the requests are that were answered: 1 if all are the same work, near 0 if a few are nearly all of it.
+    pub(super) fn evenness(&self) -> f64 {
+        (self.count() / f64::from(self.answered.max(1))).min(1.0)
     }
 
     /// The share of the time in which the limit was in the way, 0 to 1.

@@ -21,7 +21,8 @@
 //!   unused limit does not rise, and falls only to twice its use (see [`disuse`]).
 //! - A trial of a lower limit costs throughput when the limit was right, so it is rare (see [`choice`]).
 //! - When throughput falls as the limit rises, the service thrashes (see [`slope`]): then the limit goes by steps to where it gives most.
-//! - When throughput changes abruptly, what was learned is forgotten, and a trial begins at once (see [`change`]).
+//! - When throughput changes abruptly, what was learned is forgotten, and a trial begins at once (see [`change`]). What was right before
+//!   a fall is tried again (see [`former`]).
 //! - When most of what was admitted times out or is given up, there is nothing to compare; the limit goes down.
 //!
 //! # What it cannot do
@@ -31,6 +32,7 @@
 mod change;
 mod choice;
 mod disuse;
+mod former;
 mod knee;
 mod meter;
 mod slope;
@@ -46,6 +48,7 @@ use crate::{Duration, Instant, Outcome, time::nanos};
 
 use change::Change;
 use disuse::Disuse;
+use former::Former;
 use knee::Alone;
 use meter::Meter;
 use slope::Slope;
@@ -79,6 +82,8 @@ pub(super) struct Auto {
     base: Meter,
     /// What the limit gave before, to notice an abrupt change.
     usual: Option<Meter>,
+    /// What was done while the limit was not in the way, if that was just before.
+    eased: Meter,
     up: Direction,
     down: Direction,
     /// Which kind was tried last.
@@ -93,10 +98,8 @@ pub(super) struct Auto {
     bound_since: Option<Instant>,
     /// Time's worth of throughput that trials may lose, in nanoseconds.
     credit: f64,
-    /// The limit before the last abrupt fall of throughput, until it is reached again.
-    former: Option<u32>,
-    /// Whether it did harm to try that.
-    former_is_dear: bool,
+    /// What was before the last abrupt fall of throughput, until it is back.
+    former: Option<Former>,
     disuse: Disuse,
     /// Whether throughput fell when a higher limit was tried, and nothing has changed since.
     thrashes: bool,
@@ -104,6 +107,8 @@ pub(super) struct Auto {
     shocked: bool,
     /// How long a request takes when few are in the service.
     alone: Alone,
+    /// The elasticity that a lower limit just showed, which gave less.
+    showed: Option<f64>,
     /// A higher limit that would leave room for chance, if it does no harm.
     room: Option<u32>,
     /// How throughput changes above the limit.
@@ -133,6 +138,7 @@ impl Auto {
             period: Period::default(),
             base: Meter::default(),
             usual: None,
+            eased: Meter::default(),
             up: Direction { width: WIDEST, next: Instant::ORIGIN, vain: 0 },
             down: Direction { width: COARSE, next: Instant::ORIGIN, vain: 0 },
             went_up: false,
@@ -144,11 +150,11 @@ impl Auto {
             bound_since: None,
             credit: nanos(FIRST_CREDIT) as f64,
             former: None,
-            former_is_dear: false,
             disuse: Disuse::default(),
             thrashes: false,
             shocked: false,
             alone: Alone::default(),
+            showed: None,
             room: None,
             slope: Slope::default(),
             change: Change::default(),
@@ -160,8 +166,7 @@ impl Auto {
         self.limit = settings.range.clamp(f64::from(self.limit), max) as u32;
         if self.limit < before {
             // An endpoint is away, perhaps: when it is back, what was right before is the first to be tried.
-            self.former = Some(before.max(self.former.unwrap_or(0)));
-            self.former_is_dear = false;
+            self.remember_former(before, self.base.rate(), false);
         }
         if self.max != max.get() {
             self.up = Direction { width: WIDEST, next: self.seen, vain: u32::from(self.former.is_some()) };
@@ -242,8 +247,16 @@ impl Auto {
             let held = sample.held_nanos as f64;
             self.held = if self.held == 0.0 { held } else { self.held + (held - self.held) / 16.0 };
         }
+        let held = sample.held_nanos as f64 * f64::from(sample.cost);
         let settled = self.period.settled.is_some_and(|settled| settled <= now);
-        let weight = (sample.outcome == Outcome::Completed).then(|| self.weights.weigh(sample));
+        let limit = self.limit;
+        let weight = (sample.outcome == Outcome::Completed).then(|| self.weights.weigh(sample, limit));
+        if let Some(weight) = weight {
+            match &mut self.trial {
+                Some(trial) if trial.level < limit => trial.few.observe(sample.in_flight, weight, held),
+                _ => self.alone.observe(sample.in_flight, weight, held),
+            }
+        }
         let mut meters = [settled.then_some(&mut self.period.meter), None];
         if let Some(trial) = &mut self.trial
             && trial.on
@@ -252,7 +265,7 @@ impl Auto {
         }
         for meter in meters.into_iter().flatten() {
             match (weight, sample.outcome) {
-                (Some(weight), _) => meter.answer(weight),
+                (Some(weight), _) => meter.answer(weight, held),
                 (None, Outcome::TimedOut | Outcome::Aborted) => meter.waste(),
                 _ => {}
             }

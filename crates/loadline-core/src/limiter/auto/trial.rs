@@ -14,9 +14,10 @@ use super::knee::Alone;
 use super::meter::Meter;
 use super::slope::Slope;
 use super::tuning::{
-    BOUND, BUDGET, BUDGET_PEAK, CHEAP, COARSE, CUT, FALLS_ANSWERS, FEWEST_ROUNDS, FINEST, LONGEST_PAUSE,
-    LONGEST_PAUSE_DOWN, LONGEST_PAUSE_PEAK, LONGEST_PAUSE_UP, LONGEST_TRIAL, LONGEST_TRIAL_LOW, MOST_CREDIT,
-    NARROWER, NARROWEST, PAUSE_LOW, ROOM, SEEMS_TO_FALL, SHARE, STEP, TOO_LOW, WIDER, WIDEST, WIDEST_DOWN,
+    ADOPTED, BOUND, BUDGET, BUDGET_PEAK, CHEAP, COARSE, CUT, FALLS_ANSWERS, FEWEST_ROUNDS, FINEST,
+    LONGEST_PAUSE, LONGEST_PAUSE_DOWN, LONGEST_PAUSE_PEAK, LONGEST_PAUSE_UP, LONGEST_TRIAL,
+    LONGEST_TRIAL_CHEAP, LONGEST_TRIAL_LOW, MOST_CREDIT, NARROWER, NARROWEST, PAUSE_LOW, SCARCE,
+    SEEMS_TO_FALL, SHARE, STEP, TOO_LOW, WIDER, WIDEST, WIDEST_DOWN,
 };
 use super::verdict::{Comparison, Question, Verdict};
 use super::{Auto, Period};
@@ -37,6 +38,8 @@ pub(super) struct Trial {
     pub(super) meter: Meter,
     /// All of the time in which it was in force, settling included.
     pub(super) gross: Meter,
+    /// Of a lower limit: who was let in under it.
+    pub(super) few: Alone,
     /// The last period of it.
     last: Option<Meter>,
 }
@@ -44,7 +47,17 @@ pub(super) struct Trial {
 impl Trial {
     pub(super) fn new(now: Instant, level: u32, asked: Question) -> Self {
         let (meter, gross) = (Meter::default(), Meter::default());
-        Self { level, asked, on: true, began: now, rounds: 0, meter, gross, last: None }
+        Self {
+            level,
+            asked,
+            on: true,
+            began: now,
+            rounds: 0,
+            meter,
+            gross,
+            few: Alone::at(level),
+            last: None,
+        }
     }
 }
 
@@ -62,7 +75,7 @@ pub(super) struct Direction {
 impl Auto {
     /// Ends the trial if what was measured so far is clear. `adoptable`: it has been in force for long enough to become the limit.
     pub(super) fn judge(&mut self, now: Instant, tried: &Meter, adoptable: bool) -> Option<Why> {
-        let trial = self.trial?;
+        let trial = self.trial.filter(|_| self.base.nanos > 0)?;
         let up = trial.level > self.limit;
         let (lower, higher) = if up { (&self.base, tried) } else { (tried, &self.base) };
         let compared = Comparison::of(lower, higher, self.dispersion)?;
@@ -85,7 +98,7 @@ impl Auto {
                 Some(Why::NoLoss)
             }
             (Verdict::Flat, true) => {
-                self.learn_slope(now, &compared, trial.asked);
+                self.learn_slope(now, &compared);
                 self.reject(now, false);
                 Some(Why::Law)
             }
@@ -96,7 +109,8 @@ impl Auto {
                     self.up = Direction { width: STEP, next: now, vain: 0 };
                     self.went_up = false;
                 }
-                self.stand(now, tried);
+                self.alone.learn(&trial.few);
+                self.showed = Some(compared.elasticity);
                 Some(Why::Law)
             }
         }
@@ -128,12 +142,23 @@ impl Auto {
         trial.rounds += 1;
         trial.on = !trial.on;
         self.trial = Some(trial);
-        let longest = if self.former.is_some() { LONGEST_TRIAL_LOW } else { LONGEST_TRIAL };
+        let longest = match self.former {
+            Some(_) => LONGEST_TRIAL_LOW,
+            None if !up && (!self.alone.is_known() || self.lost_by(&trial) < self.credit) => {
+                LONGEST_TRIAL_CHEAP
+            }
+            None => LONGEST_TRIAL,
+        };
         if trial.rounds >= FEWEST_ROUNDS && now.saturating_since(trial.began) >= longest {
             return self.lean(now, &trial);
         }
         self.switch(now);
         Why::Law
+    }
+
+    /// What a trial has cost by now, in nanoseconds of throughput.
+    fn lost_by(&self, trial: &Trial) -> f64 {
+        trial.gross.nanos as f64 - trial.gross.work() / self.base.rate().max(1e-15)
     }
 
     /// The trial became meaningless.
@@ -155,7 +180,6 @@ impl Auto {
     /// Another limit to stand by, about which nothing is known yet.
     pub(super) fn settle_on(&mut self, now: Instant, limit: u32) {
         self.limit = limit;
-        self.former = self.former.filter(|former| *former > limit + limit / 8);
         self.trial = None;
         self.usual = None;
         self.base = Meter::default();
@@ -166,7 +190,7 @@ impl Auto {
     /// It took too long. What is likely is done if it is certain enough not to be noise.
     fn lean(&mut self, now: Instant, trial: &Trial) -> Why {
         match self.compared.map(|compared| (compared.leaning(trial.asked), trial.level > self.limit)) {
-            Some((Verdict::Grows, true)) => {
+            Some((Verdict::Grows, true)) if trial.asked != Question::Growth => {
                 self.raise(now, trial.level, &trial.meter);
                 Why::MoreThroughput
             }
@@ -186,8 +210,11 @@ impl Auto {
         self.period.meter = Meter::default();
         if meter.bound() < BOUND {
             self.base = Meter::default();
+            self.eased.fade();
+            self.eased.add(meter);
             return Why::Law;
         }
+        self.eased = Meter::default();
         if meter.wasted > meter.answered && meter.wasted >= 5 {
             let cut = ((f64::from(self.limit) * CUT) as u32).max(self.min().get());
             self.settle_on(now, cut.min(self.limit));
@@ -206,22 +233,24 @@ impl Auto {
         self.base.fade();
         self.base.add(meter);
         self.shocked = false;
+        self.notice_return();
+        if self.stand(now) {
+            return Why::NoLoss;
+        }
         self.begin_trial(now);
         Why::Law
     }
 
     /// A higher limit did not give more: perhaps because throughput falls there.
-    fn learn_slope(&mut self, now: Instant, compared: &Comparison, asked: Question) {
+    fn learn_slope(&mut self, now: Instant, compared: &Comparison) {
         if self.base.count() >= FALLS_ANSWERS {
             self.slope.learn(compared.elasticity, compared.standard_error);
         }
         if !self.thrashes && self.slope.falls() {
             self.thrashes = true;
-            self.down = Direction { width: WIDEST, next: now, vain: 0 };
-        } else if asked == Question::Room {
-            self.thrashes = true;
-            self.up.width = STEP;
-            self.down = Direction { width: STEP, next: now, vain: 0 };
+            let knee = self.alone.knee(self.base.rate()).unwrap_or(1.0);
+            let width = (f64::from(self.limit) / knee - 1.0).clamp(STEP, WIDEST);
+            self.down = Direction { width, next: now, vain: 0 };
         }
         self.thrashes &= self.slope.may_fall();
     }
@@ -230,13 +259,16 @@ impl Auto {
     fn raise(&mut self, now: Instant, level: u32, tried: &Meter) {
         let room = self.trial.is_some_and(|trial| trial.asked == Question::Room);
         let too_low = self.compared.is_some_and(|compared| compared.elasticity > TOO_LOW);
+        let scarce = self.compared.is_some_and(|compared| compared.elasticity > SCARCE);
         if too_low && !room || !self.alone.is_known() {
             // What the limit gave so far is what so few take when they are alone.
-            self.alone = Alone::default();
-            self.alone.learn(&self.base);
+            self.alone = Alone::of(self.limit, &self.base);
         }
         let knee = self.wanted(tried).filter(|_| !self.thrashes && !room);
-        let limit = knee.map_or(level, |(_, most)| most.clamp(self.limit + 1, level));
+        let limit = knee.map_or(level, |(least, most)| {
+            let enough = if scarce { most } else { least };
+            enough.clamp(self.limit + 1, level)
+        });
         self.adopt(now, limit, tried);
     }
 
@@ -248,8 +280,17 @@ impl Auto {
         let limit = if self.thrashes || falls {
             level
         } else {
-            ((f64::from(level) * ROOM).round() as u32).clamp(level, self.limit - 1)
+            (self.with_room(f64::from(level), tried).round() as u32).clamp(level, self.limit)
         };
+        if limit > level && limit * 9 > self.limit * 8 {
+            // As far above what is needed as it should be. Perhaps even fewer are.
+            let pause = if self.alone.is_known() { LONGEST_PAUSE_UP } else { Duration::ZERO };
+            self.down.width = (self.down.width * WIDER).min(WIDEST_DOWN);
+            self.down.next = now + pause;
+            self.trial = None;
+            self.switch(now);
+            return;
+        }
         self.alone = Alone::default();
         self.adopt(now, limit, tried);
     }
@@ -257,7 +298,7 @@ impl Auto {
     fn adopt(&mut self, now: Instant, limit: u32, tried: &Meter) {
         let up = limit > self.limit;
         self.settle_on(now, limit);
-        (self.slope, self.room) = (Slope::default(), None);
+        (self.slope, self.room, self.showed) = (Slope::default(), None, None);
         let (this, other) = if up { (&mut self.up, &mut self.down) } else { (&mut self.down, &mut self.up) };
         let wider = (this.width * WIDER).min(WIDEST);
         // The best one may lie between the two.
@@ -266,9 +307,11 @@ impl Auto {
         this.width = wider;
         (other.next, other.vain) = (now, 0);
         (this.next, this.vain) = (now, 0);
-        self.went_up = !up;
+        // After a fall, whether what was lost is back is asked first.
+        self.went_up = !up && self.former.is_none();
         // It was measured as well as any.
         self.base = *tried;
+        self.base.keep(ADOPTED);
         self.usual = Some(*tried);
         self.begin_trial(now);
     }
@@ -277,13 +320,16 @@ impl Auto {
     fn reject(&mut self, now: Instant, unclear: bool) {
         let Some(trial) = self.trial.take() else { return };
         let up = trial.level > self.limit;
-        let lost = trial.gross.nanos as f64 - trial.gross.work() / self.base.rate().max(1e-15);
+        let lost = self.lost_by(&trial);
         if !self.thrashes && !up {
             self.credit = (self.credit - lost).min(nanos(MOST_CREDIT) as f64);
         }
         let lost = lost.max(0.0);
-        if lost > CHEAP * trial.gross.nanos as f64 && Some(trial.level) == self.former {
-            self.former_is_dear = true;
+        if lost > CHEAP * trial.gross.nanos as f64
+            && let Some(former) = &mut self.former
+            && former.limit == trial.level
+        {
+            former.is_dear = true;
         }
         let (shortest, longest) = self.pauses(up);
         let budget = if self.thrashes { BUDGET_PEAK } else { BUDGET };
@@ -300,6 +346,7 @@ impl Auto {
             (false, false) => (direction.width * NARROWER).max(WIDEST),
         };
         let took = now.nanos_since(trial.began) as f64 * f64::from(direction.vain);
+        let took = took.max(2.0 * now.nanos_since(trial.began) as f64);
         let pause = took.min(nanos(LONGEST_PAUSE) as f64).max(lost / budget);
         let pause = pause.clamp(nanos(shortest) as f64, nanos(longest) as f64);
         direction.next = now + Duration::from_nanos(pause as u64);
@@ -308,8 +355,10 @@ impl Auto {
 
     /// The shortest and the longest time until the next trial in this direction.
     fn pauses(&self, up: bool) -> (Duration, Duration) {
-        let seems_to_fall = self.compared.is_some_and(|compared| compared.elasticity < SEEMS_TO_FALL);
-        match (self.thrashes, up, self.former) {
+        let seems_to_fall = self
+            .compared
+            .is_some_and(|compared| compared.elasticity + compared.standard_error / 2.0 < SEEMS_TO_FALL);
+        match (self.thrashes, up, self.lost()) {
             (true, true, _) if self.is_coarse() => (Duration::ZERO, PAUSE_LOW),
             (true, _, _) => (Duration::ZERO, LONGEST_PAUSE_PEAK),
             (false, true, Some(_)) => (Duration::ZERO, LONGEST_PAUSE),
@@ -317,6 +366,7 @@ impl Auto {
             (false, true, None) => (Duration::ZERO, LONGEST_PAUSE_UP),
             // There is little left to lose.
             (false, false, Some(_)) => (LONGEST_PAUSE_UP, LONGEST_PAUSE_UP),
+            (false, false, None) if !self.alone.is_known() => (Duration::ZERO, LONGEST_PAUSE_UP),
             (false, false, None) => (Duration::ZERO, LONGEST_PAUSE_DOWN),
         }
     }

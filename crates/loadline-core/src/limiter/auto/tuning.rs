@@ -9,7 +9,7 @@ pub(super) const BUDGET: f64 = 0.003;
 /// The same where throughput falls above a point: there it must be looked for.
 pub(super) const BUDGET_PEAK: f64 = 0.01;
 /// What may be lost before anything was gained.
-pub(super) const FIRST_CREDIT: Duration = Duration::from_millis(250);
+pub(super) const FIRST_CREDIT: Duration = Duration::from_millis(100);
 /// What may be lost at once.
 pub(super) const MOST_CREDIT: Duration = Duration::from_secs(2);
 /// Share of the time in which the limit must have been in the way.
@@ -29,6 +29,8 @@ pub(super) const LONGEST_PERIOD: Duration = Duration::from_secs(2);
 pub(super) const SHORTEST_PERIOD: Duration = Duration::from_millis(20);
 /// A trial that is not clear after this long, and so many periods, is given up; the next is wider.
 pub(super) const LONGEST_TRIAL: Duration = Duration::from_secs(8);
+/// The same of a lower limit that has cost no more than it may: where little is answered, it takes long to be sure that it costs nothing.
+pub(super) const LONGEST_TRIAL_CHEAP: Duration = Duration::from_secs(30);
 /// After an abrupt fall of throughput, so that its return is noticed.
 pub(super) const LONGEST_TRIAL_LOW: Duration = Duration::from_secs(2);
 /// At least two periods at each of the two limits.
@@ -45,6 +47,10 @@ pub(super) const WIDEST_DOWN: f64 = 3.0;
 pub(super) const WIDER: f64 = 1.5;
 /// And else narrower.
 pub(super) const NARROWER: f64 = 0.5;
+/// What is left of the measurement that made a limit be adopted: it ended when it looked good, so it looks better than it is.
+pub(super) const ADOPTED: f64 = 0.3;
+/// What was lost has come back when so much of it is there.
+pub(super) const BACK: f64 = 0.85;
 /// A limit that costs more than this share of the throughput is not tried again for the sake of what once was.
 pub(super) const CHEAP: f64 = 0.05;
 /// Longest time between trials of a kind that cost nothing.
@@ -76,8 +82,19 @@ pub(super) const FALLS_ANSWERS: f64 = 20.0;
 pub(super) const KEPT_SLOPE: f64 = 0.8;
 /// What is left of the weight of earlier measurements of how long a request takes alone.
 pub(super) const KEPT_ALONE: f64 = 0.7;
-/// The limit that is aimed at, as a multiple of the knee.
+/// So many answers are remembered of that at most.
+pub(super) const MOST_ALONE: f64 = 256.0;
+/// Standard errors of the knee that the limit may be above what is aimed at.
+pub(super) const DOUBT: f64 = 0.6;
+/// A limit that is aimed at and is closer than this factor is not worth a change.
+pub(super) const CLOSE: f64 = 16.0 / 15.0;
+/// There are too few slots to keep the service busy if so large a share of them is busy.
+pub(super) const NEAR: f64 = 0.95;
+/// The limit that is aimed at, as a multiple of the knee, where requests are alike.
 pub(super) const ROOM: f64 = 1.25;
+/// The same after an abrupt fall of throughput, until it has come back: only a service that is kept busier than it can be shows that it can
+/// do more again.
+pub(super) const ROOM_LOW: f64 = 1.85;
 /// The next limit where there is no better reason for another, as a share more or less.
 pub(super) const STEP: f64 = 0.2;
 /// The narrowest step where throughput falls above a point.
@@ -92,6 +109,10 @@ pub(super) const TOO_LOW: f64 = 0.15;
 pub(super) const RISE: Factor = Factor { factor: 1.25, ln: 0.223_143_551_314_209_76, least_dispersion: 0.5 };
 /// Evidence that throughput has risen.
 pub(super) const RISE_EVIDENCE: f64 = 8.0;
+/// What a service that lost most of what it could do does when it has it back.
+pub(super) const RETURN: Factor = Factor { factor: 1.8, ln: 0.587_786_664_902_119, least_dispersion: 0.5 };
+/// Evidence that it has: less, because it only makes the limit of before be tried.
+pub(super) const RETURN_EVIDENCE: f64 = 5.0;
 /// A change downwards that is noticed at once.
 pub(super) const FALL: Factor = Factor { factor: 0.6, ln: -0.510_825_623_765_990_7, least_dispersion: 1.0 };
 /// Evidence that it has fallen: higher, because everything is forgotten then.

@@ -74,7 +74,8 @@ impl Question {
         };
         let (surer_grows, surer_flat) = match self {
             // A higher limit is tried again and again, so that one that seems to be better is often luck.
-            Self::Growth | Self::Gain => (1.5, 1.0),
+            Self::Growth => (1.0, 1.0),
+            Self::Gain => (1.5, 0.8),
             Self::Return | Self::Room => (1.0, 1.0),
             // A limit that is too low costs throughput until that is noticed; one that is too high only time.
             Self::Loss => (1.0, 1.8),
