@@ -205,7 +205,7 @@ struct FileArgs {
     /// Configuration file (TOML, or JSON if it ends in .json)
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Set one value, for example queue.timeout=2s; may be repeated
+    /// Set one value, for example listen=9000; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
 }

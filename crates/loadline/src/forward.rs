@@ -58,8 +58,10 @@ fn write_request(scratch: &mut Scratch, peer: &Peer, live: &Live, exchange: &Exc
     if live.settings.http.forwarded {
         // Appended, not replaced: what earlier hops claim stays visible, and what we saw comes last.
         extra.extend_from_slice(b"x-forwarded-for: ");
-        if let Some(earlier) = head.field(inbox, "x-forwarded-for") {
-            extra.extend_from_slice(earlier);
+        // Several lines are one list (RFC 9110, 5.2): the last is by the hop nearest to us.
+        let earlier = head.iter(inbox).filter(|(name, _)| name.eq_ignore_ascii_case(b"x-forwarded-for"));
+        for (_, value) in earlier.filter(|(_, value)| !value.is_empty()) {
+            extra.extend_from_slice(value);
             extra.extend_from_slice(b", ");
         }
         extra.extend_from_slice(peer.client.ip().to_canonical().to_string().as_bytes());

@@ -97,7 +97,7 @@ async fn stages<S: ClientIo>(
             exchange.client_gone(Gone::InRequest);
             return After::Close;
         }
-        Held::Failed(error) => return fail(client, scratch, live, exchange, body, error).await,
+        Held::Failed(error) => return fail(client, scratch, worker, live, exchange, body, error).await,
     };
 
     // 5. Admit: at once, after waiting, or not at all. Nothing has been asked of the upstream yet.
@@ -146,7 +146,7 @@ async fn stages<S: ClientIo>(
         Forwarded::Done { keep: true } => After::Keep,
         Forwarded::Done { keep: false } if body.done() => After::Close,
         Forwarded::Done { keep: false } => After::Linger,
-        Forwarded::Failed(error) => fail(client, scratch, live, exchange, body, error).await,
+        Forwarded::Failed(error) => fail(client, scratch, worker, live, exchange, body, error).await,
         Forwarded::Broken | Forwarded::Gone => After::Close,
     }
 }
@@ -191,7 +191,7 @@ async fn shed<S: ClientIo>(
     body: &mut RequestBody,
     rejection: &Rejection,
 ) -> After {
-    let close = rejection.reason == Reason::ConnectionLimit || reply::must_close(scratch, body);
+    let close = rejection.reason == Reason::ConnectionLimit || must_close(worker, scratch, body);
     worker.shared.client_retries.decided(exchange, false);
     let next = live.settings.retry.token.then_some(exchange.attempt.saturating_add(1));
     let status = reply::rejection(scratch, live, worker.rejections_under(live), rejection, next, close);
@@ -203,15 +203,21 @@ async fn shed<S: ClientIo>(
 async fn fail<S: ClientIo>(
     client: &mut Client<S>,
     scratch: &mut Scratch,
+    worker: &Worker,
     live: &Live,
     exchange: &mut Exchange,
     body: &mut RequestBody,
     error: LocalError,
 ) -> After {
     exchange.failed(&error);
-    let close = error.closes() || reply::must_close(scratch, body);
+    let close = error.closes() || must_close(worker, scratch, body);
     reply::local_error(scratch, live, &error, close);
     send(client, scratch, live, exchange, body, close).await
+}
+
+/// Whether the connection ends with an answer of ours. Whoever is told to go elsewhere has to connect anew for it.
+fn must_close(worker: &Worker, scratch: &Scratch, body: &RequestBody) -> bool {
+    worker.shared.is_draining() || reply::must_close(scratch, body)
 }
 
 async fn send<S: ClientIo>(

@@ -49,6 +49,11 @@ impl LocalError {
         Self::new(Failure::UpstreamRefused, *b"SC")
     }
 
+    /// It was not even asked: there are no descriptors left to ask with, or no memory.
+    pub(crate) fn exhausted() -> Self {
+        Self { details: "not asked: no file descriptor or memory is left", ..Self::upstream_refused() }
+    }
+
     pub(crate) fn upstream_unresolved() -> Self {
         Self::new(Failure::UpstreamUnresolved, *b"SC")
     }

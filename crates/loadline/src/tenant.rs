@@ -2,8 +2,9 @@
 //!
 //! By address: the client's own, or behind proxies of `trust.proxies` the rightmost address of `X-Forwarded-For` that is not
 //! theirs. Whatever stands left of it was written by somebody unknown. IPv6 counts by /64, because one customer has at least
-//! that many addresses. By header: its first value, byte by byte, and the address where there is none. The header is believed from
-//! anybody: a tenant is as good as the authentication behind the header, so whoever sets it must not let clients choose it.
+//! that many addresses. By header: the value of its last line, which the nearest hop wrote, byte by byte, and the address where
+//! there is none. The header is believed from anybody: a tenant is as good as the authentication behind the header, so whoever
+//! sets it must not let clients choose it.
 //!
 //! Only a hash is kept. Its keys are drawn when the process starts, so that no client can find a value that shares another
 //! tenant's hash.
@@ -73,7 +74,7 @@ fn hash<'a>(
         FairnessKey::Off => {}
         FairnessKey::ClientIp => address(origin(client, trusted, fields)).hash(&mut hasher),
         FairnessKey::Header(name) => {
-            match fields.clone().find(|(field, _)| field.eq_ignore_ascii_case(name.as_bytes())) {
+            match fields.clone().rfind(|(field, _)| field.eq_ignore_ascii_case(name.as_bytes())) {
                 Some((_, value)) => value.hash(&mut hasher),
                 None => address(origin(client, trusted, fields)).hash(&mut hasher),
             }
@@ -168,7 +169,10 @@ mod tests {
             hash(&key, &[], ip(client), fields).unwrap()
         };
         let acme = of("192.0.2.1", &[("X-Tenant", "acme")]);
-        assert_eq!(acme, of("192.0.2.2", &[("accept", "*/*"), ("x-tenant", "acme"), ("x-tenant", "other")]));
+        assert_eq!(
+            acme,
+            of("192.0.2.2", &[("accept", "*/*"), ("x-tenant", "claimed"), ("x-tenant", "acme")])
+        );
         assert_ne!(acme, of("192.0.2.1", &[("x-tenant", "Acme")]));
         assert_eq!(of("192.0.2.1", &[]), of("192.0.2.1", &[("x-tenants", "acme")]));
         assert_ne!(of("192.0.2.1", &[]), of("192.0.2.2", &[]));

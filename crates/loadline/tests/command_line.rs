@@ -184,7 +184,10 @@ fn an_online_check_connects_to_every_place() {
     assert_eq!(code, 0);
     assert!(out.contains(&format!("{there_at}\n  {there_at}  connected in ")), "{out}");
 
-    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Bound and not listening, so that it is nobody else's.
+    let silent = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    silent.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let gone = silent.local_addr().unwrap().as_socket().unwrap();
     let (code, out, _) =
         loadline(&["check", "--online", &format!("{there_at},{gone},unix:/nobody/here"), "3"]);
     assert_eq!(code, 1, "each has to be reachable: {out}");
@@ -198,6 +201,21 @@ fn an_online_check_connects_to_every_place() {
     assert_eq!(code, 1);
     let unresolved = "  cannot be resolved: name server 127.0.0.1:9: ";
     assert_eq!(out.matches(unresolved).count(), 2, "{out}");
+}
+
+#[test]
+fn a_scenario_that_is_there_and_cannot_be_read_is_not_called_missing() {
+    let directory = std::env::temp_dir().display().to_string();
+    for (command, file, why) in [
+        (&["sim"][..], directory.as_str(), "it is a directory; name a file in it"),
+        (&["load", "--scenario"], directory.as_str(), "it is a directory; name a file in it"),
+        (&["sim"], "/dev/zero", "it is larger than 1 MiB, the most that is read"),
+        (&["sim"], "nothing", "there is no file and no scenario `nothing` (loadline sim --list)"),
+    ] {
+        let (code, out, err) = loadline(&[command, &[file]].concat());
+        assert_eq!((code, out.as_str()), (2, ""), "{command:?} {file}");
+        assert!(err.starts_with("error: ") && err.trim_end().ends_with(why), "{err}");
+    }
 }
 
 #[test]

@@ -46,6 +46,9 @@ pub(crate) struct Options {
     /// Pairs of runs per trial; their counts are added up.
     #[arg(long, default_value_t = 1)]
     rounds: u64,
+    /// Look for the limit, from the number of workers on, instead of being told it.
+    #[arg(long)]
+    auto: bool,
     /// Fail when a promise is not kept.
     #[arg(long, value_name = "BOOL", action = clap::ArgAction::Set, default_value_t = true)]
     expect: bool,
@@ -95,6 +98,8 @@ struct Tally {
     worked: Duration,
     /// How much of that was in answers that somebody still waited for.
     useful: Duration,
+    /// Whether the limit was looked for, not given.
+    auto: bool,
     /// Requests begun against their deadline, by the proxy's own count.
     doomed_started: u64,
 }
@@ -114,7 +119,7 @@ struct Fate {
 
 /// Both kinds of runs, taking turns.
 fn both(trial: &Trial, options: &Options, loadline: &Loadline, scratch: &Scratch) -> Result<[Tally; 2]> {
-    let mut tallies = [Tally::new(trial), Tally::new(trial)];
+    let mut tallies = [Tally::new(trial, options.auto), Tally::new(trial, options.auto)];
     for round in 0..options.rounds {
         for (tally, settings) in tallies.iter_mut().zip([&trial.with, &trial.without]) {
             eprintln!(
@@ -125,7 +130,8 @@ fn both(trial: &Trial, options: &Options, loadline: &Loadline, scratch: &Scratch
             let app = SlotOrigin::start(trial.slots, Duration::from_millis(1))?;
             let mut loadline = loadline.clone();
             loadline.settings.extend(settings.iter().map(ToString::to_string));
-            let setup = Setup::plain_loadline(&loadline, app.address(), trial.slots)?;
+            let start = if options.auto { Setup::auto_loadline } else { Setup::plain_loadline };
+            let setup = start(&loadline, app.address(), trial.slots)?;
             let child = setup.start(&[], "/", scratch.path())?;
             let before = app.worked();
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -208,7 +214,7 @@ async fn play(setup: &Setup, arrivals: Vec<Arrival>) -> Vec<Ended> {
 }
 
 impl Tally {
-    fn new(trial: &Trial) -> Self {
+    fn new(trial: &Trial, auto: bool) -> Self {
         let nothing = Fate {
             offered: 0,
             served: 0,
@@ -223,6 +229,7 @@ impl Tally {
             capacity: Duration::ZERO,
             worked: Duration::ZERO,
             useful: Duration::ZERO,
+            auto,
             doomed_started: 0,
         }
     }

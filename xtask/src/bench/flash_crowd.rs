@@ -5,8 +5,8 @@
 //! waits longer than its clients then feeds the app nothing but requests that nobody waits for any more. Arrivals are an open loop:
 //! they come however the service fares.
 //!
-//! HAProxy runs with exactly the configuration that Spillway generates, loadline as `loadline APP N`. Each gets a fresh
-//! app; they run one after the other.
+//! HAProxy runs with exactly the configuration that Spillway generates, loadline as `loadline APP N` and as `loadline APP auto`,
+//! which is told the number of workers to start with. Each gets a fresh app; they run one after the other.
 //!
 //! Definitions: *goodput* is answers 200 within the client's timeout, counted when they arrive; *recovered* is the
 //! first moment after the crowd from which on, in the next second and over all the rest, 98 % of the arriving requests are answered 200
@@ -52,7 +52,7 @@ pub(crate) struct Options {
     #[command(flatten)]
     loadline: Which,
     /// Proxies to try.
-    #[arg(long, value_delimiter = ',', default_values = ["haproxy", "loadline"])]
+    #[arg(long, value_delimiter = ',', default_values = ["haproxy", "loadline", "auto"])]
     only: Vec<Contender>,
     /// Worker slots of the app, and the limit of the proxies.
     #[arg(long, default_value_t = 8)]
@@ -69,6 +69,8 @@ pub(super) enum Contender {
     Haproxy,
     /// loadline with its defaults.
     Loadline,
+    /// loadline that looks for the limit itself.
+    Auto,
 }
 
 impl Contender {
@@ -77,6 +79,7 @@ impl Contender {
         match self {
             Self::Haproxy => "HAProxy (Spillway)",
             Self::Loadline => "loadline",
+            Self::Auto => "loadline auto",
         }
     }
 
@@ -88,12 +91,17 @@ impl Contender {
         scratch: &Scratch,
         loadline: Option<&Loadline>,
     ) -> Result<Setup> {
+        let loadline = || loadline.ok_or("no loadline to start");
         match self {
             Self::Haproxy => Setup::spillway(app.address(), limit, scratch.path()),
-            Self::Loadline => {
-                Setup::plain_loadline(loadline.ok_or("no loadline to start")?, app.address(), limit)
-            }
+            Self::Loadline => Setup::plain_loadline(loadline()?, app.address(), limit),
+            Self::Auto => Setup::auto_loadline(loadline()?, app.address(), limit),
         }
+    }
+
+    /// Whether it is ours, and promises something.
+    pub(super) fn is_loadline(self) -> bool {
+        self != Self::Haproxy
     }
 }
 
@@ -102,7 +110,7 @@ impl Contender {
 /// # Errors
 /// When a proxy does not start, or an expectation does not hold.
 pub(super) fn run(options: &Options) -> Result<()> {
-    let loadline = if options.only.contains(&Contender::Loadline) {
+    let loadline = if options.only.iter().any(|contender| contender.is_loadline()) {
         Some(options.loadline.find_or_build()?)
     } else {
         None
@@ -125,12 +133,16 @@ pub(super) fn run(options: &Options) -> Result<()> {
         println!("\n### {}\n\n{}", contender.name(), record.table());
         let verdict = Verdict::of(&record, capacity);
         let _ = writeln!(summary, "| {} | {} | {} |", contender.name(), verdict.shown(), options.slots);
-        if *contender == Contender::Loadline && options.expect {
-            broken = verdict.broken(options.slots);
+        if contender.is_loadline() && options.expect {
+            // Who looks for the limit may look above it.
+            let most = if *contender == Contender::Auto { usize::MAX } else { options.slots };
+            broken.extend(
+                verdict.broken(most).into_iter().map(|broken| format!("{}: {broken}", contender.name())),
+            );
         }
     }
     println!("{summary}");
-    if broken.is_empty() { Ok(()) } else { Err(format!("loadline: {}", broken.join("; ")).into()) }
+    if broken.is_empty() { Ok(()) } else { Err(broken.join("; ").into()) }
 }
 
 /// What happened in one second.

@@ -58,7 +58,7 @@ pub(crate) struct Options {
 /// # Errors
 /// When a proxy does not start, or loadline does not serve every ordinary request.
 pub(super) fn run(options: &Options) -> Result<()> {
-    let loadline = if options.only.contains(&Contender::Loadline) {
+    let loadline = if options.only.iter().any(|contender| contender.is_loadline()) {
         Some(options.loadline.find_or_build()?)
     } else {
         None
@@ -77,7 +77,7 @@ pub(super) fn run(options: &Options) -> Result<()> {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let tally = runtime.block_on(case(setup.address, uploads, downloads));
             println!("| {} | {uploads} | {downloads} | {} |", contender.name(), tally.shown());
-            broken |= *contender == Contender::Loadline && tally.served < ORDINARY;
+            broken |= contender.is_loadline() && tally.served < ORDINARY;
         }
     }
     if broken && options.expect {

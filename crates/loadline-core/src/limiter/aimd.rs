@@ -20,7 +20,7 @@
 
 use std::num::NonZeroU32;
 
-use super::{LimitRange, Sample, Why, settings::slots};
+use super::{LimitRange, Sample, Why, bounded::Bounded};
 use crate::{Duration, Outcome, Percent, time::nanos};
 
 /// Settings of [`LimiterSettings::Aimd`](crate::LimiterSettings::Aimd).
@@ -49,28 +49,19 @@ impl Default for AimdSettings {
 #[derive(Debug)]
 pub(super) struct Aimd {
     settings: AimdSettings,
-    max: NonZeroU32,
-    limit: f64,
+    pub(super) limit: Bounded,
     /// Ends until the next decrease is possible: those of requests that were admitted under the limit before it.
     deaf: u32,
 }
 
 impl Aimd {
     pub(super) fn new(settings: AimdSettings, max: NonZeroU32) -> Self {
-        Self { limit: settings.range.first(max), settings, max, deaf: 0 }
+        Self { limit: Bounded::new(settings.range, max), settings, deaf: 0 }
     }
 
     pub(super) fn reconfigure(&mut self, settings: AimdSettings, max: NonZeroU32) {
-        self.limit = settings.range.clamp(self.limit, max);
-        (self.settings, self.max) = (settings, max);
-    }
-
-    pub(super) fn limit(&self) -> NonZeroU32 {
-        slots(self.limit)
-    }
-
-    pub(super) fn min(&self) -> NonZeroU32 {
-        self.settings.range.min.min(self.max)
+        self.limit.reconfigure(settings.range, max);
+        self.settings = settings;
     }
 
     pub(super) fn on_complete(&mut self, sample: &Sample) -> Why {
@@ -80,16 +71,15 @@ impl Aimd {
         if slow || sample.outcome == Outcome::TimedOut {
             if hearing {
                 self.deaf = sample.in_flight;
-                let left = self.limit * f64::from(self.settings.backoff.get()) / 100.0;
+                let left = self.limit.exact() * f64::from(self.settings.backoff.get()) / 100.0;
                 // Towards the next whole slot below, or a small limit would never move.
-                self.limit =
-                    self.settings.range.clamp(left.min(f64::from(self.limit().get()) - 1.0), self.max);
+                self.limit.set(left.min(f64::from(self.limit.slots().get()) - 1.0));
             }
             return Why::TooSlow;
         }
-        let used = 2 * u64::from(sample.in_flight) >= u64::from(self.limit().get());
+        let used = 2 * u64::from(sample.in_flight) >= u64::from(self.limit.slots().get());
         if sample.outcome == Outcome::Completed && used {
-            self.limit = self.settings.range.clamp(self.limit + 1.0 / self.limit, self.max);
+            self.limit.set(self.limit.exact() + 1.0 / self.limit.exact());
         }
         Why::Law
     }
@@ -113,11 +103,11 @@ mod tests {
     fn the_worked_number() {
         let mut aimd = aimd(20, 100);
         aimd.on_complete(&ended(Outcome::TimedOut, 1, 10));
-        assert_eq!(aimd.limit().get(), 18);
+        assert_eq!(aimd.limit.slots().get(), 18);
         for _ in 0..19 {
             aimd.on_complete(&ended(Outcome::Completed, 18, 10));
         }
-        assert_eq!(aimd.limit().get(), 19);
+        assert_eq!(aimd.limit.slots().get(), 19);
     }
 
     #[test]
@@ -126,7 +116,7 @@ mod tests {
         for _ in 0..20 {
             aimd.on_complete(&ended(Outcome::Completed, 20, 5_001));
         }
-        assert_eq!(aimd.limit().get(), 18);
+        assert_eq!(aimd.limit.slots().get(), 18);
     }
 
     #[test]
@@ -135,19 +125,19 @@ mod tests {
         for _ in 0..100 {
             aimd.on_complete(&ended(Outcome::Completed, 9, 10));
         }
-        assert_eq!(aimd.limit().get(), 20);
+        assert_eq!(aimd.limit.slots().get(), 20);
         for _ in 0..100 {
             aimd.on_complete(&ended(Outcome::Completed, 20, 10));
         }
-        assert_eq!(aimd.limit().get(), 21);
+        assert_eq!(aimd.limit.slots().get(), 21);
     }
 
     #[test]
     fn a_small_limit_goes_down_by_whole_slots_and_not_below_one() {
         let mut aimd = aimd(2, 10);
         aimd.on_complete(&ended(Outcome::TimedOut, 0, 10));
-        assert_eq!(aimd.limit().get(), 1);
+        assert_eq!(aimd.limit.slots().get(), 1);
         aimd.on_complete(&ended(Outcome::TimedOut, 0, 10));
-        assert_eq!(aimd.limit().get(), 1);
+        assert_eq!(aimd.limit.slots().get(), 1);
     }
 }

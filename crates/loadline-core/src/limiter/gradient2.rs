@@ -23,7 +23,7 @@
 
 use std::num::NonZeroU32;
 
-use super::{LimitRange, Sample, Why, settings::slots};
+use super::{LimitRange, Sample, Why, bounded::Bounded};
 use crate::{Duration, Instant, Outcome, time::nanos};
 
 /// The shortest window.
@@ -59,8 +59,7 @@ impl Default for Gradient2Settings {
 #[derive(Debug)]
 pub(super) struct Gradient2 {
     settings: Gradient2Settings,
-    max: NonZeroU32,
-    limit: f64,
+    pub(super) limit: Bounded,
     /// Nanoseconds; 0 before the first window.
     long: f64,
     windows: u32,
@@ -73,9 +72,8 @@ pub(super) struct Gradient2 {
 impl Gradient2 {
     pub(super) fn new(settings: Gradient2Settings, max: NonZeroU32) -> Self {
         Self {
-            limit: settings.range.first(max),
+            limit: Bounded::new(settings.range, max),
             settings,
-            max,
             long: 0.0,
             windows: 0,
             began: None,
@@ -86,16 +84,8 @@ impl Gradient2 {
     }
 
     pub(super) fn reconfigure(&mut self, settings: Gradient2Settings, max: NonZeroU32) {
-        self.limit = settings.range.clamp(self.limit, max);
-        (self.settings, self.max) = (settings, max);
-    }
-
-    pub(super) fn limit(&self) -> NonZeroU32 {
-        slots(self.limit)
-    }
-
-    pub(super) fn min(&self) -> NonZeroU32 {
-        self.settings.range.min.min(self.max)
+        self.limit.reconfigure(settings.range, max);
+        self.settings = settings;
     }
 
     pub(super) fn on_complete(&mut self, now: Instant, sample: &Sample) -> Why {
@@ -121,13 +111,13 @@ impl Gradient2 {
         if self.long / mean > 2.0 {
             self.long *= 0.95;
         }
-        if f64::from(self.most_in_flight) < self.limit / 2.0 {
+        if f64::from(self.most_in_flight) < self.limit.exact() / 2.0 {
             return;
         }
         let gradient = (TOLERANCE * self.long / mean).clamp(0.5, 1.0);
-        let next = gradient * self.limit + f64::from(self.settings.queue);
-        let limit = self.limit * (1.0 - SMOOTHING) + next * SMOOTHING;
-        self.limit = self.settings.range.clamp(limit, self.max);
+        let next = gradient * self.limit.exact() + f64::from(self.settings.queue);
+        let limit = self.limit.exact() * (1.0 - SMOOTHING) + next * SMOOTHING;
+        self.limit.set(limit);
     }
 }
 
@@ -163,14 +153,14 @@ mod tests {
         gradient.long = 50.0e6;
         gradient.windows = u32::MAX;
         windows(&mut gradient, &mut 0, 1, 100, 100);
-        assert_eq!(gradient.limit().get(), 95);
+        assert_eq!(gradient.limit.slots().get(), 95);
     }
 
     #[test]
     fn an_unused_limit_holds() {
         let mut gradient = gradient(100);
         windows(&mut gradient, &mut 0, 20, 50, 49);
-        assert_eq!(gradient.limit().get(), 100);
+        assert_eq!(gradient.limit.slots().get(), 100);
     }
 
     #[test]
@@ -178,8 +168,12 @@ mod tests {
         let mut gradient = gradient(100);
         let mut clock = 0;
         windows(&mut gradient, &mut clock, 20, 50, 100);
-        let before = gradient.limit();
+        let before = gradient.limit.slots();
         windows(&mut gradient, &mut clock, 60, 70, u32::MAX);
-        assert!(gradient.limit() > before, "40 % slower, and {before} became {}", gradient.limit());
+        assert!(
+            gradient.limit.slots() > before,
+            "40 % slower, and {before} became {}",
+            gradient.limit.slots()
+        );
     }
 }

@@ -15,6 +15,7 @@
 
 mod aimd;
 mod auto;
+mod bounded;
 mod fixed;
 mod gradient2;
 mod history;
@@ -263,9 +264,9 @@ impl Law {
     fn settled(&self) -> NonZeroU32 {
         match self {
             Self::Fixed(law) => law.limit(),
-            Self::Aimd(law) => law.limit(),
-            Self::Vegas(law) => law.limit(),
-            Self::Gradient2(law) => law.limit(),
+            Self::Aimd(law) => law.limit.slots(),
+            Self::Vegas(law) => law.limit.slots(),
+            Self::Gradient2(law) => law.limit.slots(),
             Self::Auto(law) => law.settled(),
         }
     }
@@ -273,9 +274,9 @@ impl Law {
     fn min(&self) -> NonZeroU32 {
         match self {
             Self::Fixed(law) => law.limit(),
-            Self::Aimd(law) => law.min(),
-            Self::Vegas(law) => law.min(),
-            Self::Gradient2(law) => law.min(),
+            Self::Aimd(law) => law.limit.min(),
+            Self::Vegas(law) => law.limit.min(),
+            Self::Gradient2(law) => law.limit.min(),
             Self::Auto(law) => law.min(),
         }
     }

@@ -26,7 +26,7 @@
 
 use std::num::NonZeroU32;
 
-use super::{LimitRange, Sample, Why, settings::slots};
+use super::{LimitRange, Sample, Why, bounded::Bounded};
 use crate::Outcome;
 
 /// R₀ is measured anew after so many requests per slot.
@@ -55,8 +55,7 @@ impl Default for VegasSettings {
 #[derive(Debug)]
 pub(super) struct Vegas {
     settings: VegasSettings,
-    max: NonZeroU32,
-    limit: f64,
+    pub(super) limit: Bounded,
     /// R₀ in nanoseconds.
     shortest: Option<u64>,
     /// Requests since R₀ was measured anew.
@@ -65,25 +64,17 @@ pub(super) struct Vegas {
 
 impl Vegas {
     pub(super) fn new(settings: VegasSettings, max: NonZeroU32) -> Self {
-        Self { limit: settings.range.first(max), settings, max, shortest: None, since_probe: 0 }
+        Self { limit: Bounded::new(settings.range, max), settings, shortest: None, since_probe: 0 }
     }
 
     pub(super) fn reconfigure(&mut self, settings: VegasSettings, max: NonZeroU32) {
-        self.limit = settings.range.clamp(self.limit, max);
-        (self.settings, self.max) = (settings, max);
-    }
-
-    pub(super) fn limit(&self) -> NonZeroU32 {
-        slots(self.limit)
-    }
-
-    pub(super) fn min(&self) -> NonZeroU32 {
-        self.settings.range.min.min(self.max)
+        self.limit.reconfigure(settings.range, max);
+        self.settings = settings;
     }
 
     pub(super) fn on_complete(&mut self, sample: &Sample) -> Why {
         let held = sample.held_nanos.max(1);
-        let step = f64::from(self.limit().get().ilog10().max(1));
+        let step = f64::from(self.limit.slots().get().ilog10().max(1));
         match sample.outcome {
             Outcome::TimedOut => return self.step(-step, Why::TooSlow),
             Outcome::Failed => return Why::Law,
@@ -92,7 +83,7 @@ impl Vegas {
             Outcome::Aborted | Outcome::Completed => {}
         }
         self.since_probe += 1;
-        if self.since_probe >= PROBE_EVERY * u64::from(self.limit().get()) {
+        if self.since_probe >= PROBE_EVERY * u64::from(self.limit.slots().get()) {
             self.since_probe = 0;
             self.shortest = Some(held);
             return Why::Law;
@@ -101,10 +92,10 @@ impl Vegas {
             self.shortest = Some(held);
             return Why::Law;
         };
-        if 2 * u64::from(sample.in_flight) < u64::from(self.limit().get()) {
+        if 2 * u64::from(sample.in_flight) < u64::from(self.limit.slots().get()) {
             return Why::Law;
         }
-        let queue = (self.limit * (1.0 - shortest as f64 / held as f64)).ceil();
+        let queue = (self.limit.exact() * (1.0 - shortest as f64 / held as f64)).ceil();
         let [alpha, beta] = [self.settings.alpha, self.settings.beta].map(|n| f64::from(n.get()) * step);
         if queue <= step {
             self.step(beta, Why::Law)
@@ -118,7 +109,7 @@ impl Vegas {
     }
 
     fn step(&mut self, by: f64, why: Why) -> Why {
-        self.limit = self.settings.range.clamp(self.limit + by, self.max);
+        self.limit.set(self.limit.exact() + by);
         why
     }
 }
@@ -144,7 +135,7 @@ mod tests {
             let mut vegas = vegas(20);
             vegas.on_complete(&ended(20, 50));
             vegas.on_complete(&ended(20, ms));
-            assert_eq!(vegas.limit().get(), limit, "{ms} ms");
+            assert_eq!(vegas.limit.slots().get(), limit, "{ms} ms");
         }
     }
 
@@ -153,9 +144,9 @@ mod tests {
         let mut vegas = vegas(20);
         vegas.on_complete(&ended(9, 50));
         vegas.on_complete(&ended(9, 50));
-        assert_eq!(vegas.limit().get(), 20);
+        assert_eq!(vegas.limit.slots().get(), 20);
         vegas.on_complete(&Sample { outcome: Outcome::TimedOut, ..ended(20, 50) });
-        assert_eq!(vegas.limit().get(), 19);
+        assert_eq!(vegas.limit.slots().get(), 19);
     }
 
     #[test]
@@ -165,6 +156,6 @@ mod tests {
         for _ in 0..30 {
             vegas.on_complete(&ended(20, 50));
         }
-        assert!(vegas.limit().get() < 10, "{}", vegas.limit());
+        assert!(vegas.limit.slots().get() < 10, "{}", vegas.limit.slots());
     }
 }

@@ -253,7 +253,7 @@ impl LoadArgs {
         let mut scenario = match &self.scenario {
             None => Scenario::default(),
             Some(path) => {
-                let text = std::fs::read_to_string(path).map_err(|error| error.to_string());
+                let text = crate::config::read_text(path).map_err(|error| error.to_string());
                 let read = text.and_then(|text| Scenario::parse(&text));
                 read.map_err(|why| format!("{}: {why}", path.display()))?
             }

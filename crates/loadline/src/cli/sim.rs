@@ -204,12 +204,16 @@ fn usage(error: impl std::fmt::Display) -> Failure {
 
 /// A scenario's place and text: of a file, or of one that is built in.
 fn find(name: &str) -> Result<(String, String), Failure> {
-    if let Ok(text) = std::fs::read_to_string(name) {
-        return Ok((name.to_owned(), text));
-    }
+    let why = match crate::config::read_text(name.as_ref()) {
+        Ok(text) => return Ok((name.to_owned(), text)),
+        Err(error) => error,
+    };
     let wanted = name.trim_start_matches("scenarios/");
     let known = EMBEDDED.iter().find(|(path, text)| *path == wanted || short_name(path, text) == wanted);
     known.map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).ok_or_else(|| {
+        if why.kind() != std::io::ErrorKind::NotFound {
+            return Failure::Usage(format!("cannot read {name}: {why}"));
+        }
         let names: Vec<String> = EMBEDDED.iter().map(|(path, text)| short_name(path, text)).collect();
         let hint = crate::config::closest(wanted, names.iter().map(String::as_str));
         let hint = hint.map_or_else(String::new, |hint| format!("; did you mean `{hint}`?"));

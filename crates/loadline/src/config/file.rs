@@ -14,18 +14,14 @@ use super::layers::Layers;
 /// The largest file that is read, in bytes: as much as a Kubernetes ConfigMap may hold, which is thousands of routes.
 const LARGEST: u64 = 1 << 20;
 
-/// Reads the file's text.
+/// Reads the file's text; also for what else people write by hand, such as scenarios.
 ///
 /// # Errors
 /// Why there is none, for people.
-pub(super) fn read(path: &Path) -> io::Result<String> {
+pub(crate) fn read(path: &Path) -> io::Result<String> {
     let file = File::open(path)?;
     if file.metadata()?.is_dir() {
-        let inside = path.join("loadline.toml");
-        return Err(invalid(format!(
-            "it is a directory; name the file in it (such as {})",
-            inside.display()
-        )));
+        return Err(invalid("it is a directory; name a file in it".to_owned()));
     }
     let mut content = Vec::new();
     file.take(LARGEST + 1).read_to_end(&mut content)?;

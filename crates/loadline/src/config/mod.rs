@@ -44,6 +44,7 @@ use std::sync::Arc;
 
 pub use error::{ConfigError, ConfigErrors, Origin, closest};
 use error::{Mistake, Mistakes};
+pub(crate) use file::read as read_text;
 use layers::{Assignment, Layers};
 use settings::Settings;
 use table::KEYS;

@@ -142,7 +142,8 @@ impl Reach {
                         }
                         Err(error) => {
                             // With less time than it may take, its silence says nothing.
-                            if matches!(error, ConnectError::Refused(_)) || until == patience {
+                            let told = matches!(error, ConnectError::Refused(_)) || until == patience;
+                            if told && !error.is_ours() {
                                 pick.failed(upstream);
                             }
                             upstream.look_again();
@@ -174,7 +175,7 @@ impl Reach {
         live: &Live,
         exchange: &mut Exchange,
     ) -> Reached {
-        if last.is_some() {
+        if last.as_ref().is_some_and(|error| !error.is_ours()) {
             live.upstream.outage.failed(Instant::now());
         }
         let passed = |at: Instant| at <= Instant::now();
@@ -184,6 +185,7 @@ impl Reach {
         }
         exchange.upstream_result = Some(UpstreamResult::Transport);
         let error = match (last, refusal) {
+            (Some(error), _) if error.is_ours() => LocalError::exhausted(),
             (Some(ConnectError::Refused(_)), _) => LocalError::upstream_refused(),
             (Some(ConnectError::TimedOut), _) => LocalError::connect_timeout(),
             (None, Refusal::Unresolved) => LocalError::upstream_unresolved(),

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, timeout};
 
@@ -23,6 +24,18 @@ pub(crate) enum ConnectError {
     Refused(io::Error),
     /// No answer in time.
     TimedOut,
+}
+
+impl ConnectError {
+    /// Whether it was for want of something of our own, descriptors or memory: then it says nothing of the endpoint. Ports are not
+    /// among it: an address of a family that this machine does not have fails with the same error as a want of ports.
+    pub(crate) fn is_ours(&self) -> bool {
+        const WANTING: [Errno; 4] = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+        match self {
+            Self::Refused(error) => Errno::from_io_error(error).is_some_and(|errno| WANTING.contains(&errno)),
+            Self::TimedOut => false,
+        }
+    }
 }
 
 /// A new connection in its `room`, by `deadline`. `insist`: whether a refusal is met with a second attempt.

@@ -82,12 +82,12 @@ pub(crate) async fn keep_checked(upstream: Arc<Upstream>, health: Health, host: 
             let idle = !endpoint.answered_within(upstream.now(), health.interval);
             let (request, patience) = (Arc::clone(&request), health.timeout);
             checks.spawn(async move {
-                let checked = if idle { check(&endpoint, &request, patience).await } else { Ok(()) };
+                let checked = if idle { check(&endpoint, &request, patience).await } else { Some(Ok(())) };
                 (endpoint, checked)
             });
         }
         while let Some(checked) = checks.join_next().await {
-            let Ok((endpoint, checked)) = checked else { continue };
+            let Ok((endpoint, Some(checked))) = checked else { continue };
             let tally = tallies.iter_mut().find(|(known, _)| Arc::ptr_eq(known, &endpoint));
             if let Some((_, tally)) = tally {
                 judge(&upstream, &endpoint, tally, checked, &health);
@@ -114,28 +114,29 @@ fn judge(
     }
 }
 
-/// Whether the endpoint answers with 200 to 399 in time.
-async fn check(endpoint: &Endpoint, request: &str, patience: Duration) -> Result<(), Trouble> {
-    match timeout(patience, ask(endpoint, request, Instant::now() + patience)).await {
+/// Whether the endpoint answers with 200 to 399 in time; `None` when it could not be asked, which is not its fault.
+async fn check(endpoint: &Endpoint, request: &str, patience: Duration) -> Option<Result<(), Trouble>> {
+    Some(match timeout(patience, ask(endpoint, request, Instant::now() + patience)).await {
         Ok(Ok(200..=399)) => Ok(()),
         Ok(Ok(status)) => Err(Trouble::Status(status)),
-        Ok(Err(trouble)) => Err(trouble),
+        Ok(Err(trouble)) => Err(trouble?),
         Err(_) => Err(Trouble::Silent),
-    }
+    })
 }
 
-/// The status of the answer.
-async fn ask(endpoint: &Endpoint, request: &str, deadline: Instant) -> Result<u16, Trouble> {
+/// The status of the answer; no trouble: there was none to ask with.
+async fn ask(endpoint: &Endpoint, request: &str, deadline: Instant) -> Result<u16, Option<Trouble>> {
     let _room = endpoint.pool.displace();
-    let unreachable = |_: io::Error| Trouble::Unreachable;
-    let (mut stream, _) = connect::once(endpoint, deadline).await.map_err(|_| Trouble::Unreachable)?;
+    let unreachable = |_: io::Error| Some(Trouble::Unreachable);
+    let connected = connect::once(endpoint, deadline).await;
+    let (mut stream, _) = connected.map_err(|error| (!error.is_ours()).then_some(Trouble::Unreachable))?;
     stream.write_all(request.as_bytes()).await.map_err(unreachable)?;
     let (mut received, mut head, limits) = (Vec::new(), ResponseHead::default(), Limits::default());
     loop {
         if stream.read_buf(&mut received).await.map_err(unreachable)? == 0 {
-            return Err(Trouble::Unreachable);
+            return Err(Some(Trouble::Unreachable));
         }
-        let invalid = |_| Trouble::Invalid;
+        let invalid = |_| Some(Trouble::Invalid);
         while matches!(head.parse(&received, RequestKind::Other, &limits).map_err(invalid)?, Status::Complete)
         {
             if !head.is_interim() {

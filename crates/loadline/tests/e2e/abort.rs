@@ -222,13 +222,7 @@ fn a_reset_http2_stream_is_a_client_that_left() {
 #[test]
 fn three_hundred_aborts_leave_exactly_the_limit() {
     let gate = Gate::new();
-    let held = gate.clone();
-    let upstream = Upstream::start(move |exchange| {
-        if exchange.target() == "/held" {
-            held.pass()?;
-        }
-        exchange.respond(200, b"hello")
-    });
+    let upstream = Upstream::gated_at_held(&gate);
     let proxy = Setup::to(&upstream, 4).set("workers", 2).start();
     for index in 0..300 {
         let client = proxy.send_get("/abort");

@@ -12,6 +12,35 @@ fn failing(fails: &Arc<AtomicBool>) -> Upstream {
     Upstream::start(move |exchange| exchange.respond(if fails.load(SeqCst) { 500 } else { 200 }, b"said"))
 }
 
+/// No descriptor left: the endpoints are as well as before.
+#[test]
+fn what_the_proxy_itself_lacks_is_not_the_endpoints_failure() {
+    let upstream = Upstream::hello();
+    let proxy = Setup::to(&upstream, 4)
+        .set("breaker.enabled", true)
+        .set("breaker.consecutive_failures", 1)
+        .set("balance.health.path", "/")
+        .set("balance.health.interval", "100ms")
+        .set("balance.health.fall", 1)
+        .start();
+    eventually("it is checked", || upstream.seen() > 0);
+    let mut client = proxy.connect();
+    proxy.wait_status("it is connected", |status| status.connections.client == 1);
+    proxy.may_open(false);
+    // Each takes 25 ms, for a refused connection is tried twice: health checks fall into it.
+    for _ in 0..10 {
+        let refused = client.get("/");
+        assert_eq!((refused.status, refused.reason().as_str()), (503, "upstream_refused"));
+        let why = refused.header("proxy-status").unwrap_or_default();
+        assert!(why.contains("no file descriptor"), "{why}");
+    }
+    let seen = upstream.seen();
+    proxy.may_open(true);
+    assert_eq!(client.get("/").status, 200, "neither ejected nor down");
+    eventually("it is checked again", || upstream.seen() > seen + 1);
+    assert_eq!(client.get("/").status, 200);
+}
+
 #[test]
 fn it_trips_stays_open_probes_and_closes() {
     let fails = Arc::new(AtomicBool::new(true));

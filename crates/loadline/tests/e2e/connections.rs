@@ -2,20 +2,10 @@
 
 use crate::support::{Gate, H2, Setup, Upstream, eventually};
 
-fn application(gate: &Gate) -> Upstream {
-    let gate = gate.clone();
-    Upstream::start(move |exchange| {
-        if exchange.target() == "/held" {
-            gate.pass()?;
-        }
-        exchange.respond(200, b"hello")
-    })
-}
-
 #[test]
 fn beyond_the_maximum_newcomers_get_503_and_a_close() {
     let gate = Gate::new();
-    let upstream = application(&gate);
+    let upstream = Upstream::gated_at_held(&gate);
     let proxy = Setup::to(&upstream, 8).env("MAX_CONNECTIONS", "4").set("workers", 1).start();
     let mut held: Vec<_> = (0..4).map(|_| proxy.send_get("/held")).collect();
     proxy.wait_load(4, 0);
@@ -41,7 +31,7 @@ fn beyond_the_maximum_newcomers_get_503_and_a_close() {
 #[test]
 fn the_longest_idle_connection_makes_room() {
     let gate = Gate::new();
-    let upstream = application(&gate);
+    let upstream = Upstream::gated_at_held(&gate);
     let proxy = Setup::to(&upstream, 8).set("max_connections", 4).set("workers", 1).start();
     let mut held = proxy.send_get("/held");
     let mut idle = proxy.connect();
@@ -71,7 +61,7 @@ fn the_longest_idle_connection_makes_room() {
 #[test]
 fn the_health_check_has_a_reserve() {
     let gate = Gate::new();
-    let upstream = application(&gate);
+    let upstream = Upstream::gated_at_held(&gate);
     let proxy = Setup::to(&upstream, 8).set("max_connections", 2).start();
     let mut held: Vec<_> = (0..2).map(|_| proxy.send_get("/held")).collect();
     proxy.wait_load(2, 0);
@@ -88,7 +78,7 @@ fn the_health_check_has_a_reserve() {
 #[test]
 fn the_maximum_holds_for_all_workers_together() {
     let gate = Gate::new();
-    let upstream = application(&gate);
+    let upstream = Upstream::gated_at_held(&gate);
     let proxy = Setup::to(&upstream, 20).set("max_connections", 10).set("workers", 4).start();
     let mut clients: Vec<_> = (0..10).map(|_| proxy.send_get("/held")).collect();
     proxy.wait_load(10, 0);

@@ -305,16 +305,7 @@ fn repetitions_stay_within_their_budget_however_fast_the_failures_are() {
 #[test]
 fn all_that_was_in_service_where_an_endpoint_died_is_served_elsewhere() {
     let gate = Gate::new();
-    let endpoint = || {
-        let gate = gate.clone();
-        Upstream::start(move |exchange| {
-            if exchange.target() == "/held" {
-                gate.pass()?;
-            }
-            exchange.respond(200, b"hello")
-        })
-    };
-    let (mut dies, lives) = (endpoint(), endpoint());
+    let (mut dies, lives) = (Upstream::gated_at_held(&gate), Upstream::gated_at_held(&gate));
     let proxy = Setup::to_all(&[&dies, &lives], 200).set("balance.policy", "round-robin").start();
     let mut clients: Vec<_> = (0..40).map(|_| proxy.send_get("/held")).collect();
     eventually("both work", || dies.in_service() + lives.in_service() == 40);

@@ -26,13 +26,7 @@ fn sigusr1_does_too_as_in_spillway() {
 
 fn drains_on(signal: Signal) {
     let gate = Gate::new();
-    let held = gate.clone();
-    let upstream = Upstream::start(move |exchange| {
-        if exchange.target() != "/healthcheck" {
-            held.pass()?;
-        }
-        exchange.respond(200, b"hello")
-    });
+    let upstream = Upstream::gated_where(&gate, |target| target != "/healthcheck");
     let mut proxy = Setup::to(&upstream, 2).start();
     let mut idle = proxy.connect();
     idle.get("/healthcheck");
@@ -96,6 +90,25 @@ fn an_idle_http2_connection_does_not_either() {
     proxy.signal(Signal::TERM);
     assert!(proxy.wait_exit().success());
     assert!(begin.elapsed() < AT_ONCE, "took {:?}", begin.elapsed());
+}
+
+/// In service or waiting: streams that have come are answered before their connection goes.
+#[test]
+fn http2_streams_under_way_are_answered_before_the_end() {
+    let gate = Gate::new();
+    let upstream = Upstream::gated(&gate);
+    let mut proxy = Setup::to(&upstream, 2).start();
+    let h2 = H2::connect(proxy.addr());
+    let streams: Vec<_> = (0..6).map(|_| h2.start("GET", "/", &[], b"")).collect();
+    proxy.wait_load(2, 4);
+    proxy.signal(Signal::TERM);
+    proxy.wait_metric("loadline_draining", &[], 1.0);
+    gate.open();
+    for stream in streams {
+        assert_eq!(h2.finish(stream).status, 200);
+    }
+    assert!(proxy.wait_exit().success());
+    assert_eq!(upstream.seen(), 6);
 }
 
 #[test]

@@ -79,15 +79,20 @@ fn http2_streams_and_http1_connections_share_the_limit() {
     assert_eq!(upstream.peak(), 2);
 }
 
+/// The second half comes when the gate lets it pass.
+fn in_two_halves(gate: &Gate) -> Upstream {
+    let gate = gate.clone();
+    Upstream::start(move |exchange| {
+        exchange.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfirst")?;
+        gate.pass()?;
+        exchange.finish("+last")
+    })
+}
+
 #[test]
 fn the_slot_is_held_until_the_last_byte_of_the_body() {
     let gate = Gate::new();
-    let held = gate.clone();
-    let upstream = Upstream::start(move |exchange| {
-        exchange.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfirst")?;
-        held.pass()?;
-        exchange.finish("+last")
-    });
+    let upstream = in_two_halves(&gate);
     let proxy = Setup::to(&upstream, 1).start();
     let mut first = proxy.send_get("/first");
     assert_eq!(first.read_head().unwrap().status, 200);
@@ -103,12 +108,7 @@ fn the_slot_is_held_until_the_last_byte_of_the_body() {
 #[test]
 fn the_slot_is_freed_at_the_headers_when_asked_for() {
     let gate = Gate::new();
-    let held = gate.clone();
-    let upstream = Upstream::start(move |exchange| {
-        exchange.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfirst")?;
-        held.pass()?;
-        exchange.finish("+last")
-    });
+    let upstream = in_two_halves(&gate);
     let proxy = Setup::to(&upstream, 1).set("limit.release", "headers").start();
     let mut first = proxy.send_get("/first");
     let mut second = proxy.send_get("/second");

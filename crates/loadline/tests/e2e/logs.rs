@@ -35,13 +35,7 @@ fn parts(line: &str) -> (String, u16, u64, i64, i64) {
 #[test]
 fn spillways_line() {
     let gate = Gate::new();
-    let held = gate.clone();
-    let upstream = Upstream::start(move |exchange| {
-        if exchange.target() == "/held" {
-            held.pass()?;
-        }
-        exchange.respond(200, b"hello")
-    });
+    let upstream = Upstream::gated_at_held(&gate);
     let proxy = Setup::to(&upstream, 1).env("LOG_ADDRESS", "stdout").env("QUEUE_TIMEOUT", "200").start();
     let mut lines = 0;
     let mut next = || {

@@ -103,8 +103,8 @@ fn seven_of_ten_in_flight_in_threshold_mode() {
     );
 }
 
-/// Whether the second of two waiters was served first when it claimed a higher class.
-fn overtakes(trusted: &str) -> bool {
+/// Whether the second of two waiters was served first when it claimed a class in these lines.
+fn overtakes(trusted: &str, claims: &str) -> bool {
     let gate = Gate::new();
     let upstream = Upstream::gated(&gate);
     let proxy = Setup::to(&upstream, 1)
@@ -116,7 +116,7 @@ fn overtakes(trusted: &str) -> bool {
     proxy.wait_load(1, 0);
     clients.push(send(&proxy, "/first", ""));
     proxy.wait_load(1, 1);
-    clients.push(send(&proxy, "/claims", "X-Criticality: high\r\n"));
+    clients.push(send(&proxy, "/claims", claims));
     proxy.wait_load(1, 2);
     gate.open();
     for client in &mut clients {
@@ -127,8 +127,16 @@ fn overtakes(trusted: &str) -> bool {
 
 #[test]
 fn only_a_trusted_hop_may_say_the_class() {
-    assert!(overtakes("127.0.0.0/8"));
-    assert!(!overtakes("10.0.0.0/8"), "an untrusted client raised its own priority");
+    const HIGH: &str = "X-Criticality: high\r\n";
+    assert!(overtakes("127.0.0.0/8", HIGH));
+    assert!(!overtakes("10.0.0.0/8", HIGH), "an untrusted client raised its own priority");
+}
+
+/// A hop that adds its line and does not remove its client's must not pass the client's word on.
+#[test]
+fn of_several_words_the_last_hops_counts() {
+    assert!(overtakes("127.0.0.0/8", "X-Criticality: low\r\nA: b\r\nx-criticality: high\r\n"));
+    assert!(!overtakes("127.0.0.0/8", "X-Criticality: high\r\nA: b\r\nx-criticality: low\r\n"));
 }
 
 #[test]

@@ -51,16 +51,29 @@ fn a_soft_drain_answers_new_connections() {
     assert_eq!(client.get("/").status, 200, "kept again");
 }
 
+/// A client that keeps its connection would be rejected by the same instance again and again.
+#[test]
+fn a_rejection_while_draining_ends_the_connection() {
+    let gate = Gate::new();
+    let upstream = Upstream::gated(&gate);
+    let proxy = Setup::to(&upstream, 1).start();
+    let mut served = proxy.send_get("/");
+    proxy.wait_load(1, 0);
+    let mut rejected = proxy.connect();
+    proxy.wait_status("it is connected", |status| status.connections.client == 2);
+    assert_eq!(proxy.admin_post("/-/drain").status, 200);
+    let response = rejected.get("/");
+    assert_eq!((response.status, response.reason().as_str()), (503, "draining"));
+    assert_eq!(response.header("connection"), Some("close"), "{response:?}");
+    rejected.expect_close();
+    gate.open();
+    assert_eq!(served.read().status, 200);
+}
+
 #[test]
 fn http2_does_not_lift_the_maximum_of_connections() {
     let gate = Gate::new();
-    let held = gate.clone();
-    let upstream = Upstream::start(move |exchange| {
-        if exchange.target() == "/held" {
-            held.pass()?;
-        }
-        exchange.respond(200, b"hello")
-    });
+    let upstream = Upstream::gated_at_held(&gate);
     let proxy = Setup::to(&upstream, 8).set("max_connections", 2).set("workers", 1).start();
     let _held: Vec<_> = (0..2).map(|_| proxy.send_get("/held")).collect();
     proxy.wait_load(2, 0);

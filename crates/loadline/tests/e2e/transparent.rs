@@ -31,6 +31,28 @@ fn the_response_gets_nothing_added() {
     assert_eq!(response.header("x-answer"), Some("1"));
 }
 
+/// What a client made up stays left of what the hops saw, and no hop's word is lost.
+#[test]
+fn the_clients_address_is_appended_when_asked_for() {
+    let upstream = Upstream::hello();
+    let proxy = Setup::to(&upstream, 1).set("http.forwarded", true).start();
+    for (lines, forwarded) in [
+        ("", "127.0.0.1"),
+        ("X-Forwarded-For: 192.0.2.1, 192.0.2.2\r\n", "192.0.2.1, 192.0.2.2, 127.0.0.1"),
+        (
+            "X-Forwarded-For: made-up\r\nA: b\r\nx-forwarded-for: 192.0.2.9\r\n",
+            "made-up, 192.0.2.9, 127.0.0.1",
+        ),
+        ("X-Forwarded-For:\r\n", "127.0.0.1"),
+    ] {
+        let request = format!("GET / HTTP/1.1\r\nHost: x\r\n{lines}\r\n");
+        assert_eq!(proxy.connect().send(request).read().status, 200);
+        let request = upstream.requests().pop().unwrap();
+        assert_eq!(request.header("x-forwarded-for").as_deref(), Some(forwarded));
+        assert_eq!(request.names().iter().filter(|name| *name == "x-forwarded-for").count(), 1);
+    }
+}
+
 #[test]
 fn repeated_fields_stay_in_order() {
     let upstream = Upstream::raw(

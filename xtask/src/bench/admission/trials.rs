@@ -85,10 +85,12 @@ fn classes() -> Trial {
             let [critical, high, ..] = &with.crowds[..] else { return Vec::new() };
             let refused = critical.offered - critical.served;
             let p99 = critical.p99();
+            // A limit that is looked for stands above the number of workers, and what is above waits in the app.
+            let times = if with.auto { 3 } else { 2 };
             let kept = with.goodput() / without.goodput();
             vec![
                 (format!("critical: nobody refused or late, here {refused}"), refused == 0),
-                (format!("critical: p99 within twice the service time, here {p99:.1?}"), p99 <= 2 * WORK),
+                (format!("critical: p99 within {times} service times, here {p99:.1?}"), p99 <= times * WORK),
                 (format!("high: at least 99 % served, here {}", percent(high.share())), high.share() >= 0.99),
                 (format!("goodput at least 97 % of that without, here {}", percent(kept)), kept >= 0.97),
             ]

@@ -46,14 +46,9 @@ fn what_has_no_end_is_not_read_to_its_end() {
 fn a_directory_is_no_file() {
     let directory = std::env::temp_dir();
     let sources = Sources { file: Some(directory.clone()), ..Given::app().sources };
-    let inside = directory.join("loadline.toml");
     assert_eq!(
         load(&sources).unwrap_err().to_string(),
-        format!(
-            "error: cannot read {}: it is a directory; name the file in it (such as {})",
-            directory.display(),
-            inside.display()
-        )
+        format!("error: cannot read {}: it is a directory; name a file in it", directory.display())
     );
 }
 

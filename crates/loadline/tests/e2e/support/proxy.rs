@@ -5,7 +5,7 @@ use std::process::ExitStatus;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Resource, Rlimit, Signal};
 use serde::Deserialize;
 
 use super::process::Process;
@@ -212,6 +212,16 @@ impl Proxy {
             let tasks = std::fs::read_dir(format!("/proc/{}/task", self.process.id())).unwrap();
             tasks.flatten().all(stopped)
         });
+    }
+
+    /// Lets it open no file or socket any more, or again as many as at its start.
+    pub(crate) fn may_open(&self, more: bool) {
+        let process = Pid::from_raw(self.process.id() as i32);
+        let most = rustix::process::getrlimit(Resource::Nofile);
+        // Descriptors below this number are taken.
+        let current = if more { most.current } else { Some(3) };
+        rustix::process::prlimit(process, Resource::Nofile, Rlimit { current, maximum: most.maximum })
+            .unwrap();
     }
 
     /// Processor time used so far, by the process itself and by the kernel for it.

@@ -67,12 +67,18 @@ impl Upstream {
         Self::listen(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap(), script)
     }
 
-    /// Listens on this port, as an application does that was restarted.
+    /// Listens on this port, as an application does that was restarted. A port that was given up may be somebody's for a moment: a
+    /// connection of another test has it.
     pub(crate) fn start_at(
         addr: SocketAddr,
         script: impl Fn(&mut Exchange<'_>) -> io::Result<()> + Send + Sync + 'static,
     ) -> Self {
-        Self::listen(TcpListener::bind(addr).unwrap(), script)
+        let mut listener = None;
+        eventually("the port is free again", || {
+            listener = TcpListener::bind(addr).ok();
+            listener.is_some()
+        });
+        Self::listen(listener.expect("it was bound just now"), script)
     }
 
     /// Answers everything at once with 200 `hello`.
@@ -90,9 +96,21 @@ impl Upstream {
 
     /// Answers 200 when the gate lets the request pass.
     pub(crate) fn gated(gate: &Gate) -> Self {
+        Self::gated_where(gate, |_| true)
+    }
+
+    /// Answers 200 to `/held` when the gate lets the request pass, and to all others at once.
+    pub(crate) fn gated_at_held(gate: &Gate) -> Self {
+        Self::gated_where(gate, |target| target == "/held")
+    }
+
+    /// Answers 200, to those with such a target when the gate lets them pass.
+    pub(crate) fn gated_where(gate: &Gate, held: fn(&str) -> bool) -> Self {
         let gate = gate.clone();
         Self::start(move |exchange| {
-            gate.pass()?;
+            if held(exchange.target()) {
+                gate.pass()?;
+            }
             exchange.respond(200, b"hello")
         })
     }
