@@ -106,7 +106,7 @@ fn a_failure_prints_the_seed_that_replays_it() {
     let scenario = Scenario::parse(&format!("{text}\n{impossible}"), &["duration=25s".to_owned()]).unwrap();
     let plan = Plan::new(scenario).unwrap().with_policies(&["loadline".to_owned()]).unwrap();
     let verdicts = report::verdicts(&compare(&[plan], &|_| {}));
-    let seed = verdicts.lines().find(|line| line.contains("--policy loadline --seed 20")).expect("a command");
+    let seed = verdicts.lines().find(|line| line.contains("--policy loadline --seed 40")).expect("a command");
     assert!(seed.contains("loadline sim three-idle"), "{verdicts}");
 }
 

@@ -71,7 +71,7 @@ fn auto_lowers_the_limit_of_what_lost_parallelism_and_is_back_soon_after_it() {
     let few = Service { slots: 6.0, ..workers() };
     let service = vec![(0.0, workers()), (20.0, few), (80.0, workers())];
     let mut limits = Vec::new();
-    for seed in 0..5 {
+    for seed in 0..15 {
         let outcomes = run(&Run {
             seed,
             limiter: auto(10),
@@ -82,9 +82,10 @@ fn auto_lowers_the_limit_of_what_lost_parallelism_and_is_back_soon_after_it() {
         let (few, all) = (outcomes.goodput(30.0, 80.0), outcomes.goodput(87.0, 100.0));
         assert!(few > 0.9 * 120.0 && all > 0.93 * 480.0, "seed {seed}: {few}, {all}");
     }
-    // Throughput is the same wherever the limit stands above the six workers, so chance decides when it comes down.
+    // Throughput is the same wherever the limit stands above the six workers, so chance decides when it comes down. Twice the six is what
+    // is aimed at until the others are back.
     limits.sort_by(f64::total_cmp);
-    assert!(limits[2] < 16.0, "{limits:?}");
+    assert!(limits[7] < 20.0, "{limits:?}");
 }
 
 /// A first version noticed a fall only where the limit had been in the way before it. It followed the lost workers down, forgot what had

@@ -1,14 +1,17 @@
-//! Whether throughput falls above the limit: what all trials of higher limits together say.
+//! Whether throughput falls, or rises, above the limit: what all trials of higher limits together say.
 //!
 //! ```text
 //! e = Σ eᵢ ÷ SEᵢ² ÷ Σ 1 ÷ SEᵢ²      SE = 1 ÷ √(Σ 1 ÷ SEᵢ²)      older trials count for less
 //! it falls if e + 2 SE < −0.12       (after a single trial: e + 3 SE)
 //! ```
 //!
+//! Where little is answered, no trial of a higher limit may be long enough to show a gain. So those that were not clear count here too,
+//! and the limit is raised if e − 2 SE > 0.06.
+//!
 //! A trial ends as soon as it is clear that a higher limit gives no more, which is before it is clear whether it gives less. So one
 //! trial seldom tells a service that thrashes from one that is merely busy; a few do.
 
-use super::tuning::{FALLS, KEPT_SLOPE};
+use super::tuning::{FALLS, KEPT_SLOPE, RISES};
 
 /// Errors that a single trial must be away by, and several.
 const ERRORS: (f64, f64) = (3.0, 2.0);
@@ -38,6 +41,11 @@ impl Slope {
         self.sum / self.weight + errors * (1.0 / self.weight).sqrt() < FALLS
     }
 
+    /// Throughput rises with the limit: no trial was long enough to show it, but together they do.
+    pub(super) fn rises(&self) -> bool {
+        self.trials > 1 && self.sum / self.weight - ERRORS.1 * (1.0 / self.weight).sqrt() > RISES
+    }
+
     /// It rather falls than not, or nobody knows.
     pub(super) fn may_fall(&self) -> bool {
         self.trials == 0 || self.sum / self.weight < FALLS
@@ -63,5 +71,11 @@ mod tests {
         assert!(of(&[(-0.5, 0.15), (-0.5, 0.15)]).falls());
         assert!(of(&[(-1.0, 0.2)]).falls());
         assert!(!of(&[(0.0, 0.05), (-0.5, 0.2)]).may_fall(), "the surer trial counts for more");
+    }
+
+    #[test]
+    fn several_that_are_not_clear_may_be_together() {
+        assert!(!of(&[(0.4, 0.2)]).rises() && !of(&[(0.4, 0.2), (0.1, 0.2)]).rises());
+        assert!(of(&[(0.4, 0.2), (0.3, 0.2), (0.3, 0.2)]).rises());
     }
 }

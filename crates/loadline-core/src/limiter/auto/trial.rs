@@ -14,8 +14,8 @@ use super::knee::Alone;
 use super::meter::Meter;
 use super::slope::Slope;
 use super::tuning::{
-    ADOPTED, BOUND, BUDGET, BUDGET_PEAK, CHEAP, COARSE, CUT, FALLS_ANSWERS, FEWEST_ROUNDS, FINEST,
-    LONGEST_PAUSE, LONGEST_PAUSE_DOWN, LONGEST_PAUSE_PEAK, LONGEST_PAUSE_UP, LONGEST_TRIAL,
+    ADOPTED, BOUND, BUDGET, BUDGET_PEAK, CHEAP, CHEAP_TRIAL, COARSE, CUT, FALLS_ANSWERS, FEWEST_ROUNDS,
+    FINEST, LONGEST_PAUSE, LONGEST_PAUSE_DOWN, LONGEST_PAUSE_PEAK, LONGEST_PAUSE_UP, LONGEST_TRIAL,
     LONGEST_TRIAL_CHEAP, LONGEST_TRIAL_LOW, MOST_CREDIT, NARROWER, NARROWEST, PAUSE_LOW, SCARCE,
     SEEMS_TO_FALL, SHARE, STEP, TOO_LOW, WIDER, WIDEST, WIDEST_DOWN,
 };
@@ -144,7 +144,7 @@ impl Auto {
         self.trial = Some(trial);
         let longest = match self.former {
             Some(_) => LONGEST_TRIAL_LOW,
-            None if !up && (!self.alone.is_known() || self.lost_by(&trial) < self.credit) => {
+            None if !up && self.lost_by(&trial) < self.credit.max(nanos(CHEAP_TRIAL) as f64) => {
                 LONGEST_TRIAL_CHEAP
             }
             None => LONGEST_TRIAL,
@@ -190,7 +190,7 @@ impl Auto {
     /// It took too long. What is likely is done if it is certain enough not to be noise.
     fn lean(&mut self, now: Instant, trial: &Trial) -> Why {
         match self.compared.map(|compared| (compared.leaning(trial.asked), trial.level > self.limit)) {
-            Some((Verdict::Grows, true)) if trial.asked != Question::Growth => {
+            Some((Verdict::Grows, true)) => {
                 self.raise(now, trial.level, &trial.meter);
                 Why::MoreThroughput
             }
@@ -198,11 +198,26 @@ impl Auto {
                 self.lower_to(now, trial.level, &trial.meter);
                 Why::NoLoss
             }
+            Some((_, true)) if self.rises(trial) => {
+                self.raise(now, trial.level, &trial.meter);
+                Why::MoreThroughput
+            }
             _ => {
                 self.reject(now, true);
                 Why::Law
             }
         }
+    }
+
+    /// Whether this trial, which was not clear, and those before it are clear together.
+    fn rises(&mut self, trial: &Trial) -> bool {
+        if let Some(compared) = self.compared
+            && matches!(trial.asked, Question::Growth | Question::Gain)
+        {
+            self.slope.learn(compared.elasticity, compared.standard_error);
+            return self.slope.rises();
+        }
+        false
     }
 
     fn end_base_period(&mut self, now: Instant, meter: &Meter) -> Why {
@@ -311,7 +326,9 @@ impl Auto {
         self.went_up = !up && self.former.is_none();
         // It was measured as well as any.
         self.base = *tried;
-        self.base.keep(ADOPTED);
+        if !self.thrashes && self.compared.is_none_or(|compared| compared.elasticity <= SCARCE) {
+            self.base.keep(ADOPTED);
+        }
         self.usual = Some(*tried);
         self.begin_trial(now);
     }

@@ -31,6 +31,8 @@ pub(super) const SHORTEST_PERIOD: Duration = Duration::from_millis(20);
 pub(super) const LONGEST_TRIAL: Duration = Duration::from_secs(8);
 /// The same of a lower limit that has cost no more than it may: where little is answered, it takes long to be sure that it costs nothing.
 pub(super) const LONGEST_TRIAL_CHEAP: Duration = Duration::from_secs(30);
+/// That is: less than this, whatever there is on the account.
+pub(super) const CHEAP_TRIAL: Duration = Duration::from_millis(500);
 /// After an abrupt fall of throughput, so that its return is noticed.
 pub(super) const LONGEST_TRIAL_LOW: Duration = Duration::from_secs(2);
 /// At least two periods at each of the two limits.
@@ -74,6 +76,8 @@ pub(super) const LONGEST_PAUSE_PEAK: Duration = Duration::from_secs(20);
 pub(super) const PAUSE_LOW: Duration = Duration::from_secs(5);
 /// Throughput falls as the limit rises if the elasticity is below this, by more than its standard errors.
 pub(super) const FALLS: f64 = -0.12;
+/// And rises if it is above this.
+pub(super) const RISES: f64 = 0.06;
 /// A single trial with such an elasticity is a reason to look again soon.
 pub(super) const SEEMS_TO_FALL: f64 = -0.3;
 /// So many answers at the limit are needed for a trial to say anything about that.

@@ -22,6 +22,8 @@ use crate::limiter::number::ln;
 const CLEAR: f64 = 2.5;
 /// e: wrong once in four.
 const LIKELY: f64 = 1.0;
+/// The same of the first higher limits, for which less is asked otherwise.
+const LIKELY_GROWTH: f64 = 1.5;
 
 /// What a comparison says so far.
 #[derive(Clone, Copy, Debug)]
@@ -131,7 +133,8 @@ impl Comparison {
 
     /// The same when there is no more time: what is likely.
     pub(super) fn leaning(&self, question: Question) -> Verdict {
-        self.judge(question, LIKELY)
+        let clear = if question == Question::Growth { LIKELY_GROWTH } else { LIKELY };
+        self.judge(question, clear)
     }
 
     fn judge(&self, question: Question, clear: f64) -> Verdict {
