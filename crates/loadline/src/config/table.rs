@@ -276,7 +276,7 @@ fn buffers() -> Vec<Key> {
         ),
         key(
             "buffer.total",
-            "All buffers together; beyond it everything streams.",
+            "What all buffers hold together; beyond it everything streams. The process may take up to twice as much memory for it.",
             Size { min: 0, max: 1024 * 1024 * MIB },
             at!(buffer.total),
         ),

@@ -36,7 +36,7 @@ mod rejection;
 mod reload;
 mod restart;
 mod retries;
-mod review;
+mod regressions;
 mod routes;
 mod self_test;
 mod slow_clients;

@@ -105,7 +105,7 @@ fn a_rejection_after_a_reload_speaks_the_new_settings() {
     // One that waited under the old settings must not leave its answer behind for those that come under the new ones.
     let gate = Gate::new();
     let upstream = Upstream::gated(&gate);
-    let path = scratch("review-reload.toml");
+    let path = scratch("regressions-reload.toml");
     let config = |status: u16| {
         format!(
             "upstream = \"http://{}\"\nworkers = 1\n[limit]\nconcurrency = 1\n[queue]\ntimeout = \"1s\"\n\
