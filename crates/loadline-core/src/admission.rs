@@ -321,7 +321,7 @@ impl Admission {
             cost: permit.cost(),
             in_flight: permit.in_flight_at_admission(),
         };
-        self.limiter.on_complete(now, &sample, self.load());
+        self.limiter.on_complete(now, &sample);
     }
 
     /// Takes free slots.

@@ -187,15 +187,15 @@ impl Limiter {
         }
     }
 
-    /// Work ended, and `load` is left. After [`Self::advance`].
-    pub(crate) fn on_complete(&mut self, now: Instant, sample: &Sample, load: Load) {
+    /// Work ended. After [`Self::advance`].
+    pub(crate) fn on_complete(&mut self, now: Instant, sample: &Sample) {
         let before = self.law.settled();
         let why = match &mut self.law {
             Law::Fixed(_) => return,
             Law::Aimd(law) => law.on_complete(sample),
             Law::Vegas(law) => law.on_complete(sample),
             Law::Gradient2(law) => law.on_complete(now, sample),
-            Law::Auto(law) => law.on_complete(now, sample, load),
+            Law::Auto(law) => law.on_complete(now, sample),
         };
         self.adopt(now, before, why);
     }

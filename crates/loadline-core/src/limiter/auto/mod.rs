@@ -241,8 +241,7 @@ impl Auto {
         if self.wakes_at().is_some_and(|at| at <= now) { self.end_period(now) } else { Why::Law }
     }
 
-    pub(super) fn on_complete(&mut self, now: Instant, sample: &Sample, load: Load) -> Why {
-        let _ = load;
+    pub(super) fn on_complete(&mut self, now: Instant, sample: &Sample) -> Why {
         if sample.outcome == Outcome::Completed {
             let held = sample.held_nanos as f64;
             self.held = if self.held == 0.0 { held } else { self.held + (held - self.held) / 16.0 };
