@@ -190,15 +190,15 @@ impl Admission {
             return self.expire(now, &left, reason);
         }
         if let Some(mut next) = self.queue.next(now, &pace, &self.room(now), &self.routes) {
-            if self.settings.predict
-                && !self.comes_too_late(now, &next.request)
-                && let Some(needed) = self.predictor.hardly_exceeded(next.request.route)
-            {
-                next = self.queue.with_time(now, next, needed, &pace);
-            }
             if self.comes_too_late(now, &next.request) {
                 let left = self.queue.refuse(now, &next, &pace, &self.routes);
                 return self.expire(now, &left, Reason::DeadlineUnreachable);
+            }
+            if self.settings.predict
+                && let Some(needed) = self.predictor.hardly_exceeded(next.request.route)
+            {
+                // Who has so much time is not too late, for the prediction is never more.
+                next = self.queue.with_time(now, next, needed, &pace);
             }
             if self.queue.drops(now, &next) {
                 let left = self.queue.refuse(now, &next, &pace, &self.routes);

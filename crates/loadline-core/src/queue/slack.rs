@@ -25,10 +25,11 @@ impl Queue {
     /// safe, in nanoseconds.
     pub(crate) fn with_time(&self, now: Instant, next: Next, needed: u64, pace: &Pace) -> Next {
         let has_time = |request: &Request| request.deadline.is_none_or(|due| due.nanos_since(now) >= needed);
-        let is_witness = self.entries[next.index].witness;
-        let order = self.order(now, next.request.class, pace);
-        // A witness is in no flow.
-        if has_time(&next.request) || is_witness || order != Order::Cheapest {
+        // Most have no deadline, and then this is all there is to do. A witness is in no flow.
+        if has_time(&next.request)
+            || self.entries[next.index].witness
+            || self.order(now, next.request.class, pace) != Order::Cheapest
+        {
             return next;
         }
         let mut index = next.index;
