@@ -66,6 +66,8 @@ pub(crate) async fn serve(upgraded: Http2<TcpStream>, worker: Rc<Worker>) {
         .max_local_error_reset_streams(RESETS)
         .max_pending_accept_reset_streams(RESETS)
         .max_header_list_size(head_bytes)
+        // What passes through gets nothing added.
+        .auto_date_header(false)
         .keep_alive_interval(PING_AFTER)
         .keep_alive_timeout(live.settings.timeouts.client);
     let mut serving = std::pin::pin!(builder.serve_connection(TokioIo::new(io), service));

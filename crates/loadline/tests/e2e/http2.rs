@@ -35,6 +35,16 @@ fn get_and_post() {
 }
 
 #[test]
+fn answers_get_nothing_added() {
+    let upstream = Upstream::raw("HTTP/1.1 200 OK\r\nX-Answer: 1\r\nContent-Length: 2\r\n\r\nok", true);
+    let proxy = Setup::to(&upstream, 1).start();
+    let reply = H2::connect(proxy.addr()).get("/");
+    let mut names: Vec<_> = reply.headers.keys().map(|name| name.as_str()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["content-length", "x-answer"]);
+}
+
+#[test]
 fn head_has_no_body() {
     let upstream = Upstream::hello();
     let proxy = Setup::to(&upstream, 1).start();
