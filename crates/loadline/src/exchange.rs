@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::asked::{Asked, DecidedBy};
 use crate::budget::Deadline;
-use crate::reply::LocalError;
+use crate::reply::{LocalError, Told};
 use crate::shadow::Fate;
 use crate::trace::Trace;
 use crate::upstream::Connection;
@@ -119,6 +119,8 @@ pub(crate) struct Exchange {
     /// Why it was rejected, or what failed.
     pub(crate) reason: Option<&'static str>,
     pub(crate) was_shed: bool,
+    /// After how many seconds it was told to come back.
+    pub(crate) retry_after: Option<u32>,
     /// In a dry run: what would have become of it.
     pub(crate) dry_run: Option<Arc<Fate>>,
     /// How often it was sent once more, by [`Repeat`].
@@ -165,6 +167,7 @@ impl Exchange {
             bytes_out: 0,
             reason: None,
             was_shed: false,
+            retry_after: None,
             dry_run: None,
             repeats: [0; 4],
             redispatched: false,
@@ -204,10 +207,11 @@ impl Exchange {
         self.depth = permit.depth();
     }
 
-    pub(crate) fn shed(&mut self, rejection: &Rejection, status: u16) {
+    pub(crate) fn shed(&mut self, rejection: &Rejection, told: &Told) {
         self.was_shed = true;
         self.class = rejection.class;
-        self.status = status;
+        self.status = told.status;
+        self.retry_after = Some(told.retry_after);
         self.reason = Some(rejection.reason.as_str());
         self.depth = rejection.depth;
         self.queued = Some(rejection.waited);
@@ -217,6 +221,7 @@ impl Exchange {
     pub(crate) fn failed(&mut self, error: &LocalError) {
         self.status = error.status();
         self.reason = Some(error.reason());
+        self.retry_after = error.retry_after();
         self.termination = error.termination;
     }
 
