@@ -125,6 +125,8 @@ pub(crate) struct Exchange {
     pub(crate) dry_run: Option<Arc<Fate>>,
     /// How often it was sent once more, by [`Repeat`].
     pub(crate) repeats: [u8; 4],
+    /// How often a refused connection was asked for once more.
+    pub(crate) reconnects: u32,
     /// Whether it was sent to another endpoint than at first.
     pub(crate) redispatched: bool,
     pub(crate) upstream_result: Option<UpstreamResult>,
@@ -170,6 +172,7 @@ impl Exchange {
             retry_after: None,
             dry_run: None,
             repeats: [0; 4],
+            reconnects: 0,
             redispatched: false,
             upstream_result: None,
             gone: None,
@@ -273,8 +276,9 @@ impl Exchange {
         self.redispatched |= elsewhere;
     }
 
+    /// Attempts to reach an endpoint and to be answered by it, but for the first.
     pub(crate) fn retries(&self) -> u32 {
-        self.repeats.iter().map(|count| u32::from(*count)).sum()
+        self.repeats.iter().map(|count| u32::from(*count)).sum::<u32>() + self.reconnects
     }
 
     pub(crate) fn upstream_over(&mut self, now: Instant) {

@@ -258,7 +258,7 @@ impl Control {
             self.log_trouble = trouble.is_some();
             self.note(&trouble.map_or_else(
                 || "request log: its target can be written to again".to_owned(),
-                |trouble| format!("request log: {trouble}; lines are dropped and counted"),
+                |trouble| format!("request log: {trouble}; lines wait, and too many are dropped and counted"),
             ));
         }
         if self.reloader.file_changed() {

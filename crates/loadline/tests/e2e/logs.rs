@@ -159,6 +159,17 @@ fn termination_states() {
 }
 
 #[test]
+fn a_refused_connection_was_asked_for_twice() {
+    let port = RefusedPort::new();
+    let proxy = Setup::new(&port.addr().to_string(), "1")
+        .env("LOG_ADDRESS", "stdout")
+        .env("LOG_FORMAT", "%ST %tsc %rc")
+        .start();
+    assert_eq!(proxy.get("/").status, 503);
+    assert_eq!(proxy.wait_stdout(1), ["503 SC-- 1"]);
+}
+
+#[test]
 fn a_policy_shed_and_a_client_that_left_the_queue() {
     let gate = Gate::new();
     let upstream = Upstream::gated(&gate);
