@@ -103,6 +103,9 @@ for name in "${kustomized[@]}" chart chart-all; do
 done
 
 say 'Terraform'
+for left in .terraform/providers terraform.tfstate terraform.tfstate.backup; do
+  git check-ignore -q "deploy/terraform/$left" || fail "deploy/terraform/$left could be committed"
+done
 if has terraform; then
   # Its own file, or a warning about the lack of it is printed as an error.
   : >"$work/terraformrc"
