@@ -53,8 +53,14 @@ pub(crate) struct Shared {
     pub(crate) handovers: Box<[mpsc::UnboundedSender<Accepted>]>,
 }
 
-/// A connection that a worker hands to another, and whose it is.
-pub(crate) type Accepted = (TcpStream, SocketAddr);
+/// A connection that a worker hands to another.
+pub(crate) struct Accepted {
+    pub(crate) stream: TcpStream,
+    /// Whose it is.
+    pub(crate) client: SocketAddr,
+    /// At the maximum of connections: how many workers have nobody who makes room for it.
+    pub(crate) without_room: usize,
+}
 
 /// The receiving ends that go with [`Shared`]: one for each worker.
 pub(crate) type Handovers = Vec<mpsc::UnboundedReceiver<Accepted>>;
