@@ -139,6 +139,29 @@ fn the_total_of_all_buffers_is_a_bound_and_not_an_end() {
     assert!(upstream.requests().iter().all(|request| request.body_length == 200_000));
 }
 
+/// A vector doubles, and a read fills what is spare: what is charged must be what is taken.
+#[test]
+fn the_process_takes_no_more_than_twice_the_total() {
+    /// One response may be read ahead by a sixteenth of it while others wait.
+    const TOTAL: u64 = 72 << 20;
+    /// Buffers that are not charged, for each.
+    const OF_EACH: u64 = 80 << 10;
+    let upstream = application();
+    let proxy = Setup::to(&upstream, SLOTS).set("buffer.total", "72MiB").start();
+    let before = proxy.peak_resident();
+    let mut readers: Vec<_> = (0..48).map(|_| Client::connect_narrow(proxy.addr(), NARROW)).collect();
+    for reader in &mut readers {
+        reader.send_get("/big");
+    }
+    eventually("the total is taken", || {
+        proxy.metric_sum("loadline_buffer_used_bytes", &[]) > 0.9 * TOTAL as f64
+    });
+    let grown = proxy.peak_resident() - before;
+    assert!(grown < 2 * TOTAL + 48 * OF_EACH, "{grown} bytes");
+    drop(readers);
+    proxy.wait_metric("loadline_buffer_used_bytes", &[], 0.0);
+}
+
 #[test]
 fn a_reader_slower_than_the_application_loses_nothing() {
     let upstream = application();
