@@ -148,11 +148,15 @@ impl Worker {
         let live = self.live();
         let most = live.settings.max_connections as usize;
         let leave = Leaving { worker: Rc::clone(self), id: self.next_slot.get() };
-        let over_limit = open > most && !self.make_room();
-        let workers = self.shared.loads.len();
-        if over_limit && without_room + 1 < workers && !self.shared.is_draining() {
-            // Who idles may be another worker's. The last to be asked keeps it, room or not.
-            return self.hand_over(stream, client, (self.id + 1) % workers, without_room + 1);
+        let known = self.shared.nobody_idles();
+        let over_limit = open > most && (known || !self.make_room());
+        if over_limit && !known && !self.shared.is_draining() {
+            let workers = self.shared.loads.len();
+            if without_room + 1 < workers {
+                // Who idles may be another worker's. The last to be asked keeps it, room or not.
+                return self.hand_over(stream, client, (self.id + 1) % workers, without_room + 1);
+            }
+            self.shared.note_nobody_idles();
         }
         if over_limit && open > most + RESERVE {
             self.refuse(stream, &live);
