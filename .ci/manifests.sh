@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Checks what is below deploy/ with the tools that will read it: promtool, amtool, kubectl, kubernetes-validate, helm, terraform.
-#
+# Checks what is below deploy/, and examples of configurations, with the tools that will read them: promtool, amtool, kubectl, kubernetes-validate, helm, terraform.
+# Checks what is below deploy/, and examples of configurations, with the tools that read them: promtool, amtool, kubectl,
+# kubernetes-validate, helm, terraform.
 #   .ci/manifests.sh target/release/loadline
 #
 # No cluster: what needs one (applying, pulling images), and Terraform's providers, is not checked here. Python tools go into a directory
@@ -54,6 +55,11 @@ validate() {
   echo "ok  $1"
 }
 
+say 'examples of configurations'
+"$loadline" config --schema >"$work/schema.json"
+# jsonschema comes with kubernetes-validate.
+python3 .ci/examples.py "$work/schema.json"
+
 say 'kustomize'
 kustomized=()
 if has kubectl; then
@@ -97,6 +103,9 @@ for name in "${kustomized[@]}" chart chart-all; do
 done
 
 say 'Terraform'
+for left in .terraform/providers terraform.tfstate terraform.tfstate.backup; do
+  git check-ignore -q "deploy/terraform/$left" || fail "deploy/terraform/$left could be committed"
+done
 if has terraform; then
   # Its own file, or a warning about the lack of it is printed as an error.
   : >"$work/terraformrc"

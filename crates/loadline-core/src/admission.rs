@@ -55,6 +55,7 @@ pub struct Admission {
     pub(crate) service_time: ServiceTime,
     pub(crate) predictor: Predictor,
     pub(crate) doomed_started: u64,
+    pub(crate) needless_sheds: u64,
     pub(crate) probes_started: u64,
     pub(crate) drain: Drain,
     retry_after: RetryAfter,
@@ -87,6 +88,7 @@ impl Admission {
             service_time: ServiceTime::default(),
             predictor: Predictor::default(),
             doomed_started: 0,
+            needless_sheds: 0,
             probes_started: 0,
             drain: Drain::default(),
             retry_after: RetryAfter::new(settings.seed),
@@ -109,6 +111,7 @@ impl Admission {
             }
             Verdict::Shed(rule) => {
                 let reason = rule.reason();
+                self.watch_door(now, &request, rule);
                 // A deadline that an idle service could not meet either says nothing about its load.
                 if rule != Rule::Prediction || !self.is_doomed(now, &request, 0) {
                     self.fresh_shed.note(now, &request, reason);
@@ -362,6 +365,7 @@ impl Admission {
 
     /// Tells a waiter that it is rejected.
     fn expire(&mut self, now: Instant, left: &Left, reason: Reason) -> Event {
+        self.watch_queue(now, &left.request, reason);
         self.fresh_shed.note(now, &left.request, reason);
         let mut rejection = self.reject(now, left.request.class, reason);
         rejection.waited = now.saturating_since(left.arrived);

@@ -74,6 +74,7 @@ mod explain;
 mod invariants;
 mod limiter;
 mod load_shedder;
+mod needless;
 mod overload_level;
 mod permit;
 mod predictor;

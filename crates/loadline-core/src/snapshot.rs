@@ -71,6 +71,8 @@ pub struct Snapshot {
     /// How many were started although their deadline had passed, or although prediction said that they would not make it and
     /// could have refused them. Must stay 0.
     pub doomed_started: u64,
+    /// How many were rejected for want of room while there was room for them and nobody waited who could have it. Must stay 0.
+    pub needless_sheds: u64,
     /// How many were started against the prediction, because less than a quarter of the slots was in use: without them a
     /// wrong prediction would never be corrected.
     pub probes_started: u64,
@@ -139,6 +141,7 @@ impl Admission {
             utilization: drain.mean_in_flight() / f64::from(limit),
             predicted_service: self.predictor.all(),
             doomed_started: self.doomed_started,
+            needless_sheds: self.needless_sheds,
             probes_started: self.probes_started,
             draining: self.draining,
             overload: self.overload,

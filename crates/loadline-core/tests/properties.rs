@@ -881,7 +881,7 @@ impl Model {
             (snapshot.in_flight, snapshot.bypass_in_flight),
             (self.in_flight(false), self.in_flight(true))
         );
-        assert_eq!(snapshot.doomed_started, 0);
+        assert_eq!((snapshot.doomed_started, snapshot.needless_sheds), (0, 0));
         assert_eq!(snapshot.queued as usize, self.waiting.len());
         let held = self.waiting.iter().map(|waiter| u64::from(waiter.request.held_bytes));
         assert_eq!(snapshot.held_bytes, held.sum::<u64>());

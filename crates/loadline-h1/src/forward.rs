@@ -152,11 +152,12 @@ impl ResponseHead {
         }
         let persists = self.upgrade || (opts.keep_alive && opts.framing != OutFraming::Close);
         out.extend_from_slice(match (persists, opts.client_version, switches) {
-            (true, Version::Http11, false) | (false, Version::Http10, false) => b"",
+            (true, Version::Http11, false) => b"",
             (true, Version::Http10, false) => b"connection: keep-alive\r\n",
             (true, Version::Http10, true) => b"connection: keep-alive, upgrade\r\n",
             (true, Version::Http11, true) => b"connection: upgrade\r\n",
-            (false, Version::Http11, false) => b"connection: close\r\n",
+            // An HTTP/1.0 client expects it, and yet: by its version our answer would say the opposite (RFC 9112, section 9.3).
+            (false, _, false) => b"connection: close\r\n",
             (false, _, true) => b"connection: close, upgrade\r\n",
         });
     }

@@ -185,10 +185,16 @@ fn responses() {
     );
     let http10 = ForwardResponse { client_version: Version::Http10, ..KEEP };
     assert_eq!(with(&http10), "content-length: 3\r\nconnection: keep-alive\r\n\r\n");
-    assert_eq!(with(&ForwardResponse { keep_alive: false, ..http10 }), "content-length: 3\r\n\r\n");
+    assert_eq!(
+        with(&ForwardResponse { keep_alive: false, ..http10 }),
+        "content-length: 3\r\nconnection: close\r\n\r\n"
+    );
     let close = ForwardResponse { framing: OutFraming::Close, ..KEEP };
     assert_eq!(with(&close), "connection: close\r\n\r\n");
-    assert_eq!(with(&ForwardResponse { client_version: Version::Http10, ..close }), "\r\n");
+    assert_eq!(
+        with(&ForwardResponse { client_version: Version::Http10, ..close }),
+        "connection: close\r\n\r\n"
+    );
     let chunked = ForwardResponse { framing: OutFraming::Chunked, extra: b"x: y\r\n", ..KEEP };
     assert_eq!(with(&chunked), "transfer-encoding: chunked\r\nx: y\r\n\r\n");
     let dropped = ForwardResponse { drop: &["set-cookie", "x"], ..KEEP };

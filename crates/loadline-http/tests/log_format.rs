@@ -361,6 +361,7 @@ fn json_and_logfmt() {
         target: b"/a \"b\"?token=secret",
         reason: Some("queue_timeout"),
         decision: "shed",
+        retry_after: Some(7),
         status: Some(503),
         route: "api",
         request_id: "r\n1",
@@ -374,7 +375,7 @@ fn json_and_logfmt() {
         render("json", &record),
         concat!(
             r#"{"ts":"2026-11-20T18:05:48.392Z","level":"warn","msg":"request","backend":"app","status":503,"depth":2,"#,
-            r#""queue_ms":702,"response_ms":-1,"decision":"shed","reason":"queue_timeout","priority":"normal","#,
+            r#""queue_ms":702,"response_ms":-1,"decision":"shed","reason":"queue_timeout","retry_after":7,"priority":"normal","#,
             r#""method":"GET","path":"/a \"b\"","route":"api","request_id":"r\n1","#,
             r#""trace_id":"4bf92f3577b34da6a3ce929d0e0e4736","client":"127.0.0.1:59522","upstream":"127.0.0.1:20999","#,
             r#""bytes_in":43,"bytes_out":85,"proto":"HTTP/1.1","inflight":3,"limit":3,"deadline_left_ms":120,"attempt":1}"#
@@ -384,7 +385,7 @@ fn json_and_logfmt() {
         render("logfmt", &record),
         concat!(
             r#"ts=2026-11-20T18:05:48.392Z level=warn msg=request backend=app status=503 depth=2 queue_ms=702 "#,
-            r#"response_ms=-1 decision=shed reason=queue_timeout priority=normal method=GET path="/a \"b\"" route=api "#,
+            r#"response_ms=-1 decision=shed reason=queue_timeout retry_after=7 priority=normal method=GET path="/a \"b\"" route=api "#,
             r#"request_id="r\n1" trace_id=4bf92f3577b34da6a3ce929d0e0e4736 client=127.0.0.1:59522 "#,
             r#"upstream=127.0.0.1:20999 bytes_in=43 bytes_out=85 proto=HTTP/1.1 inflight=3 limit=3 "#,
             r#"deadline_left_ms=120 attempt=1"#

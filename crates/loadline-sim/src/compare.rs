@@ -92,6 +92,8 @@ pub struct Comparison {
 pub struct PolicyResult {
     /// Its name.
     pub policy: String,
+    /// Whether its limit adapts.
+    pub adapts: bool,
     /// One per seed.
     pub runs: Vec<Run>,
 }
@@ -164,8 +166,12 @@ fn all_policies(plan: &Plan) -> Vec<PolicySpec> {
 fn collect(plan: &Plan, results: &mut impl Iterator<Item = Run>) -> Comparison {
     let mut next = || -> Vec<Run> { results.by_ref().take(plan.seeds.len()).collect() };
     let policies = plan.policies.iter();
-    let results: Vec<PolicyResult> =
-        policies.map(|policy| PolicyResult { policy: policy.name().to_owned(), runs: next() }).collect();
+    let result = |policy: &PolicySpec| PolicyResult {
+        policy: policy.name().to_owned(),
+        adapts: policy.adapts(),
+        runs: next(),
+    };
+    let results: Vec<PolicyResult> = policies.map(result).collect();
     let fixed: Vec<(u32, Vec<Run>)> = plan.limits().into_iter().map(|limit| (limit, next())).collect();
     let mut comparison = Comparison { scenario: plan.scenario.clone(), results, fixed, verdicts: Vec::new() };
     comparison.verdicts = comparison.judge();
@@ -191,7 +197,12 @@ impl Comparison {
         for expectation in &self.scenario.expectations {
             let concerned = |result: &&PolicyResult| expectation.policy.contains(&result.policy);
             for result in self.results.iter().filter(concerned) {
-                let values = result.runs.iter().map(|run| (self.value(run, expectation), run.seed));
+                if expectation.what == What::VsBestAdaptive
+                    && self.best_adaptive(result, expectation).is_none()
+                {
+                    continue;
+                }
+                let values = result.runs.iter().map(|run| (self.value(result, run, expectation), run.seed));
                 let worse = |value: f64| worse_by(expectation, value);
                 let Some((value, seed)) = values.max_by(|a, b| worse(a.0).total_cmp(&worse(b.0))) else {
                     continue;
@@ -204,10 +215,29 @@ impl Comparison {
         verdicts
     }
 
-    fn value(&self, run: &Run, expectation: &Expectation) -> f64 {
-        if expectation.what != What::VsBestFixed {
-            return run.measure(&self.scenario, expectation);
+    fn value(&self, of: &PolicyResult, run: &Run, expectation: &Expectation) -> f64 {
+        match expectation.what {
+            What::VsBestFixed => self.vs_best_fixed(run, expectation),
+            What::VsBestAdaptive => {
+                let best = self.best_adaptive(of, expectation);
+                best.map_or(f64::NAN, |best| self.mean_goodput(of, expectation) / best)
+            }
+            _ => run.measure(&self.scenario, expectation),
         }
+    }
+
+    /// The goodput of the best of the other laws that adapt their limit.
+    fn best_adaptive(&self, than: &PolicyResult, expectation: &Expectation) -> Option<f64> {
+        let others = self.results.iter().filter(|other| other.adapts && other.policy != than.policy);
+        others.map(|other| self.mean_goodput(other, expectation)).max_by(f64::total_cmp)
+    }
+
+    fn mean_goodput(&self, of: &PolicyResult, expectation: &Expectation) -> f64 {
+        let (from, to) = expectation.window(&self.scenario);
+        self.mean(&of.runs, |run| run.goodput(&self.scenario, from, to))
+    }
+
+    fn vs_best_fixed(&self, run: &Run, expectation: &Expectation) -> f64 {
         let (from, to) = expectation.window(&self.scenario);
         let goodput = |run: &Run| run.goodput(&self.scenario, from, to);
         let best = self.best_fixed(from, to);

@@ -244,7 +244,8 @@ impl Run {
         Some(f64::from(*micros.select_nth_unstable(rank).1) / 1e6)
     }
 
-    /// The number that an expectation speaks of. [`What::VsBestFixed`] is found by comparing runs, not here: it is no number.
+    /// The number that an expectation speaks of. [`What::VsBestFixed`] and [`What::VsBestAdaptive`] are found by
+    /// comparing runs, not here: they are no numbers.
     #[must_use]
     pub fn measure(&self, scenario: &Scenario, expectation: &Expectation) -> f64 {
         let (from, to) = expectation.window(scenario);
@@ -268,7 +269,7 @@ impl Run {
         match expectation.what {
             What::Goodput => self.goodput(scenario, from, to),
             What::WorstSecond => self.worst_second(scenario, from, to),
-            What::VsBestFixed => f64::NAN,
+            What::VsBestFixed | What::VsBestAdaptive => f64::NAN,
             What::Shed => ratio(groups(|group| group.refused), groups(|group| group.attempts)),
             What::Success => ratio(groups(|group| group.answered), groups(|group| group.came)),
             What::Limit => limits(),

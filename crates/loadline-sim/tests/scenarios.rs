@@ -120,3 +120,30 @@ fn results_are_json() {
     assert_eq!(value[0]["runs"][0]["policy"], "loadline");
     assert!(PolicySpec::NAMES.contains(&"loadline"));
 }
+
+/// Who adapts is compared with others who do, over all seeds at once; alone there is nothing to say.
+#[test]
+fn the_best_of_the_other_laws_that_adapt_is_what_one_is_compared_with() {
+    let (_, text) = EMBEDDED.iter().find(|(path, _)| *path == "exam/bursts.toml").unwrap();
+    let asked = "[[expect]]\npolicy = ['vegas']\nwhat = 'vs_best_adaptive'\nmin = 0.99\n";
+    let scenario = Scenario::parse(&format!("{text}\n{asked}"), &[]).unwrap();
+    let found = |policies: &[&str]| {
+        let names: Vec<String> = policies.iter().map(|&name| name.to_owned()).collect();
+        let plan = Plan::new(scenario.clone()).unwrap().with_policies(&names).unwrap();
+        let comparison = compare(&[plan], &|_| {}).remove(0);
+        let goodput = |policy: &str| {
+            let result = comparison.results.iter().find(|result| result.policy == policy).unwrap();
+            comparison.mean(&result.runs, |run| run.goodput(&comparison.scenario, 0, scenario.duration.0))
+        };
+        let verdict = comparison.verdicts.iter().find(|verdict| verdict.policy == "vegas").cloned();
+        (verdict, policies.iter().map(|policy| goodput(policy)).collect::<Vec<f64>>())
+    };
+    let (verdict, goodput) = found(&["vegas", "reject", "auto", "gradient2"]);
+    let verdict = verdict.unwrap();
+    assert_eq!(verdict.expectation.describe(), "vs_best_adaptive >= 0.99");
+    assert!(
+        (verdict.value - goodput[0] / goodput[2].max(goodput[3])).abs() < 1e-9,
+        "{verdict:?} {goodput:?}"
+    );
+    assert!(found(&["vegas", "reject", "none"]).0.is_none());
+}

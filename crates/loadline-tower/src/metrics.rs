@@ -131,6 +131,11 @@ impl Collector for GateCollector {
             now.doomed_started,
         )?;
         page.counter(
+            "loadline_needless_sheds",
+            "Requests rejected for want of a slot while one was free and nobody else waited. Must stay 0",
+            now.needless_sheds,
+        )?;
+        page.counter(
             "loadline_probes_started",
             "Requests started against the prediction, so that it can be corrected",
             now.probes_started,

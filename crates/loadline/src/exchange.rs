@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::asked::{Asked, DecidedBy};
 use crate::budget::Deadline;
-use crate::reply::LocalError;
+use crate::reply::{LocalError, Told};
 use crate::shadow::Fate;
 use crate::trace::Trace;
 use crate::upstream::Connection;
@@ -119,10 +119,14 @@ pub(crate) struct Exchange {
     /// Why it was rejected, or what failed.
     pub(crate) reason: Option<&'static str>,
     pub(crate) was_shed: bool,
+    /// After how many seconds it was told to come back.
+    pub(crate) retry_after: Option<u32>,
     /// In a dry run: what would have become of it.
     pub(crate) dry_run: Option<Arc<Fate>>,
     /// How often it was sent once more, by [`Repeat`].
     pub(crate) repeats: [u8; 4],
+    /// How often a refused connection was asked for once more.
+    pub(crate) reconnects: u32,
     /// Whether it was sent to another endpoint than at first.
     pub(crate) redispatched: bool,
     pub(crate) upstream_result: Option<UpstreamResult>,
@@ -165,8 +169,10 @@ impl Exchange {
             bytes_out: 0,
             reason: None,
             was_shed: false,
+            retry_after: None,
             dry_run: None,
             repeats: [0; 4],
+            reconnects: 0,
             redispatched: false,
             upstream_result: None,
             gone: None,
@@ -204,10 +210,11 @@ impl Exchange {
         self.depth = permit.depth();
     }
 
-    pub(crate) fn shed(&mut self, rejection: &Rejection, status: u16) {
+    pub(crate) fn shed(&mut self, rejection: &Rejection, told: &Told) {
         self.was_shed = true;
         self.class = rejection.class;
-        self.status = status;
+        self.status = told.status;
+        self.retry_after = Some(told.retry_after);
         self.reason = Some(rejection.reason.as_str());
         self.depth = rejection.depth;
         self.queued = Some(rejection.waited);
@@ -217,6 +224,7 @@ impl Exchange {
     pub(crate) fn failed(&mut self, error: &LocalError) {
         self.status = error.status();
         self.reason = Some(error.reason());
+        self.retry_after = error.retry_after();
         self.termination = error.termination;
     }
 
@@ -268,8 +276,9 @@ impl Exchange {
         self.redispatched |= elsewhere;
     }
 
+    /// Attempts to reach an endpoint and to be answered by it, but for the first.
     pub(crate) fn retries(&self) -> u32 {
-        self.repeats.iter().map(|count| u32::from(*count)).sum()
+        self.repeats.iter().map(|count| u32::from(*count)).sum::<u32>() + self.reconnects
     }
 
     pub(crate) fn upstream_over(&mut self, now: Instant) {

@@ -47,6 +47,7 @@ mod trace;
 mod upstream;
 mod watchdog;
 mod worker;
+mod zone;
 
 use std::process::ExitCode;
 

@@ -98,6 +98,7 @@ fn log(
         pid: std::process::id(),
         decision: decision(exchange),
         reason: reason(exchange),
+        retry_after: exchange.retry_after,
         class: exchange.class.as_str(),
         route: if exchange.route == RouteId::OTHER { "" } else { live.routes.name(exchange.route) },
         limit: u64::from(if bypass { gate.bypass_limit } else { gate.limit }),

@@ -193,9 +193,9 @@ async fn shed<S: ClientIo>(
 ) -> After {
     let close = rejection.reason == Reason::ConnectionLimit || must_close(worker, scratch, body);
     worker.shared.client_retries.decided(exchange, false);
-    let next = live.settings.retry.token.then_some(exchange.attempt.saturating_add(1));
-    let status = reply::rejection(scratch, live, worker.rejections_under(live), rejection, next, close);
-    exchange.shed(rejection, status);
+    let next = next_attempt(live, exchange);
+    let told = reply::rejection(scratch, live, worker.rejections_under(live), rejection, next, close);
+    exchange.shed(rejection, &told);
     send(client, scratch, live, exchange, body, close).await
 }
 
@@ -211,8 +211,14 @@ async fn fail<S: ClientIo>(
 ) -> After {
     exchange.failed(&error);
     let close = error.closes() || must_close(worker, scratch, body);
-    reply::local_error(scratch, live, &error, close);
+    let next = next_attempt(live, exchange);
+    reply::local_error(scratch, live, &error, exchange.class, next, close);
     send(client, scratch, live, exchange, body, close).await
+}
+
+/// What a retry of a rejected request should say of itself.
+fn next_attempt(live: &Live, exchange: &Exchange) -> Option<u32> {
+    live.settings.retry.token.then_some(exchange.attempt.saturating_add(1))
 }
 
 /// Whether the connection ends with an answer of ours. Whoever is told to go elsewhere has to connect anew for it.

@@ -109,6 +109,11 @@ impl LocalError {
         self.description.reason
     }
 
+    /// Seconds after which coming back makes sense. Only who was turned away unasked is told them.
+    pub(crate) fn retry_after(&self) -> Option<u32> {
+        self.retry_after
+    }
+
     /// Whether the connection has to close after it.
     pub(crate) fn closes(&self) -> bool {
         self.closes
@@ -146,6 +151,14 @@ const USUAL_ATTEMPTS: u32 = 8;
 /// Status and bytes of a whole response.
 type Written = (u16, Box<[u8]>);
 
+/// What a rejected client was told, for the log.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Told {
+    pub(crate) status: u16,
+    /// Seconds.
+    pub(crate) retry_after: u32,
+}
+
 /// Writes the answer to a shed request. `written`: what was written under the same settings; `attempt`: what a retry should
 /// say of itself.
 pub(crate) fn rejection(
@@ -155,8 +168,9 @@ pub(crate) fn rejection(
     rejection: &Rejection,
     attempt: Option<u32>,
     close: bool,
-) -> u16 {
+) -> Told {
     let retry_after = retry_after(live, rejection);
+    let told = |status| Told { status, retry_after };
     let timed = live.settings.response.server_timing;
     let compose = |scratch: &mut Scratch| {
         scratch.to_client.clear();
@@ -180,31 +194,42 @@ pub(crate) fn rejection(
         && head.method.of(inbox) != b"HEAD"
         && !head.is_grpc(inbox);
     let kind = usual.then(|| kind(rejection, retry_after, attempt)).flatten();
-    let Some((written, kind)) = written.zip(kind) else { return compose(scratch) };
+    let Some((written, kind)) = written.zip(kind) else { return told(compose(scratch)) };
     let written = &mut written.borrow_mut().0;
     match written.binary_search_by_key(&kind, |(known, _)| *known) {
         Ok(at) => {
             let (status, bytes) = &written[at].1;
             scratch.to_client.clear();
             scratch.to_client.bytes.extend_from_slice(bytes);
-            *status
+            told(*status)
         }
         Err(at) => {
             let status = compose(scratch);
             if written.len() < WRITTEN_AT_MOST {
                 written.insert(at, (kind, (status, scratch.to_client.bytes.as_slice().into())));
             }
-            status
+            told(status)
         }
     }
 }
 
 /// Writes the answer to a request that failed, behind the interim responses that are not yet sent: the client may
-/// have the first half of one.
-pub(crate) fn local_error(scratch: &mut Scratch, live: &Live, error: &LocalError, close: bool) {
+/// have the first half of one. Who had a slot and yet was turned away unasked is told what a shed one is: its `class`, and what
+/// a retry should say of itself.
+pub(crate) fn local_error(
+    scratch: &mut Scratch,
+    live: &Live,
+    error: &LocalError,
+    class: Class,
+    attempt: Option<u32>,
+    close: bool,
+) {
+    let unasked = error.retry_after.is_some();
     let view = RejectionView {
         details: error.details,
+        class: unasked.then_some(class),
         retry_after: error.retry_after,
+        attempt: attempt.filter(|_| unasked),
         ..view(&error.description, live)
     };
     write(scratch, view, close);

@@ -31,7 +31,7 @@ use crate::state_line::StateLine;
 use crate::stream::Streams;
 use crate::upstream::{Upstream, Watch};
 use crate::worker::{self, Phase};
-use crate::{listen, overload, process};
+use crate::{listen, overload, process, zone};
 
 /// How often the state is looked at: rates, the state line, the configuration file.
 const TICK: Duration = Duration::from_secs(1);
@@ -116,9 +116,8 @@ impl Proxy {
         } else {
             None
         };
-        if let Some(warning) = listen::descriptor_warning(&loaded.settings) {
-            loaded.warnings.push(warning);
-        }
+        loaded.warnings.extend(listen::descriptor_warning(&loaded.settings));
+        loaded.warnings.extend(zone::warning());
 
         let mut settings = loaded.settings.clone();
         if let Some(demo) = &demo {
@@ -258,7 +257,7 @@ impl Control {
             self.log_trouble = trouble.is_some();
             self.note(&trouble.map_or_else(
                 || "request log: its target can be written to again".to_owned(),
-                |trouble| format!("request log: {trouble}; lines are dropped and counted"),
+                |trouble| format!("request log: {trouble}; lines wait, and too many are dropped and counted"),
             ));
         }
         if self.reloader.file_changed() {

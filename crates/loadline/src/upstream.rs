@@ -225,7 +225,7 @@ impl Upstream {
             self.first_answer().await;
         }
         for endpoint in self.endpoints() {
-            if connect(&endpoint, deadline, endpoint.pool.room(), false).await.is_ok() {
+            if connect(&endpoint, deadline, endpoint.pool.room(), None).await.is_ok() {
                 self.note_reached();
                 return true;
             }

@@ -79,6 +79,8 @@ pub struct Record<'a> {
     pub decision: &'a str,
     /// Why the request was shed or failed; `None` if it was not.
     pub reason: Option<&'a str>,
+    /// Seconds after which the client was told to come back; `None` if it was not.
+    pub retry_after: Option<u32>,
     /// Priority class.
     pub class: &'a str,
     /// Configured route's name.
@@ -178,6 +180,7 @@ impl Default for Record<'_> {
             trace_id: "",
             decision: "",
             reason: None,
+            retry_after: None,
             class: "",
             route: "",
             limit: 0,

@@ -54,6 +54,9 @@ fn fields(record: &Record<'_>, to: &mut impl Writer) {
     to.millis("response_ms", record.timers.response);
     to.optional("decision", record.decision.as_bytes());
     to.optional("reason", record.reason.unwrap_or_default().as_bytes());
+    if let Some(seconds) = record.retry_after {
+        to.count("retry_after", seconds.into());
+    }
     to.optional("priority", record.class.as_bytes());
     to.optional("method", record.method);
     to.optional("path", path(record));

@@ -163,10 +163,7 @@ impl BackendSpec {
         for (index, stage) in self.stages.iter().enumerate() {
             let (speed, parallel) = self.factors(index, at);
             let seconds = stage.work.mean() * mean_work / speed / 1e9;
-            let parallelism = stage.shape().parallelism();
-            let parallelism =
-                if parallelism.is_finite() { (parallelism * parallel).max(1.0) } else { parallelism };
-            capacity = capacity.min(parallelism / seconds);
+            capacity = capacity.min(stage.shape().parallelism(parallel) / seconds);
             alone += seconds;
         }
         Ability { capacity, alone, knee: capacity * alone }
@@ -288,6 +285,18 @@ mod tests {
         assert!(close(at(25).capacity, 100.0), "a quarter of the cores");
         assert!(close(spec.mean_capacity(19_000_000_000, 22_000_000_000, 1.0), 200.0));
         assert!(close(spec.ability(0, 2.0).capacity, 200.0), "twice the work");
+    }
+
+    #[test]
+    fn nobody_works_in_a_part_of_a_slot() {
+        let spec = spec(
+            "[[stage]]\nkind = 'workers'\nworkers = 22\nwork = '100ms'\n[[change]]\nat = '10s'\nparallel = 0.25\n\
+             [[change]]\nat = '20s'\nparallel = 0.01",
+        );
+        let at = |secs: u64| spec.ability(secs * 1_000_000_000, 1.0).capacity;
+        assert!(
+            [(0, 220.0), (10, 50.0), (20, 10.0)].iter().all(|(secs, all)| (at(*secs) - all).abs() < 1e-9)
+        );
     }
 
     #[test]

@@ -129,8 +129,8 @@ impl Station {
     }
 
     fn fill(&mut self) {
-        let slots = (self.shape.slots * self.parallel).max(1.0);
-        while (self.active.len() as f64) + 1.0 <= slots {
+        let slots = self.shape.slots(self.parallel);
+        while (self.active.len() as f64) < slots {
             let Some((who, work)) = self.waiting.pop_front() else { break };
             self.entered += 1;
             self.active.insert(((self.work_clock + work.max(0.0)).to_bits(), self.entered), who);
@@ -164,9 +164,14 @@ impl Shape {
         if n <= self.knee { 1.0 } else { 1.0 / (1.0 + self.slope * (n - self.knee) / self.knee) }
     }
 
-    /// How many it can work on at once.
-    pub(crate) const fn parallelism(&self) -> f64 {
-        self.slots.min(self.cores)
+    /// How many it can work on at once when this share of its slots and cores is there.
+    pub(crate) fn parallelism(&self, share: f64) -> f64 {
+        self.slots(share).min(self.cores * share)
+    }
+
+    /// Nobody works in a part of a slot, and one is always there.
+    fn slots(&self, share: f64) -> f64 {
+        (self.slots * share).floor().max(1.0)
     }
 }
 

@@ -154,6 +154,10 @@ impl LoadlineSpec {
         })
     }
 
+    pub(super) const fn adapts(&self) -> bool {
+        !matches!(self.settings.limiter, LimiterSettings::Fixed)
+    }
+
     pub(super) fn with_fixed_limit(&self, limit: u32) -> Self {
         let mut spec = self.clone();
         let limit = NonZeroU32::new(limit).unwrap_or(NonZeroU32::MIN);

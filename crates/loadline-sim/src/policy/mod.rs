@@ -197,6 +197,15 @@ impl PolicySpec {
         &self.name
     }
 
+    /// Whether its limit follows what is measured.
+    #[must_use]
+    pub const fn adapts(&self) -> bool {
+        match &self.kind {
+            Kind::Loadline(spec) => spec.adapts(),
+            Kind::Other(_, law) => !matches!(law, LawSpec::Unlimited | LawSpec::Fixed(_)),
+        }
+    }
+
     /// Ready to decide.
     #[must_use]
     pub fn build(&self, seed: u64) -> Box<dyn Policy> {

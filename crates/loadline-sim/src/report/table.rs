@@ -156,11 +156,15 @@ pub fn verdicts(comparisons: &[Comparison]) -> String {
             Some(why) => ("NOT MET", format!(": {why}")),
             None => ("FAILED", String::new()),
         };
+        let run = match expectation.what {
+            // Others and all seeds belong to it.
+            What::VsBestAdaptive => String::new(),
+            _ => format!(" --policy {policy} --seed {seed}"),
+        };
+        let (expected, value) = (expectation.describe(), short(*value));
         let _ = writeln!(
             text,
-            "{word} {name}: {policy}: {} is {}{why}\n       loadline sim {name} --policy {policy} --seed {seed}",
-            expectation.describe(),
-            short(*value)
+            "{word} {name}: {policy}: {expected} is {value}{why}\n       loadline sim {name}{run}"
         );
     }
     let (count, held) = (all().count(), all().filter(|(_, verdict)| verdict.holds).count());

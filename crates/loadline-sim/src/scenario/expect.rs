@@ -41,6 +41,9 @@ pub enum What {
     WorstSecond,
     /// Goodput ÷ that of the best fixed limit under the same queue.
     VsBestFixed,
+    /// Goodput ÷ that of the best of the other laws that adapt their limit, each the mean of all seeds. Not asked where none of them
+    /// runs.
+    VsBestAdaptive,
     /// Attempts turned away ÷ attempts.
     Shed,
     /// Clients answered in time, retries included, ÷ clients that came in the window.
@@ -70,6 +73,7 @@ impl What {
             Self::Goodput => "goodput",
             Self::WorstSecond => "worst_second",
             Self::VsBestFixed => "vs_best_fixed",
+            Self::VsBestAdaptive => "vs_best_adaptive",
             Self::Shed => "shed",
             Self::Success => "success",
             Self::Limit => "limit",

@@ -153,10 +153,10 @@ impl Codec for Paths {
                     "{path:?} is not an exact path: it begins with / and holds no space, ? or # (several: separate with commas)"
                 ));
             }
-            if checked.iter().any(|known| known == path) {
+            if checked.contains(&path) {
                 return Err(format!("{path:?} is given twice"));
             }
-            checked.push(path.to_owned());
+            checked.push(path);
         }
         Ok(checked)
     }
@@ -182,7 +182,7 @@ impl Codec for Networks {
 
     fn parse(&self, raw: &Raw) -> Result<Vec<Cidr>, String> {
         let networks = raw.strings().ok_or_else(|| format!("{raw} is not {}", self.accepts()))?;
-        networks.into_iter().map(parse_cidr).collect()
+        networks.iter().map(|text| parse_cidr(text)).collect()
     }
 
     fn literal(&self, value: &Vec<Cidr>) -> String {

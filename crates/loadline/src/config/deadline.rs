@@ -17,7 +17,7 @@ impl Codec for Headers {
 
     fn parse(&self, raw: &Raw) -> Result<Self::Target, String> {
         let names = match raw {
-            // A flag or a variable has no brackets to write an empty list with.
+            // No text at all would be a list of one empty name.
             Raw::Untyped(text) if text.is_empty() || text == "off" => Vec::new(),
             _ => raw.strings().ok_or_else(|| format!("{raw} is not {}", self.accepts()))?,
         };

@@ -19,8 +19,8 @@ pub(super) struct ListenField;
 impl Field for ListenField {
     fn set(&self, settings: &mut Settings, raw: &Raw) -> Result<(), Mistakes> {
         let number = raw.integer().map(|number| number.to_string());
-        let texts = match &number {
-            Some(number) => vec![number.as_str()],
+        let texts = match number {
+            Some(number) => vec![number],
             None => raw.strings().ok_or_else(|| format!("{raw} is not {}", self.accepts()))?,
         };
         let mut listen = Vec::new();

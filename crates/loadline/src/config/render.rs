@@ -155,7 +155,7 @@ unit and default; where both are set, `LOADLINE_…` wins. An empty variable cou
 - A **duration** is a whole number with `us`, `ms`, `s`, `m`, `h` or `d`; a bare number counts milliseconds.
 - A **size** is a whole number with `B`, `KB`, `MB`, `GB` (powers of 1000) or `KiB`, `MiB`, `GiB` (powers of 1024); a bare number
   counts bytes.
-- A **list** is an array in the file, and separated by commas elsewhere.
+- A **list** is an array in the file; elsewhere the same, or separated by commas.
 - `3.0` is taken for the whole number 3, because templating engines write it so. No value may hold a control character.
 
 `loadline check` tests a configuration and names every mistake with its place; `loadline config --effective` prints what holds and where

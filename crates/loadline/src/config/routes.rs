@@ -103,12 +103,12 @@ impl RoutesField {
                 "name" => name = Some(read_name(entry)?),
                 "path" => {
                     for text in texts(entry)? {
-                        route.paths.push(path(text, entry.at)?);
+                        route.paths.push(path(&text, entry.at)?);
                     }
                 }
                 "method" => {
                     for text in texts(entry)? {
-                        route.methods.push(method(text).map_err(wrong)?);
+                        route.methods.push(method(&text).map_err(wrong)?);
                     }
                 }
                 "concurrency" => {
@@ -188,7 +188,7 @@ fn text<'a>(entry: &Entry<'a>) -> Result<&'a str, Mistake> {
 }
 
 /// One string or a list of them; at least one.
-fn texts<'a>(entry: &Entry<'a>) -> Result<Vec<&'a str>, Mistake> {
+fn texts(entry: &Entry<'_>) -> Result<Vec<String>, Mistake> {
     let texts = entry.raw.strings().filter(|texts| !texts.is_empty());
     texts.ok_or_else(|| entry.wrong(format_args!("{} is not a string or a list of strings", entry.raw)))
 }

@@ -666,6 +666,30 @@ fn names_below(prefix: &str, table: &serde_json::Value, names: &mut Vec<String>)
     }
 }
 
+/// So that a line of `config --effective` can be pasted after `--set`, and a list be emptied there.
+#[test]
+fn a_list_may_be_written_as_in_a_file_wherever_it_is_given() {
+    let mut lists = 0;
+    for key in KEYS.iter() {
+        let literal = key.literal(&Settings::default());
+        if literal.starts_with('[') {
+            lists += 1;
+            let settings = Given::app().set(&format!("{}={literal}", key.name)).good().settings;
+            assert_eq!(key.literal(&settings), literal, "{}", key.name);
+        }
+    }
+    assert!(lists > 4, "{lists}");
+    let file = "trust.proxies = \"10.0.0.0/8\"\n";
+    let networks = |value: &str| {
+        let given = Given::app().toml(file).env("LOADLINE_TRUST_PROXIES", value).good();
+        table::find("trust.proxies").unwrap().literal(&given.settings)
+    };
+    assert_eq!(networks(r#"["192.0.2.1/32", "fd00::/8"]"#), r#"["192.0.2.1/32", "fd00::/8"]"#);
+    assert_eq!(networks("[]"), "[]");
+    let wrong = Given::app().set("bypass.path=[1]").errors();
+    assert!(wrong.contains("is not a path or a list of paths"), "{wrong}");
+}
+
 #[test]
 fn the_schema_accepts_the_defaults_and_refuses_mistakes() {
     for key in KEYS.iter() {

@@ -52,18 +52,9 @@ impl Codec for Statuses {
     type Target = Vec<u16>;
 
     fn parse(&self, raw: &Raw) -> Result<Vec<u16>, String> {
-        let split: Vec<Raw>;
-        let items = match raw {
-            Raw::List(items) => items.as_slice(),
-            Raw::Untyped(text) => {
-                split = text.split(',').map(|one| Raw::Untyped(one.trim().to_owned())).collect();
-                &split
-            }
-            one => std::slice::from_ref(one),
-        };
         let status =
             |item: &Raw| whole(400, 599).parse(item).ok().and_then(|status| u16::try_from(status).ok());
-        let statuses: Option<Vec<u16>> = items.iter().map(status).collect();
+        let statuses: Option<Vec<u16>> = raw.elements().iter().map(status).collect();
         statuses.ok_or_else(|| format!("{raw} is not {}", self.accepts()))
     }
 

@@ -4,11 +4,12 @@
 //! TOML, how to describe it to people, and how to describe it to machines (JSON Schema). Errors are the second half of a
 //! sentence, `… is not a duration (try …)`; the caller puts the place and the setting's name before it.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde_json::Value as Json;
 
-use super::document::{Item, Node};
+use super::document::{Item, Node, parse_inline};
 
 /// A value as its source wrote it, before anything is known about its meaning.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,18 +69,25 @@ impl Raw {
         }
     }
 
-    /// The elements of a list of strings; untyped text is separated by commas, and one string is a list of one.
-    pub(super) fn strings(&self) -> Option<Vec<&str>> {
+    /// The elements of a list. Untyped text is separated by commas, or written as in a file, so that what `config` prints can be
+    /// pasted; anything else is a list of one.
+    pub(super) fn elements(&self) -> Cow<'_, [Self]> {
         match self {
-            Self::Untyped(text) => Some(text.split(',').map(str::trim).collect()),
-            Self::String(text) => Some(vec![text]),
-            Self::List(items) => items
-                .iter()
-                .map(|item| match item {
-                    Self::String(text) => Some(text.as_str()),
-                    _ => None,
-                })
-                .collect(),
+            Self::List(items) => items.into(),
+            Self::Untyped(text) => match parse_inline(text) {
+                Ok(Self::List(items)) => items.into(),
+                _ => text.split(',').map(|one| Self::Untyped(one.trim().to_owned())).collect(),
+            },
+            one => std::slice::from_ref(one).into(),
+        }
+    }
+
+    /// The same for a list of strings; `None` if another kind of value is among them.
+    pub(super) fn strings(&self) -> Option<Vec<String>> {
+        match self {
+            Self::Untyped(_) | Self::String(_) | Self::List(_) => {
+                self.elements().iter().map(|item| item.text().map(str::to_owned)).collect()
+            }
             Self::Integer(_) | Self::Float(_) | Self::Boolean(_) | Self::Table { .. } | Self::Other(_) => {
                 None
             }

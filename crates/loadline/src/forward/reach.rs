@@ -131,7 +131,8 @@ impl Reach {
                     let wish = Wish { tried: &self.tried, repeatable: self.repeatable, bypass: self.bypass };
                     let chances = 1 + others.max(u32::from(upstream.is_another(wish)));
                     let share = until.saturating_duration_since(Instant::now()) / chances;
-                    match connect(&endpoint, Instant::now() + share, room, others == 0).await {
+                    let again = (others == 0).then_some(&mut exchange.reconnects);
+                    match connect(&endpoint, Instant::now() + share, room, again).await {
                         Ok(connection) => {
                             self.tried.pop();
                             upstream.note_reached();

@@ -210,6 +210,11 @@ fn admission(page: &mut Page, shared: &Shared, live: &Live, process: &Process, t
     );
     page.sample(&[], gate.doomed_started);
     page.counter(
+        "loadline_needless_sheds_total",
+        "Requests rejected for want of a slot while one was free and nobody else waited. Must stay 0.",
+    );
+    page.sample(&[], gate.needless_sheds);
+    page.counter(
         "loadline_probes_started_total",
         "Requests started against the prediction, so that it can be corrected.",
     );

@@ -97,6 +97,7 @@ function past(one) {
   if (one.decision === "shed") parts.push(`It was rejected (${one.reason})${one.status ? ` with ${one.status}` : ""}, and never reached the application.`);
   else if (one.decision === "would_shed") parts.push(`It would have been rejected (${one.reason}).`);
   else if (one.service_ms !== null) parts.push(`The application took ${millis(one.service_ms)}${one.status ? ` and the answer was ${one.status}` : ""}.`);
+  if (one.retry_after !== null) parts.push(`It was told to come back after ${one.retry_after} s.`);
   if (one.client_left) parts.push(`The client left (${one.client_left}).`);
   if (one.deadline_left_ms !== null) {
     const left = one.deadline_left_ms;

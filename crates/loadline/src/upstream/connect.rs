@@ -38,20 +38,21 @@ impl ConnectError {
     }
 }
 
-/// A new connection in its `room`, by `deadline`. `insist`: whether a refusal is met with a second attempt.
+/// A new connection in its `room`, by `deadline`. `insist`: a refusal is met with a second attempt, which is counted here.
 pub(crate) async fn connect(
     endpoint: &Endpoint,
     deadline: Instant,
     room: Room,
-    insist: bool,
+    insist: Option<&mut u32>,
 ) -> Result<Connection, ConnectError> {
     let attempt = async {
-        match once(endpoint, deadline).await {
-            Err(ConnectError::Refused(_)) if insist => {
+        match (once(endpoint, deadline).await, insist) {
+            (Err(ConnectError::Refused(_)), Some(again)) => {
                 tokio::time::sleep(RETRY_AFTER).await;
+                *again += 1;
                 once(endpoint, deadline).await
             }
-            done => done,
+            (done, _) => done,
         }
     };
     let (io, peer) =
@@ -115,7 +116,7 @@ mod tests {
         let found = Found { spare: vec![there_at], ..Found::at(Place::Tcp(silent_at)) };
         let endpoint = Endpoint::new(found, 1, BreakerSettings::default(), 1, None);
         let room = Arc::clone(&endpoint).pool.room();
-        let connected = connect(&endpoint, Instant::now() + Duration::from_secs(2), room, true).await;
+        let connected = connect(&endpoint, Instant::now() + Duration::from_secs(2), room, Some(&mut 0)).await;
         assert_eq!(connected.expect("one is there").peer, Some(there_at));
     }
 }

@@ -216,6 +216,39 @@ fn one_probe_at_a_time_and_its_place_comes_back_when_its_client_leaves() {
     assert_eq!(proxy.metric_sum("circuit_breaker_state", &[]), 0.0);
 }
 
+/// It was sent as little as one that came later, and is told as much.
+#[test]
+fn who_waited_when_it_opened_is_told_why_of_which_class_and_when_to_come_back() {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let upstream = Upstream::start(move |exchange| {
+        held.pass()?;
+        exchange.respond(500, b"said")
+    });
+    let proxy = Setup::to(&upstream, 1)
+        .set("breaker.enabled", "true")
+        .set("breaker.consecutive_failures", 1)
+        .set("log.access", "json")
+        .start();
+    let mut fails = proxy.send_get("/");
+    upstream.wait_in_service(1);
+    let mut waits = proxy.send_get("/");
+    proxy.wait_load(1, 1);
+    gate.open();
+    assert_eq!(fails.read().status, 500);
+    let refused = waits.read();
+    assert_eq!((refused.status, refused.reason().as_str()), (503, "breaker_open"));
+    let told: serde_json::Value = serde_json::from_slice(&refused.body).unwrap();
+    assert_eq!(told["class"], "normal");
+    assert_eq!(refused.header("x-retry-attempt"), Some("2"));
+    let seconds = refused.header("retry-after").expect("it is known when").to_owned();
+    assert_eq!(told["retry_after"].to_string(), seconds);
+    let line = proxy.wait_stdout(2).into_iter().find(|line| line.contains("breaker_open")).unwrap();
+    let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(line["retry_after"].to_string(), seconds);
+    proxy.wait_metric("upstream_requests_total", &["result=\"breaker_open\""], 1.0);
+}
+
 #[test]
 fn health_checks_are_told_how_things_are() {
     let upstream = failing(&Arc::new(AtomicBool::new(true)));

@@ -35,6 +35,32 @@ fn get_and_post() {
 }
 
 #[test]
+fn answers_get_nothing_added() {
+    let upstream = Upstream::raw("HTTP/1.1 200 OK\r\nX-Answer: 1\r\nContent-Length: 2\r\n\r\nok", true);
+    let proxy = Setup::to(&upstream, 1).start();
+    let reply = H2::connect(proxy.addr()).get("/");
+    let mut names: Vec<_> = reply.headers.keys().map(|name| name.as_str()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["content-length", "x-answer"]);
+}
+
+#[test]
+fn too_large_a_head_is_refused_as_everybodys() {
+    let upstream = Upstream::hello();
+    let proxy = Setup::to(&upstream, 1).set("log.access", "spillway").start();
+    let h2 = H2::connect(proxy.addr());
+    let large = "x".repeat(33 * 1024);
+    let reply = h2.request("GET", "/", &[("x-large", large.as_str())], b"");
+    assert_eq!(reply.status, 431);
+    let told: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
+    assert_eq!(told["reason"], "header_too_large");
+    assert_eq!(proxy.wait_stdout(1), ["http 431 0 -1/-1"]);
+    proxy.wait_metric("loadline_requests_refused_total", &["status=\"431\""], 1.0);
+    assert_eq!(h2.get("/").status, 200, "other streams go on");
+    assert_eq!(upstream.seen(), 1);
+}
+
+#[test]
 fn head_has_no_body() {
     let upstream = Upstream::hello();
     let proxy = Setup::to(&upstream, 1).start();

@@ -93,6 +93,7 @@ fn ten_thousand_mixed_outcomes() {
     let told = statuses.iter().filter(|status| **status == 503).count() as u64;
     assert!((told..=told + left).contains(&counters.shed), "{told} told, {left} left: {counters:?}");
     assert!(counters.offered >= statuses.len() as u64, "{counters:?}");
+    assert_eq!(proxy.metric_sum("loadline_needless_sheds_total", &[]), 0.0);
     assert!(counters.offered <= (CLIENTS * REQUESTS_EACH) as u64, "{counters:?}");
     assert!(upstream.peak() <= 8, "peak {}", upstream.peak());
 }

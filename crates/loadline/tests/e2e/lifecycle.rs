@@ -264,6 +264,19 @@ fn the_banner_says_what_runs() {
     }
 }
 
+/// In an image without a zone database every name is unknown: local time would be UTC in silence.
+#[test]
+fn a_zone_that_is_not_known_is_told() {
+    let upstream = Upstream::hello();
+    let warned = |zone: &str| {
+        let proxy = Setup::to(&upstream, 1).env("TZ", zone).start();
+        proxy.stderr().iter().any(|line| line.contains("is no zone that is known here"))
+    };
+    assert!(warned("Nowhere/Atall"));
+    assert!(!warned("CET-1CEST,M3.5.0,M10.5.0/3"), "a rule needs no database");
+    assert!(!warned(""));
+}
+
 #[test]
 fn started_under_the_name_spillway_it_takes_spillways_arguments() {
     let upstream = Upstream::hello();

@@ -159,6 +159,17 @@ fn termination_states() {
 }
 
 #[test]
+fn a_refused_connection_was_asked_for_twice() {
+    let port = RefusedPort::new();
+    let proxy = Setup::new(&port.addr().to_string(), "1")
+        .env("LOG_ADDRESS", "stdout")
+        .env("LOG_FORMAT", "%ST %tsc %rc")
+        .start();
+    assert_eq!(proxy.get("/").status, 503);
+    assert_eq!(proxy.wait_stdout(1), ["503 SC-- 1"]);
+}
+
+#[test]
 fn a_policy_shed_and_a_client_that_left_the_queue() {
     let gate = Gate::new();
     let upstream = Upstream::gated(&gate);
@@ -195,6 +206,12 @@ fn json_by_keyword() {
     let value: serde_json::Value =
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line}: {error}"));
     assert!(value.to_string().contains("200"), "{line}");
+    let document = include_str!("../../../../docs/life-of-a-request.md");
+    let (_, fields) =
+        document.split_once("| field | what it is |").expect("the document has a table of fields");
+    for name in value.as_object().expect("an object").keys() {
+        assert!(fields.contains(&format!("`{name}`")), "{name} is not in docs/life-of-a-request.md");
+    }
 }
 
 /// A body that comes late is the client's time: nobody is to look for a slow connect, and the deadline has come nearer.

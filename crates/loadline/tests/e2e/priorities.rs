@@ -66,6 +66,8 @@ fn critical_requests_have_a_reserve_of_their_own() {
     proxy.wait_load(3, 0);
     let mut second = send(&proxy, "/critical/2", "");
     proxy.wait_load(3, 1);
+    // Who has a slot is not there yet.
+    upstream.wait_in_service(3);
     gate.open();
     for client in busy.iter_mut().chain([&mut critical, &mut second]) {
         assert_eq!(client.read().status, 200);

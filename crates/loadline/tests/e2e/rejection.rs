@@ -56,6 +56,20 @@ fn retry_after_is_between_one_and_thirty_seconds() {
 }
 
 #[test]
+fn the_log_and_the_recent_decisions_say_the_same() {
+    let full = Full::start(|setup| setup.set("log.access", "json"));
+    let response = full.proxy.get("/");
+    let line: Value = serde_json::from_str(&full.proxy.wait_stdout(1)[0]).unwrap();
+    let recent = full.proxy.admin("/api/v1/recent").body;
+    let recent: Value = serde_json::from_slice(&recent).unwrap();
+    let recent = &recent["decisions"][0];
+    assert_eq!((&line["reason"], &recent["reason"]), (&"concurrency".into(), &"concurrency".into()));
+    assert_eq!((&line["priority"], &recent["class"]), (&"normal".into(), &"normal".into()));
+    let seconds = retry_after(&response);
+    assert_eq!((&line["retry_after"], &recent["retry_after"]), (&seconds.into(), &seconds.into()));
+}
+
+#[test]
 fn the_connection_stays_usable() {
     let mut full = Full::start(|setup| setup);
     let mut client = full.proxy.connect();

@@ -131,7 +131,8 @@ fn http10_is_answered_with_close() {
     let upstream = Upstream::hello();
     let proxy = Setup::to(&upstream, 1).start();
     let mut client = proxy.connect();
-    assert_eq!(client.send("GET / HTTP/1.0\r\nHost: x\r\n\r\n").read().text(), "hello");
+    let answer = client.send("GET / HTTP/1.0\r\nHost: x\r\n\r\n").read();
+    assert_eq!((answer.text().as_str(), answer.header("connection")), ("hello", Some("close")));
     client.expect_close();
     let mut client = proxy.connect();
     assert_eq!(client.send("GET / HTTP/1.0\r\n\r\n").read().status, 200, "HTTP/1.0 needs no Host");

@@ -2,26 +2,33 @@
 //!
 //! ```text
 //! knee  = throughput × how long a request holds a slot when fewer are in the service than keep it busy    (Little's law)
-//! limit = knee × (1 + 0.25 × evenness²), and some more while that is not sure
+//! limit = knee × (1 + 0.25 × evenness²) + more × evenness⁴, and some more while that is not sure
+//! more = 2.5 √knee − 0.25 knee          between 0 and a quarter of the knee
 //! evenness = (Σ w)² ÷ (n Σ w²)          of the works w of n answers: 1 if all are alike
 //! ```
 //!
 //! At the knee itself chance leaves workers idle, and a service that can do more again would not show it: nobody waits inside. A
 //! quarter above it costs a quarter of a service time, and nothing where throughput is flat. Where requests differ much in what they
 //! cost it does cost something: each slot more lets in expensive ones that the queue would have kept behind cheap ones, so there is
-//! less room. After a fall there is [more](super::former). Where throughput falls above a point, nothing of this is asked; then the
+//! less room. How much chance there is grows only with the square root of the service, so a small one needs the larger share
+//! (square-root staffing: Halfin and Whitt 1981): a processor that waits for a database now and then has nothing to do with a quarter more
+//! than its knee, and has with half as much. That is given once trials of higher limits have shown that throughput does not [fall](super::slope)
+//! there. After a fall there is [more](super::former). Where throughput falls above a point, nothing of this is asked; then the
 //! limit is found by steps.
 //!
 //! The time is no baseline that drifts: it is measured by a trial of a lower limit that gave less, on those that were let in under
 //! it, which end when the trial is long over. It is void when throughput changes abruptly or a lower limit gives as much. It never
-//! lowers the limit by itself: only after such a trial, and not below what that showed.
+//! lowers the limit by itself: only after such a trial, and not below what that showed. It may raise it also after a higher limit has
+//! brought its share: then the lower one of the two was too low, and what it gave is such a measurement.
 //!
 //! Worked number: 24 workers of 50 ms do 480 per second. At a limit of 40 that is 83 ms each; those let in under a trial of 20 take 50 ms each.
 //! 480 × 0.05 = 24, so the limit becomes 30.
 
 use super::Auto;
 use super::meter::Meter;
-use super::tuning::{CLOSE, DOUBT, KEPT_ALONE, MOST_ALONE, NEAR, ROOM, ROOM_LOW, SCARCE, STEP};
+use super::tuning::{
+    CHANCE, CLOSE, DOUBT, KEPT_ALONE, MOST_ALONE, MOST_ROOM, NEAR, ROOM, ROOM_LOW, SCARCE, STEP,
+};
 use crate::Instant;
 
 /// How long a request holds a slot when fewer are in the service than keep it busy.
@@ -95,7 +102,7 @@ impl Alone {
 }
 
 impl Auto {
-    /// A lower limit gave less: the limit may be further above the knee than it need be, or not far enough. Whether it moved.
+    /// A lower limit has shown that it gives less: the limit may be further above the knee than it need be, or not far enough. Whether it moved.
     pub(super) fn stand(&mut self, now: Instant) -> bool {
         let Some(elasticity) = self.showed.take() else { return false };
         let Some((least, most)) = self.wanted(&self.base).filter(|_| !self.thrashes) else { return false };
@@ -119,8 +126,10 @@ impl Auto {
 
     /// With room above the knee, for requests as unequal as these.
     pub(super) fn with_room(&self, knee: f64, of: &Meter) -> f64 {
-        let evenness = of.evenness();
-        let usual = knee * (1.0 + (ROOM - 1.0) * evenness * evenness);
+        let alike = of.evenness() * of.evenness();
+        let chance = 1.0 + CHANCE / knee.max(1.0).sqrt();
+        let more = if self.slope.may_fall() { 0.0 } else { chance.clamp(ROOM, MOST_ROOM) - ROOM };
+        let usual = knee * (1.0 + (ROOM - 1.0) * alike + more * alike * alike);
         self.former.map_or(usual, |former| (knee * ROOM_LOW).min(f64::from(former.limit)).max(usual))
     }
 

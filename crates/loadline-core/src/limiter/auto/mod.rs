@@ -107,7 +107,7 @@ pub(super) struct Auto {
     shocked: bool,
     /// How long a request takes when few are in the service.
     alone: Alone,
-    /// The elasticity that a lower limit just showed, which gave less.
+    /// The elasticity between the limit and a lower one that gave less, if that was just measured.
     showed: Option<f64>,
     /// A higher limit that would leave room for chance, if it does no harm.
     room: Option<u32>,

@@ -284,7 +284,9 @@ impl Auto {
             let enough = if scarce { most } else { least };
             enough.clamp(self.limit + 1, level)
         });
+        let showed = self.compared.map(|compared| compared.elasticity).filter(|_| scarce && !self.thrashes);
         self.adopt(now, limit, tried);
+        self.showed = showed;
     }
 
     /// A lower limit is as good.

@@ -96,6 +96,10 @@ pub(super) const CLOSE: f64 = 16.0 / 15.0;
 pub(super) const NEAR: f64 = 0.95;
 /// The limit that is aimed at, as a multiple of the knee, where requests are alike.
 pub(super) const ROOM: f64 = 1.25;
+/// The same at most, where throughput is known not to fall.
+pub(super) const MOST_ROOM: f64 = 1.5;
+/// Where it is known, room for so many standard deviations of the number that chance has in the service: its square root.
+pub(super) const CHANCE: f64 = 2.5;
 /// The same after an abrupt fall of throughput, until it has come back: only a service that is kept busier than it can be shows that it can
 /// do more again.
 pub(super) const ROOM_LOW: f64 = 1.85;
