@@ -33,8 +33,9 @@ pub struct Description {
     pub proxy_error: &'static str,
 }
 
-/// What went wrong with a request that was not shed: the request itself, or the exchange with the upstream.
+/// What went wrong with a request that was not shed: the request itself, or the exchange with the upstream. Others may come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Failure {
     /// Malformed request: 400.
     BadRequest,
