@@ -5,6 +5,7 @@
 //! higher, no more              dropped; the next is narrower, and later
 //! lower, no loss               it becomes the limit, and room: what lies between gives as much
 //! lower, less                  dropped; it shows where the knee is, and the limit may move there
+//! lower, hardly less           the same, as soon as that is all that can be said: what lies between may give more than either
 //! ```
 //!
 //! Where throughput falls above a point, the limit goes by steps instead: to whichever side gives more, and the steps become finer when neither
@@ -14,10 +15,10 @@ use super::knee::Alone;
 use super::meter::Meter;
 use super::slope::Slope;
 use super::tuning::{
-    ADOPTED, BOUND, BUDGET, BUDGET_PEAK, CHEAP, CHEAP_TRIAL, COARSE, CUT, FALLS_ANSWERS, FEWEST_ROUNDS,
-    FINEST, LONGEST_PAUSE, LONGEST_PAUSE_DOWN, LONGEST_PAUSE_PEAK, LONGEST_PAUSE_UP, LONGEST_TRIAL,
-    LONGEST_TRIAL_CHEAP, LONGEST_TRIAL_LOW, MOST_CREDIT, NARROWER, NARROWEST, PAUSE_LOW, SCARCE,
-    SEEMS_TO_FALL, SHARE, STEP, TOO_LOW, WIDER, WIDEST, WIDEST_DOWN,
+    ADOPTED, BOUND, BUDGET, BUDGET_PEAK, CHEAP, CHEAP_TRIAL, COARSE, CUT, ENOUGH_ANSWERS, FALLS_ANSWERS,
+    FEWEST_ROUNDS, FINEST, LONGEST_PAUSE, LONGEST_PAUSE_DOWN, LONGEST_PAUSE_PEAK, LONGEST_PAUSE_UP,
+    LONGEST_TRIAL, LONGEST_TRIAL_CHEAP, LONGEST_TRIAL_LOW, MOST_CREDIT, NARROWER, NARROWEST, PAUSE_LOW,
+    SCARCE, SEEMS_TO_FALL, SHARE, STEP, TOO_LOW, WIDER, WIDEST, WIDEST_DOWN,
 };
 use super::verdict::{Comparison, Question, Verdict};
 use super::{Auto, Period};
@@ -81,6 +82,12 @@ impl Auto {
         let compared = Comparison::of(lower, higher, self.dispersion)?;
         self.compared = Some(compared);
         match (compared.verdict(trial.asked), up) {
+            (Verdict::Open, false)
+                if !self.thrashes && tried.count() >= ENOUGH_ANSWERS && trial.few.is_known() =>
+            {
+                self.learn_knee(now, &trial, &compared);
+                Some(Why::Law)
+            }
             (Verdict::Open, _) => None,
             (Verdict::Grows, true) | (Verdict::Flat, false) if !adoptable => None,
             (Verdict::Grows, true) => {
@@ -103,17 +110,22 @@ impl Auto {
                 Some(Why::Law)
             }
             (Verdict::Grows, false) => {
-                self.reject(now, false);
+                self.learn_knee(now, &trial, &compared);
                 if self.thrashes && compared.elasticity > SHARE {
                     // Each slot still brings its share: the best one is not far above.
                     self.up = Direction { width: STEP, next: now, vain: 0 };
                     self.went_up = false;
                 }
-                self.alone.learn(&trial.few);
-                self.showed = Some(compared.elasticity);
                 Some(Why::Law)
             }
         }
+    }
+
+    /// A lower limit has shown where the knee is.
+    fn learn_knee(&mut self, now: Instant, trial: &Trial, compared: &Comparison) {
+        self.reject(now, false);
+        self.alone.learn(&trial.few);
+        self.showed = Some(compared.elasticity);
     }
 
     /// A period has been long enough.

@@ -35,6 +35,9 @@ pub(super) const LONGEST_TRIAL_CHEAP: Duration = Duration::from_secs(30);
 pub(super) const CHEAP_TRIAL: Duration = Duration::from_millis(500);
 /// After an abrupt fall of throughput, so that its return is noticed.
 pub(super) const LONGEST_TRIAL_LOW: Duration = Duration::from_secs(2);
+/// A lower limit that is neither as good nor worse after so many answers lies on the other side of the best one, or close to it: how long a
+/// request takes there says more about where that is than more of them.
+pub(super) const ENOUGH_ANSWERS: f64 = 256.0;
 /// At least two periods at each of the two limits.
 pub(super) const FEWEST_ROUNDS: u32 = 4;
 /// The narrowest trial, as a share of the limit.
