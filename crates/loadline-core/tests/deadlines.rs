@@ -1,5 +1,6 @@
 //! Deadlines and predictions: nothing is started that cannot end in time, and a wrong prediction does not last.
 
+use std::collections::HashMap;
 use std::num::NonZeroU32;
 
 use loadline_core::{
@@ -211,7 +212,7 @@ fn below_a_quarter_of_the_slots_a_prediction_refuses_nobody() {
 fn answered_in_time(limit: u32, takes: impl Fn(u64) -> u64, until: u64, counted_from: u64) -> u32 {
     let mut a = Admission::new(settings(limit));
     let mut working: Vec<(u64, u64, Permit)> = Vec::new();
-    let mut deadlines = std::collections::HashMap::new();
+    let mut deadlines = HashMap::new();
     let mut answered = 0;
     for now in 0..until {
         while let Some(done) = working.iter().position(|(ends, ..)| *ends <= now) {
@@ -303,8 +304,8 @@ fn who_would_wait_too_long_for_his_route_is_refused_at_the_door() {
     let _other = admit(&mut a, 100, Request::new(NORMAL).with_deadline(at(101)));
 }
 
-/// A limit of 1, `adaptive`; 15 requests took 100 ms each and the last 400. One is in service from 2,000 on, and one that has no
-/// deadline waits from 2,000 on: from 2,200 on the class is overloaded.
+/// A limit of 1, `adaptive`; 15 requests took 100 ms each and the last 400. One is in service from 2,000 on, and one that has
+/// plenty of time waits from 2,000 on: from 2,200 on the class is overloaded.
 fn overloaded() -> (Admission, Permit, Ticket) {
     let mut settings = settings(1);
     settings.queue.discipline = Discipline::Adaptive;
@@ -316,7 +317,7 @@ fn overloaded() -> (Admission, Permit, Ticket) {
         a.on_complete(at(now), permit, Outcome::Completed);
     }
     let permit = admit(&mut a, 2_000, Request::new(NORMAL));
-    let patient = queue(&mut a, 2_000, Request::new(NORMAL));
+    let patient = queue(&mut a, 2_000, due(60_000));
     assert!(matches!(a.poll(at(2_200)), Event::WakeAt(_)));
     assert!(a.snapshot(at(2_200)).classes[NORMAL.index()].overloaded);
     (a, permit, patient)
@@ -333,6 +334,17 @@ fn under_overload_who_may_come_too_late_lets_one_with_time_go_first_and_is_serve
     a.on_complete(at(2_301), permit, Outcome::Completed);
     let _served = dispatched(&mut a, 2_301, hurried);
     a.check_invariants();
+}
+
+#[test]
+fn to_have_no_deadline_is_no_reason_to_go_first() {
+    let (mut a, permit, patient) = overloaded();
+    assert!(a.on_cancel(at(2_200), patient));
+    let _endless = queue(&mut a, 2_200, Request::new(NORMAL));
+    let hurried = queue(&mut a, 2_200, due(2_700));
+    a.on_complete(at(2_400), permit, Outcome::Completed);
+    assert!(a.snapshot(at(2_400)).classes[NORMAL.index()].overloaded);
+    let _served = dispatched(&mut a, 2_400, hurried);
 }
 
 #[test]
@@ -383,4 +395,40 @@ fn nobody_is_passed_over_without_prediction_or_under_a_discipline_that_was_chose
     let hurried = queue(&mut a, 2_200, due(2_500));
     a.on_complete(at(2_201), permit, Outcome::Completed);
     let _served = dispatched(&mut a, 2_201, hurried);
+}
+
+/// One in twenty takes ten times as long, so that nobody with a deadline is safe; nineteen in twenty would be in time.
+#[test]
+fn under_overload_who_has_a_deadline_is_served_beside_those_who_have_none() {
+    let mut settings = settings(1);
+    settings.queue.discipline = Discipline::Adaptive;
+    settings.queue.depth = 50;
+    let mut a = hundred_ms_each(settings);
+    let (mut begun, mut served, mut waiting) = (0, [0_u32; 2], HashMap::new());
+    let mut in_service = Some((admit(&mut a, 1_000, Request::new(NORMAL)), 1_100));
+    let mut random = 1_u64;
+    // Twice what can be served, half of them with a deadline.
+    for now in (1_000..601_000).step_by(50) {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let request = if random >> 63 == 0 { due(now + 1_500) } else { Request::new(NORMAL) };
+        if let Decision::Queue(ticket) = a.on_arrival(at(now), request) {
+            waiting.insert(ticket, request.deadline.is_some());
+        }
+        if let Some((permit, _)) = in_service.take_if(|(_, ends)| *ends <= now) {
+            a.on_complete(at(now), permit, Outcome::Completed);
+        }
+        loop {
+            match a.poll(at(now)) {
+                Event::Dispatch(ticket, permit) => {
+                    begun += 1;
+                    served[usize::from(waiting[&ticket])] += 1;
+                    in_service = Some((permit, now + if begun % 20 == 0 { 1_000 } else { 100 }));
+                }
+                Event::Expire(..) => {}
+                Event::WakeAt(_) | Event::Idle => break,
+            }
+        }
+    }
+    let [without, with] = served;
+    assert!(with.abs_diff(without) < begun / 10, "{without} without a deadline, {with} with one");
 }

@@ -187,6 +187,7 @@ fn failures_are_described() {
         (Failure::RequestTimeout, 408, "request_timeout", "http_request_error"),
         (Failure::HeaderTooLarge, 431, "header_too_large", "http_request_error"),
         (Failure::UpstreamRefused, 503, "upstream_refused", "connection_refused"),
+        (Failure::ProxyExhausted, 503, "proxy_exhausted", "proxy_internal_error"),
         (Failure::UpstreamConnectTimeout, 503, "upstream_connect_timeout", "connection_timeout"),
         (Failure::UpstreamTimeout, 504, "upstream_timeout", "connection_read_timeout"),
         (Failure::UpstreamClosed, 502, "upstream_closed", "connection_terminated"),

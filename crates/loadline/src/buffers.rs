@@ -42,6 +42,26 @@ pub(crate) struct Scratch {
     pub(crate) to_client: Outbox,
 }
 
+impl Scratch {
+    /// Makes it ready for the next exchange, of which the beginning is in the inbox. What outgrew the usual size was charged to the one
+    /// that is over, and is freed.
+    pub(crate) fn clear(&mut self) {
+        self.to_upstream.clear();
+        self.to_client.clear();
+        self.held.clear();
+        self.from_upstream.clear();
+        for buffer in [
+            &mut self.inbox,
+            &mut self.held,
+            &mut self.from_upstream,
+            &mut self.to_upstream.bytes,
+            &mut self.to_client.bytes,
+        ] {
+            buffer.shrink_to(KEEP);
+        }
+    }
+}
+
 /// A worker's stack of [`Scratch`]es.
 #[derive(Default)]
 #[expect(
@@ -58,18 +78,8 @@ impl Scratches {
     pub(crate) fn give(&self, mut scratch: Box<Scratch>) {
         let mut stack = self.0.borrow_mut();
         if stack.len() < STACK {
-            for buffer in [
-                &mut scratch.inbox,
-                &mut scratch.held,
-                &mut scratch.from_upstream,
-                &mut scratch.to_upstream.bytes,
-                &mut scratch.to_client.bytes,
-            ] {
-                buffer.clear();
-                buffer.shrink_to(KEEP);
-            }
-            scratch.to_upstream.sent = 0;
-            scratch.to_client.sent = 0;
+            scratch.inbox.clear();
+            scratch.clear();
             stack.push(scratch);
         }
     }

@@ -165,6 +165,7 @@ async fn serve_requests<S: ClientIo>(connection: &mut Connection<S>) -> Next {
         if stays {
             scratch.inbox.drain(..scratch.head.len.min(scratch.inbox.len()));
             if !scratch.inbox.is_empty() {
+                scratch.clear();
                 continue;
             }
         } else if after == After::Linger {

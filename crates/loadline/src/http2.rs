@@ -4,6 +4,7 @@
 //! connection: the same strict head, the same pipeline, the same log line, and nothing that only one of the two
 //! protocols can do. What the translation costs is a copy; HTTP/2 itself is hyper's.
 
+mod pace;
 mod pipe;
 mod request;
 mod response;
@@ -22,8 +23,10 @@ use tokio::net::TcpStream;
 use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::Instant;
 
+use self::pace::Paced;
 use self::pipe::Rewound;
 use self::response::StreamBody;
+use crate::buffers::BUFFER;
 use crate::client::Peer;
 use crate::connection::{self, Connection, Http2, Place, RESERVE_PATIENCE};
 use crate::watchdog::Watchdog;
@@ -40,8 +43,13 @@ const RESETS: usize = 64;
 /// between, the codec refuses it, as it does everybody's. More than 1 also because HTTP/2 counts 32 bytes more for each field.
 const HEAD_SLACK: u32 = 2;
 
-/// Bytes that a stream's pipe holds in each direction.
-const PIPE: usize = 64 * 1024;
+/// Bytes that a stream's pipe holds in each direction. The rest of an answer waits on the proxy's side of it, where it is counted and
+/// where a client that does not read is noticed. Half of it made large answers a third slower (debug build).
+const PIPE: usize = 2 * BUFFER;
+
+/// Bytes of one stream that are framed and not yet sent; with the usual 400 kB the streams of a connection that stands still would hold
+/// 40 MB.
+const UNSENT: usize = 4 * BUFFER;
 
 /// Silence after which the client is asked whether it is still there.
 const PING_AFTER: Duration = Duration::from_secs(30);
@@ -63,9 +71,11 @@ pub(crate) async fn serve(upgraded: Http2<TcpStream>, worker: Rc<Worker>) {
             stream(request, peer, over_limit, Rc::clone(&worker), Streams::enter(&streams))
         })
     };
-    let mut builder = hyper::server::conn::http2::Builder::new(LocalExecutor);
+    let executor = Paced { patience: live.settings.timeouts.client };
+    let mut builder = hyper::server::conn::http2::Builder::new(executor);
     builder
         .timer(TokioTimer::new())
+        .max_send_buf_size(UNSENT)
         .max_concurrent_streams(STREAMS)
         .max_local_error_reset_streams(RESETS)
         .max_pending_accept_reset_streams(RESETS)
@@ -175,16 +185,6 @@ pub(crate) struct AbortOnDrop(AbortHandle);
 impl Drop for AbortOnDrop {
     fn drop(&mut self) {
         self.0.abort();
-    }
-}
-
-/// Runs hyper's stream tasks on this worker.
-#[derive(Clone, Copy)]
-struct LocalExecutor;
-
-impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for LocalExecutor {
-    fn execute(&self, task: F) {
-        spawn_local(task);
     }
 }
 

@@ -3,6 +3,9 @@
 //! Whoever owes something within a time is noticed by that time. In a tunnel nobody owes anything, so such a peer would hold its
 //! slot for ever; there the kernel asks whether it is still there (RFC 1122, 4.2.3.6). A healthy peer's kernel answers, and the
 //! application learns nothing of it.
+//!
+//! Out of scope: a peer to which something is on its way. It is not asked, and lost only when the kernel gives up sending (Linux: 15
+//! times, a quarter of an hour). `TCP_USER_TIMEOUT` would be sooner, and would also cut off who is there and does not read for a while.
 
 use std::os::fd::AsFd;
 use std::time::Duration;

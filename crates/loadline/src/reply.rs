@@ -51,7 +51,7 @@ impl LocalError {
 
     /// It was not even asked: there are no descriptors left to ask with, or no memory.
     pub(crate) fn exhausted() -> Self {
-        Self { details: "not asked: no file descriptor or memory is left", ..Self::upstream_refused() }
+        Self::new(Failure::ProxyExhausted, *b"RC")
     }
 
     pub(crate) fn upstream_unresolved() -> Self {

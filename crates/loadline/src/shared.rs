@@ -13,6 +13,7 @@ use arc_swap::ArcSwap;
 use loadline_core::{self as core, Occupancy, OverloadLevel, Snapshot};
 use loadline_tower::Gate;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use crate::buffers::Budget;
 use crate::config::settings::Settings;
@@ -23,6 +24,9 @@ use crate::overload::Overload;
 use crate::process::Process;
 use crate::recent::Recent;
 use crate::shadow::ShadowRun;
+
+/// For how many milliseconds it holds that nobody idles: a flood of connections must not go through all workers and all they have.
+const ASK_AGAIN: u64 = 100;
 
 /// What all workers share.
 pub(crate) struct Shared {
@@ -48,13 +52,22 @@ pub(crate) struct Shared {
     fitted: AtomicU32,
     version: AtomicU64,
     draining: AtomicBool,
+    /// Until when no worker need be asked for a connection that makes room, in milliseconds since the start.
+    nobody_idles_until: AtomicU64,
+    began: Instant,
     /// Connections per worker, and the way to hand one over.
     pub(crate) loads: Box<[AtomicUsize]>,
     pub(crate) handovers: Box<[mpsc::UnboundedSender<Accepted>]>,
 }
 
-/// A connection that a worker hands to another, and whose it is.
-pub(crate) type Accepted = (TcpStream, SocketAddr);
+/// A connection that a worker hands to another.
+pub(crate) struct Accepted {
+    pub(crate) stream: TcpStream,
+    /// Whose it is.
+    pub(crate) client: SocketAddr,
+    /// At the maximum of connections: how many workers have nobody who makes room for it.
+    pub(crate) without_room: usize,
+}
 
 /// The receiving ends that go with [`Shared`]: one for each worker.
 pub(crate) type Handovers = Vec<mpsc::UnboundedReceiver<Accepted>>;
@@ -82,6 +95,8 @@ impl Shared {
             live: ArcSwap::from_pointee(live),
             version: AtomicU64::new(0),
             draining: AtomicBool::new(false),
+            nobody_idles_until: AtomicU64::new(0),
+            began: Instant::now(),
             loads: (0..workers).map(|_| AtomicUsize::new(0)).collect(),
             handovers: Vec::into_boxed_slice(handovers),
         };
@@ -136,6 +151,20 @@ impl Shared {
         if self.fitted.swap(admission.limit.get(), Ordering::Relaxed) != admission.limit.get() {
             self.gate.reconfigure(admission);
         }
+    }
+
+    /// Every worker was asked for a connection that makes room, and none had one.
+    pub(crate) fn note_nobody_idles(&self) {
+        self.nobody_idles_until.store(self.millis() + ASK_AGAIN, Ordering::Relaxed);
+    }
+
+    /// Whether that was just now.
+    pub(crate) fn nobody_idles(&self) -> bool {
+        self.millis() < self.nobody_idles_until.load(Ordering::Relaxed)
+    }
+
+    fn millis(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     /// How full the gate is; in a dry run with the limits that would hold.

@@ -129,22 +129,35 @@ impl Worker {
         let fewest = loads.iter().map(|load| load.load(Ordering::Relaxed)).enumerate().min_by_key(|at| at.1);
         let Some((other, _)) = fewest.filter(|(_, fewest)| mine > fewest + mine / 8) else {
             loads[self.id].fetch_add(1, Ordering::Relaxed);
-            return self.serve(stream, client);
+            return self.serve(stream, client, 0);
         };
+        self.hand_over(stream, client, other, 0);
+    }
+
+    fn hand_over(&self, stream: TcpStream, client: SocketAddr, other: usize, without_room: usize) {
         if let Ok(stream) = stream.into_std() {
-            loads[other].fetch_add(1, Ordering::Relaxed);
+            self.shared.loads[other].fetch_add(1, Ordering::Relaxed);
             // A worker ends only when all do; then the connection is closed, as any new one is.
-            let _ = self.shared.handovers[other].send((stream, client));
+            let _ = self.shared.handovers[other].send(Accepted { stream, client, without_room });
         }
     }
 
-    /// Serves a connection that is counted in this worker's load already.
-    fn serve(self: &Rc<Self>, stream: TcpStream, client: SocketAddr) {
+    /// Serves a connection that is counted in this worker's load already. `without_room`: how many other workers have none for it.
+    fn serve(self: &Rc<Self>, stream: TcpStream, client: SocketAddr, without_room: usize) {
         let open = self.shared.connections.fetch_add(1, Ordering::Relaxed) + 1;
         let live = self.live();
         let most = live.settings.max_connections as usize;
         let leave = Leaving { worker: Rc::clone(self), id: self.next_slot.get() };
-        let over_limit = open > most && !self.make_room();
+        let known = self.shared.nobody_idles();
+        let over_limit = open > most && (known || !self.make_room());
+        if over_limit && !known && !self.shared.is_draining() {
+            let workers = self.shared.loads.len();
+            if without_room + 1 < workers {
+                // Who idles may be another worker's. The last to be asked keeps it, room or not.
+                return self.hand_over(stream, client, (self.id + 1) % workers, without_room + 1);
+            }
+            self.shared.note_nobody_idles();
+        }
         if over_limit && open > most + RESERVE {
             self.refuse(stream, &live);
             return;
@@ -278,7 +291,7 @@ fn take_backlog(worker: &Rc<Worker>, listeners: Vec<StdListener>) {
                 && let Ok(stream) = TcpStream::from_std(stream)
             {
                 worker.shared.loads[worker.id].fetch_add(1, Ordering::Relaxed);
-                worker.serve(stream, client);
+                worker.serve(stream, client, 0);
             }
         }
     }
@@ -293,9 +306,9 @@ fn is_about_one_connection(error: &io::Error) -> bool {
 }
 
 async fn take_over(worker: Rc<Worker>, mut handovers: mpsc::UnboundedReceiver<Accepted>) {
-    while let Some((stream, client)) = handovers.recv().await {
+    while let Some(Accepted { stream, client, without_room }) = handovers.recv().await {
         match TcpStream::from_std(stream) {
-            Ok(stream) => worker.serve(stream, client),
+            Ok(stream) => worker.serve(stream, client, without_room),
             Err(_) => {
                 worker.shared.loads[worker.id].fetch_sub(1, Ordering::Relaxed);
             }

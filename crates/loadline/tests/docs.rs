@@ -233,6 +233,7 @@ fn statuses_and_reasons_belong_together() {
         Failure::RequestTimeout,
         Failure::HeaderTooLarge,
         Failure::UpstreamRefused,
+        Failure::ProxyExhausted,
         Failure::UpstreamUnresolved,
         Failure::UpstreamConnectTimeout,
         Failure::UpstreamTimeout,

@@ -7,12 +7,14 @@
 //! the next of its flow that has more, if there is one among [`LOOKED_AT`].
 //!
 //! Passed over is not refused: if nobody has more time, it is its turn all the same, and where all clients have as little
-//! nothing changes. Only within the flow, so that tenants, routes and cohorts get what they are owed. Not in a class that is healthy,
-//! where all who wait are served, nor under a discipline that was chosen by name.
+//! nothing changes. Only within the flow, so that tenants, routes and cohorts get what they are owed; and only in favour of one that
+//! has a deadline too. Who has none always has time: beside such clients those who say how long they wait would get a fifth of what is
+//! theirs (`tests/deadlines.rs`), and would do better not to say it. Not in a class that is healthy, where all who wait are served, nor
+//! under a discipline that was chosen by name.
 //!
 //! Worked number: median 60 ms, longest 240 ms: whose deadline is less than 420 ms away lets others go first.
 
-use crate::{Instant, Request};
+use crate::Instant;
 
 use super::{Pace, Queue, group::Order, list::BY_FLOW, order::Next, slab::NIL};
 
@@ -24,9 +26,9 @@ impl Queue {
     /// Who is served when it is the turn of this one: itself, unless it may come too late and another one has time. `needed` to be
     /// safe, in nanoseconds.
     pub(crate) fn with_time(&self, now: Instant, next: Next, needed: u64, pace: &Pace) -> Next {
-        let has_time = |request: &Request| request.deadline.is_none_or(|due| due.nanos_since(now) >= needed);
+        let has_time = |due: Instant| due.nanos_since(now) >= needed;
         // Most have no deadline, and then this is all there is to do. A witness is in no flow.
-        if has_time(&next.request)
+        if next.request.deadline.is_none_or(has_time)
             || self.entries[next.index].witness
             || self.order(now, next.request.class, pace) != Order::Cheapest
         {
@@ -40,7 +42,7 @@ impl Queue {
             }
             let request = self.entries[index].request;
             // There is room for what is next, not for more.
-            if has_time(&request) && request.cost <= next.request.cost {
+            if request.deadline.is_some_and(has_time) && request.cost <= next.request.cost {
                 return Next { index, request, ..next };
             }
         }

@@ -33,8 +33,9 @@ pub struct Description {
     pub proxy_error: &'static str,
 }
 
-/// What went wrong with a request that was not shed: the request itself, or the exchange with the upstream.
+/// What went wrong with a request that was not shed: the request itself, or the exchange with the upstream. Others may come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Failure {
     /// Malformed request: 400.
     BadRequest,
@@ -56,6 +57,8 @@ pub enum Failure {
     VersionNotSupported,
     /// No upstream accepted a connection: 503, for nothing was begun and a retry is safe.
     UpstreamRefused,
+    /// There was no file descriptor or memory left to connect to an upstream with: 503, likewise.
+    ProxyExhausted,
     /// The upstream's address could not be resolved: 503, likewise.
     UpstreamUnresolved,
     /// No connection within the connect timeout: 503, likewise.
@@ -136,6 +139,12 @@ impl Failure {
             Self::UpstreamRefused => {
                 (503, "upstream_refused", "The server refused the connection.", "connection_refused")
             }
+            Self::ProxyExhausted => (
+                503,
+                "proxy_exhausted",
+                "The proxy has no file descriptor or memory left to ask the server with.",
+                "proxy_internal_error",
+            ),
             Self::UpstreamUnresolved => {
                 (503, "upstream_unresolved", "The server's name is unknown.", "dns_error")
             }

@@ -118,18 +118,53 @@ impl fmt::Display for ConfigError {
     }
 }
 
+/// How many mistakes are told. Whoever has made more has not made that many, but one: it is another program's file, say. To find the
+/// place and a close word for each of tens of thousands would take minutes, also of a proxy that is asked to reload.
+const TOLD: usize = 100;
+
+/// Mistakes as they are found: the first [`TOLD`], and how many there were.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Errors {
+    told: Vec<ConfigError>,
+    found: usize,
+}
+
+impl Errors {
+    pub(super) fn push(&mut self, error: ConfigError) {
+        self.push_with(|| error);
+    }
+
+    /// The same; `error` is composed only if it is told.
+    pub(super) fn push_with(&mut self, error: impl FnOnce() -> ConfigError) {
+        self.found += 1;
+        if self.told.len() < TOLD {
+            self.told.push(error());
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.found == 0
+    }
+}
+
+impl Extend<ConfigError> for Errors {
+    fn extend<T: IntoIterator<Item = ConfigError>>(&mut self, errors: T) {
+        errors.into_iter().for_each(|error| self.push(error));
+    }
+}
+
 /// Every mistake of a configuration; never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigErrors {
-    errors: Vec<ConfigError>,
+    errors: Errors,
     /// What is odd, and may be why something is missing: a misspelt variable.
     warnings: Vec<String>,
 }
 
 impl ConfigErrors {
     /// Collects mistakes: those in the file first, from top to bottom.
-    pub fn new(mut errors: Vec<ConfigError>, warnings: Vec<String>) -> Self {
-        errors.sort_by_key(|error| error.place.unwrap_or((usize::MAX, 0)));
+    pub(super) fn new(mut errors: Errors, warnings: Vec<String>) -> Self {
+        errors.told.sort_by_key(|error| error.place.unwrap_or((usize::MAX, 0)));
         Self { errors, warnings }
     }
 }
@@ -140,11 +175,16 @@ impl fmt::Display for ConfigErrors {
         for warning in &self.warnings {
             writeln!(f, "warning: {warning}")?;
         }
-        for (index, error) in self.errors.iter().enumerate() {
+        let Errors { told, found } = &self.errors;
+        for (index, error) in told.iter().enumerate() {
             let separator = if index == 0 { "" } else { "\n" };
             write!(f, "{separator}{error}")?;
         }
-        if self.errors.len() > 1 { write!(f, "\n{} errors", self.errors.len()) } else { Ok(()) }
+        match found {
+            0 | 1 => Ok(()),
+            _ if *found > told.len() => write!(f, "\n{found} errors, the first {} of them above", told.len()),
+            _ => write!(f, "\n{found} errors"),
+        }
     }
 }
 
@@ -176,10 +216,17 @@ mod tests {
     #[test]
     fn several_mistakes_are_counted() {
         let one = ConfigError::elsewhere("a");
-        let shown = |errors, warnings| ConfigErrors::new(errors, warnings).to_string();
+        let shown = |found: Vec<ConfigError>, warnings| {
+            let mut errors = Errors::default();
+            errors.extend(found);
+            ConfigErrors::new(errors, warnings).to_string()
+        };
         assert_eq!(shown(vec![one.clone()], vec![]), "error: a");
         assert_eq!(shown(vec![one.clone()], vec!["b".to_owned()]), "warning: b\nerror: a");
-        assert_eq!(shown(vec![one.clone(), one], vec![]), "error: a\nerror: a\n2 errors");
+        assert_eq!(shown(vec![one.clone(); 2], vec![]), "error: a\nerror: a\n2 errors");
+        let many = shown(vec![one; TOLD + 1], vec![]);
+        assert_eq!(many.lines().count(), TOLD + 1);
+        assert!(many.ends_with("\nerror: a\n101 errors, the first 100 of them above"), "{many}");
     }
 
     #[test]

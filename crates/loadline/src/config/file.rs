@@ -3,8 +3,9 @@
 //! What is no configuration at all (a directory, another notation, another encoding, something without an end) is told as that, not
 //! by the first byte that does not fit.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read as _};
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 
 use super::document;
@@ -19,6 +20,12 @@ const LARGEST: u64 = 1 << 20;
 /// # Errors
 /// Why there is none, for people.
 pub(crate) fn read(path: &Path) -> io::Result<String> {
+    // To open one without a writer would wait for one, and the process with it.
+    if is_named_pipe(path) {
+        return Err(invalid(
+            "it is a named pipe; a configuration is a regular file, or /dev/stdin".to_owned(),
+        ));
+    }
     let file = File::open(path)?;
     if file.metadata()?.is_dir() {
         return Err(invalid("it is a directory; name a file in it".to_owned()));
@@ -65,12 +72,21 @@ pub(super) fn add(layers: &mut Layers, path: &Path, text: &io::Result<String>) -
             false
         }
         Err(errors) => {
-            layers.errors.extend(errors.iter().map(|error| {
-                ConfigError::in_file(&shown, document::line_and_column(text, error.at), &error.message)
-            }));
+            for error in &errors {
+                layers.errors.push_with(|| {
+                    ConfigError::in_file(&shown, document::line_and_column(text, error.at), &error.message)
+                });
+            }
             false
         }
     }
+}
+
+/// Whether it is a pipe that somebody else has yet to open. Those that the process was given, as its standard input or by a shell's
+/// `<(…)`, are open already.
+fn is_named_pipe(path: &Path) -> bool {
+    let given = ["/dev", "/proc"].iter().any(|given| path.starts_with(given));
+    !given && fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_fifo())
 }
 
 fn has_extension(path: &Path, known: &[&str]) -> bool {

@@ -3,11 +3,12 @@
 //! Defaults < file < environment < flags. Within the environment Spillway's seven names come before `LOADLINE_…`, which say
 //! exactly what they mean. An empty variable is an unset one, as in Spillway.
 
+use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
 
 use super::document::{Item, Node, line_and_column};
-use super::error::{ConfigError, Origin, closest};
+use super::error::{ConfigError, Errors, Origin, closest};
 use super::key::Key;
 use super::table::{KEYS, find};
 use super::value::{Raw, did_you_mean};
@@ -29,7 +30,7 @@ pub(super) struct Layers {
     /// All values for known settings.
     pub(super) assignments: Vec<Assignment>,
     /// Mistakes that are no values: unknown keys, unreadable variables.
-    pub(super) errors: Vec<ConfigError>,
+    pub(super) errors: Errors,
     /// What is odd but harmless.
     pub(super) warnings: Vec<String>,
 }
@@ -127,17 +128,13 @@ struct Walk<'f> {
 
 impl Walk<'_> {
     fn table(&self, layers: &mut Layers, prefix: &str, nodes: &[Node]) {
-        for (index, node) in nodes.iter().enumerate() {
+        let mut names = HashSet::with_capacity(nodes.len());
+        for node in nodes {
             let dotted =
                 if prefix.is_empty() { node.name.clone() } else { format!("{prefix}.{}", node.name) };
             // TOML refuses this itself; in JSON the last one would win in silence.
-            if nodes[..index].iter().any(|earlier| earlier.name == node.name) {
-                let message = format!("key `{dotted}` is given twice");
-                layers.errors.push(ConfigError::in_file(
-                    &self.path,
-                    line_and_column(self.text, node.name_at),
-                    &message,
-                ));
+            if !names.insert(&node.name) {
+                self.mistake(layers, node, || format!("key `{dotted}` is given twice"));
                 continue;
             }
             match (find(&dotted), &node.item) {
@@ -149,12 +146,17 @@ impl Walk<'_> {
                     self.table(layers, &dotted, inner);
                 }
                 (None, item) => {
-                    let message = unknown(prefix, &node.name, matches!(item, Item::Table(_)));
-                    let place = line_and_column(self.text, node.name_at);
-                    layers.errors.push(ConfigError::in_file(&self.path, place, &message));
+                    let is_table = matches!(item, Item::Table(_));
+                    self.mistake(layers, node, || unknown(prefix, &node.name, is_table));
                 }
             }
         }
+    }
+
+    fn mistake(&self, layers: &mut Layers, node: &Node, message: impl FnOnce() -> String) {
+        layers.errors.push_with(|| {
+            ConfigError::in_file(&self.path, line_and_column(self.text, node.name_at), &message())
+        });
     }
 
     fn origin(&self, at: usize) -> Origin {

@@ -43,7 +43,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use error::{ConfigError, ConfigErrors, Origin, closest};
-use error::{Mistake, Mistakes};
+use error::{Errors, Mistake, Mistakes};
 pub(crate) use file::read as read_text;
 use layers::{Assignment, Layers};
 use settings::Settings;
@@ -229,11 +229,7 @@ fn resolve_over(
 
 /// Reads every assignment in the table's order, lower layers first. `texts` are the files' texts by name, in which
 /// mistakes have places.
-fn apply(
-    assignments: &[Assignment],
-    texts: &[(String, &str)],
-    errors: &mut Vec<ConfigError>,
-) -> (Settings, Origins) {
+fn apply(assignments: &[Assignment], texts: &[(String, &str)], errors: &mut Errors) -> (Settings, Origins) {
     let mut settings = Settings::default();
     let mut origins = Origins::default();
     for key in KEYS.iter() {
@@ -248,7 +244,9 @@ fn apply(
             };
             if let Err(Mistakes(mistakes)) = read {
                 let text = raw.text().unwrap_or_else(|| text_of(origin, texts));
-                errors.extend(mistakes.iter().map(|mistake| located(mistake, origin, key.name, text)));
+                for mistake in &mistakes {
+                    errors.push_with(|| located(mistake, origin, key.name, text));
+                }
             }
             origins.0.insert(key.name, origin.clone());
         }

@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use loadline_h1::{BodyDecoder, Framing, Limits, RequestKind, ResponseHead, Statu
 use tokio::io::{DuplexStream, ReadHalf};
 
 use super::Held;
+use super::pace::Pace;
 use crate::buffers::{BUFFER, poll_read_into};
 
 /// Reads the final head; its body follows as it comes. `None`: the connection closed without an answer.
@@ -45,7 +47,10 @@ pub(crate) async fn receive(
     })
     .await;
     let status = StatusCode::from_u16(head.status).ok().filter(|_| complete)?;
+    let pace = Pace::of_stream();
+    pace.offered();
     let mut response = Response::new(StreamBody {
+        pace,
         state: match head.framing {
             Framing::None | Framing::Length(0) => State::Ended,
             framing => State::Body(BodyDecoder::for_response(framing, &limits)),
@@ -77,6 +82,7 @@ pub(crate) struct StreamBody {
     state: State,
     io: ReadHalf<DuplexStream>,
     received: Vec<u8>,
+    pace: Rc<Pace>,
     _held: Held,
 }
 
@@ -97,6 +103,7 @@ impl Body for StreamBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         let this = self.get_mut();
+        this.pace.taken();
         loop {
             let decoder = match &mut this.state {
                 State::Trailers(trailers) => {
@@ -120,6 +127,7 @@ impl Body for StreamBody {
                 this.state = if trailers.is_empty() { State::Ended } else { State::Trailers(trailers) };
             }
             if !data.is_empty() {
+                this.pace.offered();
                 return Poll::Ready(Some(Ok(Frame::data(data))));
             }
             if moved || done {

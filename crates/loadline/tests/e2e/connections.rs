@@ -1,5 +1,7 @@
 //! More clients than connections: the established are served, newcomers are told, health checks have a reserve.
 
+use std::time::{Duration, Instant};
+
 use crate::support::{Gate, H2, Setup, Upstream, eventually};
 
 #[test]
@@ -56,6 +58,33 @@ fn the_longest_idle_connection_makes_room() {
     }
     gate.open();
     assert_eq!(held.read().status, 200);
+}
+
+/// Connections are spread over the workers, and it is a matter of luck which of them accepts the next one.
+#[test]
+fn whoever_idles_makes_room_whichever_worker_has_the_connection() {
+    let gate = Gate::new();
+    let upstream = Upstream::gated_at_held(&gate);
+    let proxy = Setup::to(&upstream, 8).set("max_connections", 4).set("workers", 4).start();
+    let mut held: Vec<_> = (0..2).map(|_| proxy.send_get("/held")).collect();
+    proxy.wait_load(2, 0);
+    let [mut idle, mut lively] = [proxy.connect(), proxy.connect()];
+    for round in 0..3 {
+        assert_eq!(idle.get("/").status, 200, "round {round}");
+        let since = Instant::now();
+        eventually("it has idled for longer than it takes", || {
+            // The kernel gives a new connection to the worker that was busy last.
+            assert_eq!(lively.get("/").status, 200);
+            since.elapsed() > Duration::from_millis(1_500)
+        });
+        let mut newcomer = proxy.connect();
+        assert_eq!(newcomer.get("/").status, 200, "round {round}: somebody idles");
+        std::mem::replace(&mut idle, newcomer).expect_close();
+    }
+    gate.open();
+    for client in &mut held {
+        assert_eq!(client.read().status, 200);
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::{Gate, H2, Setup, Upstream, parallel};
+use crate::support::{Client, Gate, H2, Setup, Upstream, parallel};
 
 #[test]
 fn get_and_post() {
@@ -214,4 +214,49 @@ fn an_idle_connection_is_closed() {
     // The preface and empty SETTINGS (RFC 9113 section 3.4), and then nothing.
     client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0");
     client.read_to_close().expect("an idle connection is closed, whatever it speaks");
+}
+
+/// Kinds of frames (RFC 9113, 6).
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+
+/// A frame (RFC 9113, 4.1).
+fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(payload.len()).unwrap();
+    [&[0, 0, length, kind, flags, 0, 0, 0, stream], payload].concat()
+}
+
+/// The kind, flags and payload of the next frame.
+fn read_frame(client: &mut Client) -> (u8, u8, Vec<u8>) {
+    let head = client.read_exact(9).expect("the connection stays");
+    let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+    (head[3], head[4], client.read_exact(length as usize).unwrap())
+}
+
+#[test]
+fn a_stream_whose_client_takes_nothing_is_reset_and_its_connection_stays() {
+    let upstream = Upstream::start(|exchange| exchange.respond(200, &[b'b'; 12_000]));
+    let proxy = Setup::to(&upstream, 1).set("timeouts.client", "300ms").start();
+    let mut client = proxy.connect();
+    // An initial window of 0; GET / from x, by the static table of HPACK.
+    client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    client.send(frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]));
+    client.send(frame(HEADERS, 5, 1, &[0x82, 0x86, 0x84, 0x41, 1, b'x']));
+    let mut answered = false;
+    let reset = loop {
+        match read_frame(&mut client) {
+            (RST_STREAM, _, reason) => break reason,
+            (kind, ..) => {
+                assert_ne!(kind, DATA);
+                answered |= kind == HEADERS;
+            }
+        }
+    };
+    assert!(answered && reset == [0, 0, 0, 8], "CANCEL: {reset:?}");
+    proxy.wait_load(0, 0);
+    client.send(frame(PING, 0, 0, b"12345678"));
+    assert_eq!(read_frame(&mut client), (PING, 1, b"12345678".to_vec()));
 }

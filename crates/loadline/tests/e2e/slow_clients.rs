@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{Client, H2, Setup, Upstream, eventually, parallel};
+use crate::support::{Client, Gate, H2, Setup, Upstream, eventually, parallel};
 
 const SLOTS: usize = 8;
 
@@ -137,6 +137,65 @@ fn the_total_of_all_buffers_is_a_bound_and_not_an_end() {
     });
     assert_eq!(bodies, [4_000_000; 4]);
     assert!(upstream.requests().iter().all(|request| request.body_length == 200_000));
+}
+
+/// A vector doubles, and a read fills what is spare: what is charged must be what is taken.
+#[test]
+fn the_process_takes_no_more_than_twice_the_total() {
+    /// One response may be read ahead by a sixteenth of it while others wait.
+    const TOTAL: u64 = 72 << 20;
+    /// Buffers that are not charged, for each.
+    const OF_EACH: u64 = 80 << 10;
+    let upstream = application();
+    let proxy = Setup::to(&upstream, SLOTS).set("buffer.total", "72MiB").start();
+    let before = proxy.peak_resident();
+    let mut readers: Vec<_> = (0..48).map(|_| Client::connect_narrow(proxy.addr(), NARROW)).collect();
+    for reader in &mut readers {
+        reader.send_get("/big");
+    }
+    eventually("the total is taken", || {
+        proxy.metric_sum("loadline_buffer_used_bytes", &[]) > 0.9 * TOTAL as f64
+    });
+    let grown = proxy.peak_resident() - before;
+    assert!(grown < 2 * TOTAL + 48 * OF_EACH, "{grown} bytes");
+    drop(readers);
+    proxy.wait_metric("loadline_buffer_used_bytes", &[], 0.0);
+}
+
+/// A client that sends its next request with the first keeps the buffers of its connection, and must not keep what they grew to.
+#[test]
+fn what_one_answer_took_is_not_kept_for_the_next_request() {
+    const TOTAL: u64 = 16 << 20;
+    const CLIENTS: u64 = 32;
+    let gate = Gate::new();
+    let held = gate.clone();
+    let upstream = Upstream::start(move |exchange| {
+        if exchange.target() == "/big" {
+            return exchange.respond(200, &vec![b'b'; 4_000_000]);
+        }
+        held.pass()?;
+        exchange.respond(200, b"late")
+    });
+    let proxy = Setup::to(&upstream, CLIENTS as usize)
+        .set("buffer.response", "8MiB")
+        .set("buffer.total", "16MiB")
+        .start();
+    let before = proxy.peak_resident();
+    let mut clients = Vec::new();
+    for waiting in 0..CLIENTS {
+        let mut client = Client::connect_narrow(proxy.addr(), NARROW);
+        client.send("GET /big HTTP/1.1\r\nHost: x\r\n\r\nGET /held HTTP/1.1\r\nHost: x\r\n\r\n");
+        eventually("the answer is read ahead", || {
+            proxy.metric_sum("loadline_buffer_used_bytes", &[]) > 1_000_000.0
+        });
+        assert_eq!(client.read().body.len(), 4_000_000);
+        eventually("the next request is in service", || proxy.status().in_flight == waiting + 1);
+        clients.push(client);
+    }
+    let grown = proxy.peak_resident() - before;
+    assert!(grown < 2 * TOTAL + CLIENTS * (80 << 10), "{grown} bytes");
+    gate.open();
+    assert!(clients.iter_mut().all(|client| client.read().text() == "late"));
 }
 
 #[test]

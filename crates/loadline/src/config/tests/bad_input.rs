@@ -53,6 +53,32 @@ fn a_directory_is_no_file() {
 }
 
 #[test]
+fn a_pipe_that_nobody_has_opened_is_not_waited_for() {
+    let path = std::env::temp_dir().join(format!("loadline-bad-{}-pipe", std::process::id()));
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    let sources = Sources { file: Some(path.clone()), ..Given::app().sources };
+    let errors = load(&sources).unwrap_err().to_string();
+    fs::remove_file(&path).unwrap();
+    let expected = "it is a named pipe; a configuration is a regular file, or /dev/stdin";
+    assert_eq!(errors, format!("error: cannot read {}: {expected}", path.display()));
+}
+
+#[test]
+fn of_very_many_mistakes_the_first_are_told() {
+    let toml = (0..40_000).map(|n| format!("concurrensy{n} = 1\n")).collect::<String>();
+    let json = format!("{{{}\"a\": 1}}", "\"limt\": 1, ".repeat(60_000));
+    let routes = "[[route]]\nnam = 1\n".repeat(40_000);
+    for (name, text, count) in
+        [("many.toml", toml, 40_000), ("many.json", json, 60_001), ("routes.toml", routes, 40_000)]
+    {
+        let said = said(name, text.as_bytes());
+        assert!(said.ends_with(&format!("\n{count} errors, the first 100 of them above")), "{name}");
+        assert!(said.starts_with("FILE:1:") || said.starts_with("FILE:2:"), "{name}");
+        assert_eq!(said.lines().count(), 101, "{name}");
+    }
+}
+
+#[test]
 fn another_notation_is_named() {
     assert_eq!(
         said("app.yaml", b"upstream: app:8080\nlimit:\n  concurrency: 3\n"),

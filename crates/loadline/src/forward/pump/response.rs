@@ -19,6 +19,13 @@ use crate::forward::response::Phase;
 /// The share of `buffer.total` that one response may be read ahead by while others wait for its slot.
 const GENEROUS_SHARE: usize = 16;
 
+/// Beyond what is usually read ahead a buffer grows by one in so many: often enough to stay near what it holds, and seldom enough that
+/// copying costs little.
+const GROWS_BY: usize = 4;
+
+/// Bytes for the framing of what one read brings: that of some dozens of chunks.
+const FRAMING: usize = 1024;
+
 impl<S: ClientIo> Pump<'_, S> {
     pub(super) fn read_response(&mut self, cx: &mut Context<'_>, moved: &mut Moved) -> Result<bool, End> {
         // After its end there is nothing more to read: what a switched protocol sends is the tunnel's.
@@ -64,7 +71,32 @@ impl<S: ClientIo> Pump<'_, S> {
                 most = usize::MAX;
             }
         }
-        pending < most && self.charge.cover(pending + BUFFER)
+        pending < most && self.make_room()
+    }
+
+    /// Room in the client's buffer for the next read, if the total allows it. What counts is what the buffer takes, not what is in
+    /// it: a read fills whatever is spare.
+    fn make_room(&mut self) -> bool {
+        let Scratch { from_upstream, to_client, .. } = &mut *self.scratch;
+        let out = &mut to_client.bytes;
+        // What is read elsewhere comes here with its framing.
+        let next = BUFFER.max(from_upstream.capacity()) + FRAMING;
+        if out.capacity() - out.len() >= next {
+            return self.charge.cover(out.capacity());
+        }
+        // As far as it will be needed, at once: each step on the way there would leave memory behind that nobody else needs.
+        let ahead = match self.out {
+            OutFraming::Length(length) => {
+                usize::try_from(length).unwrap_or(usize::MAX).min(self.live.read_ahead)
+            }
+            _ => 2 * out.len(),
+        };
+        let more = ahead.saturating_sub(out.len()).max(out.len() / GROWS_BY) + next;
+        let granted = [more, next].into_iter().find(|more| self.charge.cover(out.len() + more));
+        if let Some(more) = granted {
+            out.reserve_exact(more);
+        }
+        granted.is_some()
     }
 
     /// Accounts for body bytes that were read into the client's buffer behind position `at`.
