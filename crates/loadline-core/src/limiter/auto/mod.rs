@@ -6,7 +6,7 @@
 //! ```text
 //! the higher one gave more throughput     it becomes the limit
 //! the lower one gave as much              it becomes the limit
-//! the lower one gave less                 it shows how many keep the service busy; a quarter more become the limit
+//! the lower one gave less                 it shows how many keep the service busy; a quarter to a half more become the limit
 //! ```
 //!
 //! Throughput is work answered per second (see [`weights`]), counted, never computed from latency: so it has no baseline that could
