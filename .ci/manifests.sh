@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Checks what is below deploy/, and examples of configurations, with the tools that will read them: promtool, amtool, kubectl, kubernetes-validate, helm, terraform.
 # Checks what is below deploy/, and examples of configurations, with the tools that read them: promtool, amtool, kubectl,
 # kubernetes-validate, helm, terraform.
+#
 #   .ci/manifests.sh target/release/loadline
 #
 # No cluster: what needs one (applying, pulling images), and Terraform's providers, is not checked here. Python tools go into a directory

@@ -35,12 +35,12 @@ impl Admission {
 
     /// Whether it would fit, and nobody waits who could have its place.
     fn has_room_for_nobody_else(&self, now: Instant, request: &Request) -> bool {
+        // Most who are rejected have others waiting before them, and then this is all there is to do.
+        if self.queue.waiting() > 0 || request.class == Class::Bypass || self.routes.is_full(request.route) {
+            return false;
+        }
         let room = self.room(now);
-        self.queue.waiting() == 0
-            && request.class != Class::Bypass
-            && room.free > 0
-            && room.fits(request)
-            && !self.routes.is_full(request.route)
+        room.free > 0 && room.fits(request)
     }
 }
 

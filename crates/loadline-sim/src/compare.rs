@@ -197,12 +197,8 @@ impl Comparison {
         for expectation in &self.scenario.expectations {
             let concerned = |result: &&PolicyResult| expectation.policy.contains(&result.policy);
             for result in self.results.iter().filter(concerned) {
-                if expectation.what == What::VsBestAdaptive
-                    && self.best_adaptive(result, expectation).is_none()
-                {
-                    continue;
-                }
-                let values = result.runs.iter().map(|run| (self.value(result, run, expectation), run.seed));
+                let value = |run: &Run| Some((self.value(result, run, expectation)?, run.seed));
+                let values = result.runs.iter().filter_map(value);
                 let worse = |value: f64| worse_by(expectation, value);
                 let Some((value, seed)) = values.max_by(|a, b| worse(a.0).total_cmp(&worse(b.0))) else {
                     continue;
@@ -215,26 +211,21 @@ impl Comparison {
         verdicts
     }
 
-    fn value(&self, of: &PolicyResult, run: &Run, expectation: &Expectation) -> f64 {
+    /// The number that is expected; `None` where nothing is asked.
+    fn value(&self, of: &PolicyResult, run: &Run, expectation: &Expectation) -> Option<f64> {
         match expectation.what {
-            What::VsBestFixed => self.vs_best_fixed(run, expectation),
-            What::VsBestAdaptive => {
-                let best = self.best_adaptive(of, expectation);
-                best.map_or(f64::NAN, |best| self.mean_goodput(of, expectation) / best)
-            }
-            _ => run.measure(&self.scenario, expectation),
+            What::VsBestFixed => Some(self.vs_best_fixed(run, expectation)),
+            What::VsBestAdaptive => self.vs_best_adaptive(of, expectation),
+            _ => Some(run.measure(&self.scenario, expectation)),
         }
     }
 
-    /// The goodput of the best of the other laws that adapt their limit.
-    fn best_adaptive(&self, than: &PolicyResult, expectation: &Expectation) -> Option<f64> {
-        let others = self.results.iter().filter(|other| other.adapts && other.policy != than.policy);
-        others.map(|other| self.mean_goodput(other, expectation)).max_by(f64::total_cmp)
-    }
-
-    fn mean_goodput(&self, of: &PolicyResult, expectation: &Expectation) -> f64 {
+    /// All seeds at once; `None` if no other law that adapts its limit was run.
+    fn vs_best_adaptive(&self, of: &PolicyResult, expectation: &Expectation) -> Option<f64> {
         let (from, to) = expectation.window(&self.scenario);
-        self.mean(&of.runs, |run| run.goodput(&self.scenario, from, to))
+        let goodput = |of: &PolicyResult| self.mean(&of.runs, |run| run.goodput(&self.scenario, from, to));
+        let others = self.results.iter().filter(|other| other.adapts && other.policy != of.policy);
+        Some(goodput(of) / others.map(goodput).max_by(f64::total_cmp)?)
     }
 
     fn vs_best_fixed(&self, run: &Run, expectation: &Expectation) -> f64 {

@@ -102,7 +102,8 @@ impl Alone {
 }
 
 impl Auto {
-    /// A lower limit has shown that it gives less: the limit may be further above the knee than it need be, or not far enough. Whether it moved.
+    /// A lower limit has shown that it gives less: the limit may be further above the knee than it need be, or not far enough. Whether
+    /// it moved.
     pub(super) fn stand(&mut self, now: Instant) -> bool {
         let Some(elasticity) = self.showed.take() else { return false };
         let Some((least, most)) = self.wanted(&self.base).filter(|_| !self.thrashes) else { return false };
